@@ -1,0 +1,271 @@
+/**
+ * Canonical byte encodings, declared once and used for writing and strict reading.
+ *
+ * Everything is length-prefixed throughout: each field is a 32-bit big-endian length and its content. A message begins
+ * with its own label as the first field, so no two kinds of message share a byte string. Every codec here is injective
+ * and its reader accepts exactly what its writer writes; `decode` therefore needs no second serialisation to compare.
+ */
+
+import { fromUtf8, utf8 } from './bytes.ts';
+import { HoldfastError } from './errors.ts';
+
+const malformed = (what: string) => new HoldfastError('malformed', what);
+
+/** Collects bytes in one growing buffer. */
+class Writer {
+  #buffer = new Uint8Array(512);
+  #length = 0;
+
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  uint32(value: number): void {
+    this.#reserve(4);
+    new DataView(this.#buffer.buffer).setUint32(this.#length, value);
+    this.#length += 4;
+  }
+
+  /** Writes a length prefix around whatever `content` writes. */
+  field(content: () => void): void {
+    const at = this.#length;
+    this.uint32(0);
+    content();
+    new DataView(this.#buffer.buffer).setUint32(at, this.#length - at - 4);
+  }
+
+  finish(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.slice(0, this.#length);
+  }
+
+  #reserve(more: number): void {
+    if (this.#length + more <= this.#buffer.length) return;
+    const grown = new Uint8Array(Math.max(this.#buffer.length * 2, this.#length + more));
+    grown.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = grown;
+  }
+}
+
+/** Reads within one extent; every codec must consume its extent whole. */
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at: number;
+  readonly #end: number;
+
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#at = start;
+    this.#end = end;
+  }
+
+  get remaining(): number {
+    return this.#end - this.#at;
+  }
+
+  /** Copies, so that what is kept of a message does not keep the message. */
+  raw(length: number): Uint8Array<ArrayBuffer> {
+    if (length > this.remaining) throw malformed('message ends early');
+    const bytes = Uint8Array.prototype.slice.call(this.#bytes, this.#at, this.#at + length) as Uint8Array<ArrayBuffer>;
+    this.#at += length;
+    return bytes.buffer.byteLength === bytes.byteLength ? bytes : new Uint8Array(bytes);
+  }
+
+  uint32(): number {
+    if (this.remaining < 4) throw malformed('message ends early');
+    const value = this.#view.getUint32(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  field<T>(codec: Codec<T>): T {
+    const length = this.uint32();
+    if (length > this.remaining) throw malformed('field is longer than its message');
+    const inner = new Reader(this.#bytes, this.#at, this.#at + length);
+    this.#at += length;
+    const value = codec.read(inner);
+    if (inner.remaining !== 0) throw malformed('field has bytes left over');
+    return value;
+  }
+}
+
+/** How one kind of value is written into, and read from, an extent of bytes. */
+export interface Codec<T> {
+  write(writer: Writer, value: T): void;
+  read(reader: Reader): T;
+}
+
+/** The type of the values that codec or message `C` carries. */
+export type Infer<C> = C extends Codec<infer T> ? T : C extends Message<infer T> ? T : never;
+
+/** An integer from 0 to 2^53-1, 8 bytes big-endian. */
+export const uint: Codec<number> = {
+  write(writer, value) {
+    if (!Number.isSafeInteger(value) || value < 0) throw malformed('integer out of range');
+    writer.uint32(Math.floor(value / 2 ** 32));
+    writer.uint32(value % 2 ** 32);
+  },
+  read(reader) {
+    const value = reader.uint32() * 2 ** 32 + reader.uint32();
+    if (!Number.isSafeInteger(value)) throw malformed('integer out of range');
+    return value;
+  },
+};
+
+/** A boolean, one byte 0 or 1. */
+export const flag: Codec<boolean> = {
+  write(writer, value) {
+    writer.raw(Uint8Array.of(value ? 1 : 0));
+  },
+  read(reader) {
+    const byte = reader.raw(1)[0]!;
+    if (byte > 1) throw malformed('flag is neither 0 nor 1');
+    return byte === 1;
+  },
+};
+
+/** Exactly `length` bytes. */
+export function fixed(length: number): Codec<Uint8Array> {
+  return {
+    write(writer, value) {
+      if (value.length !== length) throw malformed(`expected ${length} bytes, got ${value.length}`);
+      writer.raw(value);
+    },
+    read(reader) {
+      if (reader.remaining !== length) throw malformed(`expected ${length} bytes, got ${reader.remaining}`);
+      return reader.raw(length);
+    },
+  };
+}
+
+/** Up to `maximum` bytes. */
+export function bytes(maximum: number): Codec<Uint8Array> {
+  return {
+    write(writer, value) {
+      if (value.length > maximum) throw new HoldfastError('too_large', `more than ${maximum} bytes`);
+      writer.raw(value);
+    },
+    read(reader) {
+      if (reader.remaining > maximum) throw new HoldfastError('too_large', `more than ${maximum} bytes`);
+      return reader.raw(reader.remaining);
+    },
+  };
+}
+
+/** Well-formed UTF-8 of up to `maximum` bytes. */
+export function text(maximum: number): Codec<string> {
+  const inner = bytes(maximum);
+  return {
+    write(writer, value) {
+      if (!value.isWellFormed()) throw malformed('text has lone surrogates');
+      inner.write(writer, utf8(value));
+    },
+    read: (reader) => fromUtf8(inner.read(reader)),
+  };
+}
+
+/** One of a fixed set of words, written as text. */
+export function word<const W extends string>(...words: readonly W[]): Codec<W> {
+  const inner = text(64);
+  const check = (value: string): W => {
+    if (!(words as readonly string[]).includes(value)) throw malformed('unknown word');
+    return value as W;
+  };
+  return {
+    write: (writer, value) => inner.write(writer, check(value)),
+    read: (reader) => check(inner.read(reader)),
+  };
+}
+
+/** Up to `maximum` items of one kind. */
+export function list<T>(item: Codec<T>, maximum: number): Codec<T[]> {
+  return {
+    write(writer, values) {
+      if (values.length > maximum) throw new HoldfastError('too_large', `more than ${maximum} items`);
+      for (const value of values) writer.field(() => item.write(writer, value));
+    },
+    read(reader) {
+      const values: T[] = [];
+      while (reader.remaining > 0) {
+        if (values.length === maximum) throw new HoldfastError('too_large', `more than ${maximum} items`);
+        values.push(reader.field(item));
+      }
+      return values;
+    },
+  };
+}
+
+/** A value that may be absent: nothing, or the byte 1 and the value. */
+export function optional<T>(item: Codec<T>): Codec<T | undefined> {
+  return {
+    write(writer, value) {
+      if (value === undefined) return;
+      writer.raw(Uint8Array.of(1));
+      item.write(writer, value);
+    },
+    read(reader) {
+      if (reader.remaining === 0) return undefined;
+      if (reader.raw(1)[0] !== 1) throw malformed('optional value does not begin with 1');
+      return item.read(reader);
+    },
+  };
+}
+
+type Fields = Readonly<Record<string, Codec<never>>>;
+type Values<F> = { -readonly [K in keyof F]: F[K] extends Codec<infer T> ? T : never };
+
+/** Named fields in the order of their declaration, each length-prefixed. */
+// biome-ignore lint/suspicious/noExplicitAny: a record of codecs of different types has no narrower common type
+export function struct<F extends Readonly<Record<string, Codec<any>>>>(fields: F): Codec<Values<F>> {
+  const entries = Object.entries(fields as unknown as Fields) as [string, Codec<unknown>][];
+  return {
+    write(writer, value) {
+      const record = value as Record<string, unknown>;
+      for (const [name, codec] of entries) writer.field(() => codec.write(writer, record[name]));
+    },
+    read(reader) {
+      const record: Record<string, unknown> = {};
+      for (const [name, codec] of entries) record[name] = reader.field(codec);
+      return record as Values<F>;
+    },
+  };
+}
+
+/** A top-level byte string with its own label: what is hashed, MACed, signed, stored or sent. */
+export interface Message<T> {
+  readonly label: string;
+  encode(value: T): Uint8Array<ArrayBuffer>;
+  /** @throws HoldfastError `malformed` or `too_large` for anything that `encode` does not write. */
+  decode(bytes: Uint8Array): T;
+}
+
+/** Declares a message: its label, then the named fields. */
+// biome-ignore lint/suspicious/noExplicitAny: as in `struct`
+export function message<F extends Readonly<Record<string, Codec<any>>>>(label: string, fields: F): Message<Values<F>> {
+  const body = struct(fields);
+  const labelBytes = utf8(label);
+  return {
+    label,
+    encode(value) {
+      const writer = new Writer();
+      writer.field(() => writer.raw(labelBytes));
+      body.write(writer, value);
+      return writer.finish();
+    },
+    decode(encoded) {
+      const reader = new Reader(encoded);
+      if (reader.field(text(128)) !== label) throw malformed(`message is not a ${label}`);
+      const value = body.read(reader);
+      if (reader.remaining !== 0) throw malformed('message has bytes left over');
+      return value;
+    },
+  };
+}
+
+/** The label of an encoded message, to choose its decoder. @throws HoldfastError `malformed`. */
+export function labelOf(encoded: Uint8Array): string {
+  return new Reader(encoded).field(text(128));
+}

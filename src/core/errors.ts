@@ -1,0 +1,92 @@
+/**
+ * The closed list of Holdfast's error codes, with the exit code, HTTP status and advice that belong to each.
+ * HTTP errors are problem+json (RFC 9457) made from the same table.
+ */
+
+interface ErrorKind {
+  /** Exit code of every command that ends with this error. */
+  readonly exit: number;
+  /** HTTP status of the public API (RFC 9110). */
+  readonly status: number;
+  /** Whether the very same request may succeed later without anybody changing anything. */
+  readonly retryable: boolean;
+  readonly title: string;
+}
+
+const kind = (exit: number, status: number, retryable: boolean, title: string): ErrorKind => ({
+  exit,
+  status,
+  retryable,
+  title,
+});
+
+/** Every error code there is. A code's meaning never changes; new codes may be added. */
+export const ERROR_KINDS = {
+  unexpected: kind(1, 500, false, 'Something unexpected happened.'),
+  usage: kind(2, 400, false, 'The command line or configuration is wrong.'),
+  wrong_pin: kind(3, 403, false, 'The PIN is wrong.'),
+  waiting: kind(3, 429, true, 'It is too early for another attempt.'),
+  spent: kind(4, 410, false, 'No attempts are left.'),
+  destroyed: kind(4, 410, false, 'The record has been destroyed.'),
+  no_majority: kind(5, 503, true, 'No majority of nodes could be reached.'),
+  not_ready: kind(5, 503, true, 'The node or service is not ready.'),
+  overloaded: kind(5, 503, true, 'The service is overloaded.'),
+  cancelled: kind(1, 499, true, 'The operation was cancelled.'),
+  untrusted: kind(6, 502, false, 'Something did not verify.'),
+  trust_expired: kind(6, 502, false, 'The trust file has expired.'),
+  faulty_node: kind(6, 502, false, 'A node answered wrongly.'),
+  forbidden: kind(7, 403, false, 'The user token does not allow this.'),
+  owner_required: kind(7, 403, false, 'This needs the proof of the record’s owner.'),
+  not_found: kind(8, 404, false, 'There is no such record.'),
+  bad_input: kind(9, 422, false, 'The input file is not valid.'),
+  malformed: kind(9, 400, false, 'The message is malformed.'),
+  too_large: kind(9, 413, false, 'The message is too large.'),
+  rate_limited: kind(5, 429, true, 'Too many requests.'),
+  conflict: kind(5, 409, true, 'Another request took this number.'),
+  behind: kind(5, 409, true, 'The node is behind the others.'),
+  superseded: kind(8, 409, false, 'The record has a newer generation.'),
+  store_refused: kind(6, 503, false, 'The state store does not match its anchor.'),
+  token_pin_locked: kind(7, 503, false, 'The token’s PIN is locked.'),
+  token_pin_incorrect: kind(7, 503, false, 'The token’s PIN is wrong.'),
+  token_removed: kind(5, 503, false, 'The token is gone.'),
+  token_failed: kind(1, 503, true, 'The token failed.'),
+  token_unsuitable: kind(6, 503, false, 'The token cannot do what is needed.'),
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof ERROR_KINDS;
+
+/** JSON-safe facts about an error. Never secrets: they are printed, logged and sent. */
+export type ErrorDetails = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+/** The only error that leaves a Holdfast function on purpose. `message` tells a person what to do next. */
+export class HoldfastError extends Error {
+  override readonly name = 'HoldfastError';
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: ErrorDetails } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+
+  get retryable(): boolean {
+    return ERROR_KINDS[this.code].retryable;
+  }
+
+  get exitCode(): number {
+    return ERROR_KINDS[this.code].exit;
+  }
+}
+
+/** Whether `text` is one of the closed list of codes. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERROR_KINDS, text);
+}
+
+/** Any thrown thing as a HoldfastError; what is not one already becomes `unexpected` with its cause kept. */
+export function asHoldfastError(thrown: unknown): HoldfastError {
+  if (thrown instanceof HoldfastError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new HoldfastError('unexpected', message, { cause: thrown });
+}

@@ -1,0 +1,10 @@
+/** Errors, bytes, encodings, clock and redaction: what every other folder builds on. No I/O. */
+
+export * from './bytes.ts';
+export * from './clock.ts';
+export type { Infer, Message } from './codec.ts';
+export * as codec from './codec.ts';
+export * from './errors.ts';
+export * from './hash.ts';
+export * from './native.ts';
+export * from './secret.ts';

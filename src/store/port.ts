@@ -1,0 +1,29 @@
+/**
+ * The durable key-value store beneath the authenticated dictionary. Two implementations pass one suite: LMDB, and
+ * memory with injectable faults. What is read from it is untrusted until checked against the anchored root.
+ */
+
+/** Tables are separate key spaces. */
+export type Table = 'record' | 'bucket' | 'meta';
+
+export interface Write {
+  readonly table: Table;
+  readonly key: Uint8Array;
+  /** Undefined deletes. */
+  readonly value: Uint8Array | undefined;
+}
+
+export interface KeyValueStore {
+  /** A copy of the stored value, or undefined. Reads see exactly the committed writes. About 2 microseconds. */
+  get(table: Table, key: Uint8Array): Uint8Array | undefined;
+  /** Every entry of a table in key order, lazily. */
+  entries(table: Table): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
+  /**
+   * Applies all writes or none, and resolves once they are on stable storage.
+   * Rejects with `unexpected` (disk full, I/O error) when nothing was applied; details say what to do.
+   */
+  commit(writes: readonly Write[]): Promise<void>;
+  /** Bytes used on disk or in memory, roughly. */
+  size(): number;
+  close(): Promise<void>;
+}
