@@ -1,10 +1,42 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/** Suites with a project of their own, each run after the one before it, so that none starves another of the cores. */
+const LATER_SUITES = ['model', 'simulation', 'fleet', 'containers', 'browser'];
+
+const suite = (name: string, include: string, exclude: string[], order: number, timeout: number) => ({
+  extends: true as const,
+  test: {
+    name,
+    include: [include],
+    exclude: [...configDefaults.exclude, ...exclude],
+    testTimeout: timeout,
+    hookTimeout: timeout,
+    sequence: { groupOrder: order },
+  },
+});
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    // One process per file: PKCS#11 state belongs to a process, and a native fault must not take other files with it.
     pool: 'forks',
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    isolate: true,
+    maxWorkers: 2,
+    retry: 0,
+    // A `.only` left behind would hide all other tests of its file.
+    allowOnly: false,
+    teardownTimeout: 10_000,
+    globalSetup: ['test/run-directory.ts'],
+    setupFiles: ['test/file-directory.ts'],
+    projects: [
+      // Every test that is in no later suite: a new folder is never left out.
+      suite(
+        'unit',
+        'test/**/*.test.ts',
+        LATER_SUITES.map((name) => `test/${name}/**`),
+        0,
+        60_000,
+      ),
+      ...LATER_SUITES.map((name, index) => suite(name, `test/${name}/**/*.test.ts`, [], index + 1, 300_000)),
+    ],
   },
 });

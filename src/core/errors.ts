@@ -87,6 +87,14 @@ export function isErrorCode(text: string): text is ErrorCode {
 /** Any thrown thing as a HoldfastError; what is not one already becomes `unexpected` with its cause kept. */
 export function asHoldfastError(thrown: unknown): HoldfastError {
   if (thrown instanceof HoldfastError) return thrown;
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return new HoldfastError('unexpected', message, { cause: thrown });
+  return new HoldfastError('unexpected', textOf(thrown), { cause: thrown });
+}
+
+/** Never throws, although `String` does for what has no text. */
+function textOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  } catch {
+    return `a thrown ${typeof thrown} without text`;
+  }
 }

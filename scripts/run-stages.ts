@@ -1,0 +1,183 @@
+/** Runs the stages of `scripts/test` one after another and adds up what passed and failed. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { STAGES, type Stage } from './stages.ts';
+import { type Outcome, summarise, type VitestReport } from './vitest-report.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const output = join(root, 'work', 'test');
+const LINES_SHOWN = 120;
+const COLUMNS_SHOWN = 400;
+
+/** Output goes to files, so it is asked for without colours. */
+const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined };
+
+let running: ChildProcess | undefined;
+
+/** Each command leads a process group of its own, so that stopping it leaves none of its children behind. */
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** Exit code of the command, whose output goes to `log`; undefined if it was stopped after `minutes`. */
+function run(command: readonly string[], log: string, minutes: number): Promise<number | undefined> {
+  return new Promise((done) => {
+    const file = openSync(log, 'w');
+    const child = spawn(command[0]!, command.slice(1), {
+      cwd: root,
+      detached: true,
+      stdio: ['ignore', file, file],
+      env,
+    });
+    running = child;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      killGroup(child, 'SIGKILL');
+    }, minutes * 60_000);
+    const end = (code: number | undefined) => {
+      clearTimeout(timer);
+      running = undefined;
+      closeSync(file);
+      done(late ? undefined : code);
+    };
+    child.once('error', () => end(127));
+    child.once('exit', (code) => {
+      // What it left running would disturb the stages that follow.
+      killGroup(child, 'SIGKILL');
+      end(code ?? 1);
+    });
+  });
+}
+
+function isCommand(name: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Why the stage cannot run on this machine, or undefined. */
+async function obstacle(stage: Stage): Promise<string | undefined> {
+  if (stage.group !== undefined) {
+    await run(['scripts/setup', '--with', stage.group], join(output, `${stage.name}.setup.log`), 15);
+  }
+  const missing = (stage.needs ?? []).filter((name) => !isCommand(name));
+  if (missing.length === 0) return undefined;
+  return `${missing.join(', ')} not found, and scripts/setup could not install it (see work/setup.log)`;
+}
+
+function showTail(log: string): void {
+  const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
+  if (lines.length > LINES_SHOWN) console.log(`    (the last ${LINES_SHOWN} of ${lines.length} lines)`);
+  for (const line of lines.slice(-LINES_SHOWN)) console.log(`    ${line.slice(0, COLUMNS_SHOWN)}`);
+}
+
+async function runStage(stage: Stage): Promise<Outcome> {
+  const log = join(output, `${stage.name}.log`);
+  const report = join(output, `${stage.name}.json`);
+  const minutes = stage.minutes ?? 15;
+  rmSync(report, { force: true });
+  const command =
+    'command' in stage.run
+      ? stage.run.command
+      : [
+          'vitest',
+          'run',
+          '--project',
+          stage.run.project,
+          '--reporter=default',
+          '--reporter=json',
+          `--outputFile=${report}`,
+        ];
+  const code = await run(command, log, minutes);
+  let outcome: Outcome;
+  if (code === undefined) {
+    outcome = { passed: 0, failures: [`${stage.title}: stopped after ${minutes} minutes`], skipped: [] };
+  } else if ('command' in stage.run) {
+    outcome =
+      code === 0 ? { passed: 1, failures: [], skipped: [] } : { passed: 0, failures: [stage.title], skipped: [] };
+  } else {
+    try {
+      outcome = summarise(JSON.parse(readFileSync(report, 'utf8')) as VitestReport, code === 0, root);
+    } catch {
+      outcome = { passed: 0, failures: [`${stage.title}: vitest ended with ${code} and wrote no report`], skipped: [] };
+    }
+  }
+  if (outcome.failures.length > 0) showTail(log);
+  return outcome;
+}
+
+function chosenStages(): readonly Stage[] {
+  const { values } = parseArgs({ options: { only: { type: 'string' }, list: { type: 'boolean' } } });
+  const present = STAGES.filter((stage) => stage.exists?.() ?? true);
+  if (values.list) {
+    for (const stage of present) console.log(`${stage.name.padEnd(12)} ${stage.title}`);
+    process.exit(0);
+  }
+  if (values.only === undefined) return present;
+  const names = values.only.split(',').map((name) => name.trim());
+  const unknown = names.filter((name) => !present.some((stage) => stage.name === name));
+  if (unknown.length > 0) throw new Error(`no such stage: ${unknown.join(', ')}; see scripts/test --list`);
+  return present.filter((stage) => names.includes(stage.name));
+}
+
+async function main(): Promise<number> {
+  let stages: readonly Stage[];
+  process.chdir(root);
+  try {
+    stages = chosenStages();
+  } catch (error) {
+    console.error(`scripts/test: ${error instanceof Error ? error.message : String(error)}`);
+    return 2;
+  }
+  mkdirSync(output, { recursive: true });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      if (running !== undefined) killGroup(running, 'SIGKILL');
+      process.exit(130);
+    });
+  }
+
+  let passed = 0;
+  const failures: string[] = [];
+  const skipped: string[] = [];
+  for (const stage of stages) {
+    console.log(`[${new Date().toTimeString().slice(0, 8)}] ${stage.title}`);
+    const began = performance.now();
+    const reason = await obstacle(stage);
+    if (reason !== undefined) {
+      const line = `${stage.title}: cannot run on this machine: ${reason}`;
+      (process.env.CI === 'true' ? failures : skipped).push(line);
+      console.log(`  not run: ${reason}`);
+      continue;
+    }
+    const outcome = await runStage(stage);
+    passed += outcome.passed;
+    failures.push(...outcome.failures);
+    skipped.push(...outcome.skipped);
+    const seconds = ((performance.now() - began) / 1000).toFixed(1);
+    const parts = [`${outcome.passed} passed`, `${outcome.failures.length} failed`];
+    if (outcome.skipped.length > 0) parts.push(`${outcome.skipped.length} skipped`);
+    console.log(`  ${parts.join(', ')} in ${seconds} s`);
+  }
+
+  if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((line) => `  ${line}`).join('\n')}`);
+  if (failures.length > 0) console.log(`\nFailed:\n${failures.map((line) => `  ${line}`).join('\n')}`);
+  const tail = skipped.length > 0 ? `, ${skipped.length} skipped` : '';
+  console.log(`\n${passed} passed, ${failures.length} failed${tail}`);
+  return failures.length > 0 ? 1 : 0;
+}
+
+process.exitCode = await main();

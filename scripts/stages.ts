@@ -1,0 +1,48 @@
+/** The stages of `scripts/test`, in their order. To add one, add a line to `STAGES`. */
+
+import { existsSync, globSync } from 'node:fs';
+
+/** One stage: a command that passes or fails as a whole, or a vitest project whose tests are counted one by one. */
+export interface Stage {
+  /** For `--only` and as the name of its output's file. */
+  readonly name: string;
+  readonly title: string;
+  /** A command, its exit code being the result; or the name of a project of vitest.config.ts. */
+  readonly run: { readonly command: readonly string[] } | { readonly project: string };
+  /** A group of `scripts/setup` to ask for first. */
+  readonly group?: string;
+  /** Commands of which each has to be there, else the stage cannot run on this machine. */
+  readonly needs?: readonly string[];
+  /** After so many minutes the stage is stopped and has failed. Default 15. */
+  readonly minutes?: number;
+  /** False leaves the stage out: it has nothing to run yet. */
+  readonly exists?: () => boolean;
+}
+
+const hasTests = (folder: string) => () => existsSync(folder) && globSync(`${folder}/**/*.test.ts`).length > 0;
+
+const suite = (name: string, title: string, more: Partial<Stage> = {}): Stage => ({
+  name,
+  title,
+  run: { project: name },
+  exists: hasTests(`test/${name}`),
+  ...more,
+});
+
+export const STAGES: readonly Stage[] = [
+  {
+    name: 'lint',
+    title: 'Format, lint and layout rules',
+    run: { command: ['biome', 'ci', '--colors=off', '--error-on-warnings'] },
+  },
+  { name: 'types', title: 'Types', run: { command: ['tsc', '--noEmit'] } },
+  {
+    name: 'build',
+    title: 'Build',
+    run: { command: ['tsc', '-p', 'tsconfig.build.json', '--outDir', 'work/test/dist'] },
+  },
+  suite('unit', 'Unit and property tests', { exists: hasTests('test'), group: 'test' }),
+  suite('model', 'Model of the protocol', { group: 'model', needs: ['spin', 'gcc'], minutes: 30 }),
+  suite('simulation', 'Simulated fleets', { minutes: 30 }),
+  suite('fleet', 'Fleets of processes on real tokens', { minutes: 30 }),
+];

@@ -1,0 +1,17 @@
+/** One temporary directory for a whole run of the tests, removed at its end even where a test process was killed. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export default function setup(): () => void {
+  // Short, because paths of Unix sockets beneath it are limited to 107 bytes.
+  const directory = mkdtempSync(join(tmpdir(), 'hf-'));
+  const before = process.env.TMPDIR;
+  process.env.TMPDIR = directory;
+  return () => {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  };
+}
