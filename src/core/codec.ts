@@ -66,12 +66,12 @@ class Reader {
     return this.#end - this.#at;
   }
 
-  /** Copies, so that what is kept of a message does not keep the message. */
+  /** Copies, so that what is kept of a message does not keep the message. Plain, whatever `Buffer` was given. */
   raw(length: number): Uint8Array<ArrayBuffer> {
     if (length > this.remaining) throw malformed('message ends early');
-    const bytes = Uint8Array.prototype.slice.call(this.#bytes, this.#at, this.#at + length) as Uint8Array<ArrayBuffer>;
+    const bytes = new Uint8Array(this.#bytes.subarray(this.#at, this.#at + length));
     this.#at += length;
-    return bytes.buffer.byteLength === bytes.byteLength ? bytes : new Uint8Array(bytes);
+    return bytes;
   }
 
   uint32(): number {
