@@ -2,7 +2,7 @@
 
 /** One link of the chain that ties store and anchor: what the token's anchor object holds, and the store's newest batch. */
 export interface BatchHead {
-  /** 1 for the first batch. */
+  /** 1 for the first batch; 0 for an empty store, whose parent and root are both the empty root. */
   readonly sequence: number;
   /** 32 bytes each: root before, root after. */
   readonly parent: Uint8Array;
@@ -24,9 +24,16 @@ export interface AuthenticatedDictionary {
   readonly size: number;
   /** The value, checked against the root. @throws HoldfastError `store_refused` where store and root disagree. */
   get(key: Uint8Array): Uint8Array | undefined;
-  /** Computes the head that committing `changes` would give, changing nothing. */
+  /**
+   * Computes the head that committing `changes` would give, changing nothing. Of several changes of one key the last
+   * counts. @throws HoldfastError `malformed` for a key or digest that is not 32 bytes, `store_refused` as `get`.
+   */
   prepare(changes: readonly DictionaryChange[]): PreparedBatch;
-  /** Durable, atomic; `mac` is stored beside the head. The batch must have been prepared on the current head. */
+  /**
+   * Durable, atomic; `mac` (up to 1024 bytes) is stored beside the head. Until it resolves, and if it rejects, reads and
+   * `head` show the state before. @throws HoldfastError `conflict` unless the batch was prepared on the current head and
+   * no other commit is under way; `unexpected` where the store could not write.
+   */
   commit(batch: PreparedBatch, mac: Uint8Array): Promise<void>;
   /** The stored MAC of `head`, or undefined for an empty store. */
   readonly mac: Uint8Array | undefined;
@@ -36,7 +43,7 @@ export interface AuthenticatedDictionary {
   syncChildren(prefix: Uint8Array): Uint8Array[];
   /** Keys and sync digests in the bucket with this 2-byte prefix. */
   syncBucket(prefix: Uint8Array): { key: Uint8Array; syncHash: Uint8Array }[];
-  /** All keys in order, lazily. */
+  /** All keys, lazily, each once, in the order of their buckets (not of the keys). Commits meanwhile may be missed. */
   keys(): Iterable<Uint8Array>;
   close(): Promise<void>;
 }

@@ -14,7 +14,10 @@ export interface Write {
 }
 
 export interface KeyValueStore {
-  /** A copy of the stored value, or undefined. Reads see exactly the committed writes. About 2 microseconds. */
+  /**
+   * A copy of the stored value, or undefined. Reads see exactly the committed writes; those of a commit that has not
+   * resolved yet are seen all or not at all. About 2 microseconds.
+   */
   get(table: Table, key: Uint8Array): Uint8Array | undefined;
   /** Every entry of a table in key order, lazily. */
   entries(table: Table): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;

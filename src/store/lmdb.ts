@@ -1,0 +1,182 @@
+/**
+ * The durable key-value store: one LMDB environment per folder, used by one process.
+ *
+ * Durability. `overlappingSync` (lmdb-js's default on Linux) makes a commit visible and resolves it before it is on
+ * disk; it is off here. LMDB then writes the pages, syncs, writes the meta page with a synchronous write, all on a
+ * worker thread, and only then does the promise resolve. Memory: LMDB maps the file, so pages that were read count as
+ * shared resident memory; the kernel takes them back when it needs them.
+ */
+
+import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { asHoldfastError, HoldfastError } from '../core/index.ts';
+import { type FolderLock, lockFolder } from './folder-lock.ts';
+import type { KeyValueStore, Table, Write } from './port.ts';
+
+const TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
+/** ENOSPC, EFBIG and EDQUOT as Linux numbers them, and LMDB's own "map full". */
+const FULL_CODES: readonly unknown[] = [28, 27, 122, -30792];
+
+type BinaryTable = Database<Uint8Array, Uint8Array>;
+
+/** Closing and opening again is all that helps; what was reported as committed is safe either way. */
+const RESTART = 'Restart this node; nothing that was acknowledged is lost.';
+
+class LmdbKeyValueStore implements KeyValueStore {
+  readonly #folder: string;
+  readonly #lock: FolderLock;
+  readonly #environment: RootDatabase;
+  readonly #tables: Record<Table, BinaryTable>;
+  /** The commit under way, settled either way: commits run one after another, each its own transaction. */
+  #last: Promise<unknown> = Promise.resolve();
+  #ended: string | undefined;
+
+  constructor(folder: string, lock: FolderLock) {
+    this.#folder = folder;
+    this.#lock = lock;
+    this.#environment = open({
+      path: folder,
+      noSubdir: false,
+      maxDbs: TABLES.length,
+      overlappingSync: false,
+      // No `mapSize`: the map then grows with the data.
+      permissionsMode: 0o600,
+    } as Parameters<typeof open>[0]);
+    const table = (name: Table): BinaryTable =>
+      this.#environment.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
+    this.#tables = { record: table('record'), bucket: table('bucket'), meta: table('meta') };
+  }
+
+  get(table: Table, key: Uint8Array): Uint8Array | undefined {
+    this.#check();
+    try {
+      const value = this.#tables[table].getBinary(key);
+      // A plain Uint8Array: `slice` of a Buffer would not copy.
+      return value && new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    } catch (cause) {
+      throw this.#readFailed(cause);
+    }
+  }
+
+  *entries(table: Table): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
+    this.#check();
+    try {
+      for (const { key, value } of this.#tables[table].getRange()) yield [new Uint8Array(key), new Uint8Array(value)];
+    } catch (cause) {
+      throw cause instanceof HoldfastError ? cause : this.#readFailed(cause);
+    }
+  }
+
+  commit(writes: readonly Write[]): Promise<void> {
+    const result = this.#last.then(() => this.#commit(writes));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  size(): number {
+    return statSync(join(this.#folder, 'data.mdb')).size;
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    this.#ended ??= 'The state store has been closed.';
+    await this.#environment.close();
+    this.#lock.release();
+  }
+
+  async #commit(writes: readonly Write[]): Promise<void> {
+    this.#check();
+    if (writes.length === 0) return;
+    const before = this.#transactionNumber();
+    try {
+      await this.#environment.batch(() => {
+        for (const { table, key, value } of writes) {
+          if (value === undefined) this.#tables[table].remove(key);
+          else this.#tables[table].put(key, value);
+        }
+      });
+    } catch (thrown) {
+      throw this.#writeFailed(await reasonOf(thrown), before);
+    }
+  }
+
+  /**
+   * After a failed commit: LMDB has dropped the transaction, and a full disk may be tried again. Anything else, or a
+   * transaction number that moved, leaves unclear what is on the disk: this handle then refuses all further use.
+   */
+  #writeFailed(cause: unknown, before: number): HoldfastError {
+    const full = FULL_CODES.includes((cause as { code?: unknown }).code);
+    try {
+      // Throws where LMDB has marked the environment as broken, which a further batch would wait on for ever.
+      this.#environment.transactionSync(() => undefined);
+      if (full && this.#transactionNumber() === before) {
+        return new HoldfastError('unexpected', 'The disk of the state store is full. Free some space.', {
+          cause,
+          details: { folder: this.#folder, full: true, applied: false },
+        });
+      }
+    } catch {
+      // Falls through to the refusal.
+    }
+    this.#ended = `The state store in ${this.#folder} failed while writing. Check the disk.`;
+    return new HoldfastError('unexpected', `${this.#ended} ${RESTART}`, { cause, details: { folder: this.#folder } });
+  }
+
+  #readFailed(cause: unknown): HoldfastError {
+    const message = `The state store in ${this.#folder} cannot be read: ${asHoldfastError(cause).message}.`;
+    return new HoldfastError('unexpected', `${message} Check the disk.`, { cause, details: { folder: this.#folder } });
+  }
+
+  #transactionNumber(): number {
+    return (this.#environment.getStats() as { lastTxnId: number }).lastTxnId;
+  }
+
+  #check(): void {
+    if (this.#ended !== undefined) throw new HoldfastError('unexpected', `${this.#ended} ${RESTART}`);
+  }
+}
+
+/** lmdb-js rejects with a general error that carries a promise rejecting with the reason. */
+async function reasonOf(thrown: unknown): Promise<unknown> {
+  const { commitError } = thrown as { commitError?: Promise<unknown> };
+  if (commitError === undefined) return thrown;
+  return commitError.then(
+    () => thrown,
+    (reason: unknown) => reason,
+  );
+}
+
+/**
+ * Opens the store in `folder`, made with mode 0700 where it does not exist; the files in it have mode 0600.
+ * @throws HoldfastError `not_ready` where another process uses the folder, `unexpected` where it cannot be opened.
+ */
+export async function openLmdbStore(folder: string): Promise<KeyValueStore> {
+  let lock: FolderLock | undefined;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    lock = lockFolder(folder);
+    const store = new LmdbKeyValueStore(folder, lock);
+    syncFolder(folder);
+    syncFolder(dirname(folder));
+    return store;
+  } catch (cause) {
+    lock?.release();
+    if (cause instanceof HoldfastError) throw cause;
+    throw new HoldfastError(
+      'unexpected',
+      `The state store in ${folder} cannot be opened: ${asHoldfastError(cause).message}. Check the folder and its disk.`,
+      { cause, details: { folder } },
+    );
+  }
+}
+
+/** New files are durable only once their folder is. */
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

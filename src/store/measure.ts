@@ -1,0 +1,98 @@
+/** Measures a state store and fills one with synthetic records, for the bench. Figures, no pass or fail. */
+
+import { randomBytes } from 'node:crypto';
+import { sha256, utf8 } from '../core/index.ts';
+import type { AuthenticatedDictionary, DictionaryChange } from './dictionary-types.ts';
+import type { KeyValueStore } from './port.ts';
+
+export interface StoreFigures {
+  /** Durable commits per second, one at a time, each of 10 values of 600 bytes. */
+  readonly commitsPerSecond: number;
+  /** Milliseconds: median and 99th percentile of those commits. */
+  readonly commitMedian: number;
+  readonly commitP99: number;
+  /** Microseconds: median and 99th percentile of reading one 600-byte value. */
+  readonly readMedian: number;
+  readonly readP99: number;
+}
+
+const quantile = (sorted: readonly number[], q: number) => sorted[Math.floor(sorted.length * q)] ?? Number.NaN;
+
+/** Entries begin with this key prefix and are deleted at the end: it is a table of its own in all but name. */
+const PROBE = utf8('measure/');
+
+/**
+ * Times `commits` durable commits and ten times as many reads on an open store, then removes what it wrote. For a store
+ * that no dictionary is using: it writes to it directly.
+ */
+export async function measureStore(store: KeyValueStore, commits = 100): Promise<StoreFigures> {
+  const valuesPerCommit = 10;
+  const keyOf = (i: number) => new Uint8Array([...PROBE, ...sha256(utf8(String(i)))]);
+  const commitTimes: number[] = [];
+  const readTimes: number[] = [];
+  for (let round = 0; round < commits; round++) {
+    const writes = Array.from({ length: valuesPerCommit }, (_, i) => ({
+      table: 'meta' as const,
+      key: keyOf(round * valuesPerCommit + i),
+      value: new Uint8Array(randomBytes(600)),
+    }));
+    const start = performance.now();
+    await store.commit(writes);
+    commitTimes.push(performance.now() - start);
+  }
+  const total = commits * valuesPerCommit;
+  for (let i = 0; i < total; i++) {
+    const key = keyOf((i * 7919) % total);
+    const start = performance.now();
+    store.get('meta', key);
+    readTimes.push((performance.now() - start) * 1000);
+  }
+  await store.commit(Array.from({ length: total }, (_, i) => ({ table: 'meta', key: keyOf(i), value: undefined })));
+  const elapsed = commitTimes.reduce((sum, time) => sum + time, 0);
+  commitTimes.sort((a, b) => a - b);
+  readTimes.sort((a, b) => a - b);
+  return {
+    commitsPerSecond: (commits / elapsed) * 1000,
+    commitMedian: quantile(commitTimes, 0.5),
+    commitP99: quantile(commitTimes, 0.99),
+    readMedian: quantile(readTimes, 0.5),
+    readP99: quantile(readTimes, 0.99),
+  };
+}
+
+export interface FillOptions {
+  /** Bytes of each value; 600 unless told. */
+  readonly valueSize?: number;
+  /** Records per durable batch; 20,000 unless told. */
+  readonly batchSize?: number;
+  /** Number of the first synthetic record; 0 unless told. */
+  readonly first?: number;
+  /** MAC to store beside each head; 32 zero bytes unless told. */
+  readonly macOf?: (root: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+}
+
+/** The key of synthetic record number `index`: known, so that a bench can read what a fill wrote. */
+export function syntheticKey(index: number): Uint8Array {
+  return sha256(utf8(`holdfast synthetic record ${index}`));
+}
+
+/** Adds `count` synthetic records through the ordinary prepare and commit. About 100,000 per second of small values. */
+export async function fillDictionary(
+  dictionary: AuthenticatedDictionary,
+  count: number,
+  options: FillOptions = {},
+): Promise<void> {
+  const { valueSize = 600, batchSize = 20_000, first = 0, macOf = () => new Uint8Array(32) } = options;
+  for (let done = 0; done < count; done += batchSize) {
+    const length = Math.min(batchSize, count - done);
+    const filler = randomBytes(valueSize);
+    const changes: DictionaryChange[] = Array.from({ length }, (_, i) => {
+      const key = syntheticKey(first + done + i);
+      const value = new Uint8Array(filler);
+      value.set(key.subarray(0, Math.min(32, valueSize)));
+      return { key, value, syncHash: sha256(value) };
+    });
+    const batch = dictionary.prepare(changes);
+    await dictionary.commit(batch, await macOf(batch.head.root));
+  }
+}
