@@ -1,0 +1,165 @@
+/** A node's check of user tokens (RFC 7519, RFC 8725): one algorithm per tenant, each token's signature once. */
+
+import { compactVerify } from 'jose';
+import { bytesToHex, type Clock, equalBytes, HoldfastError } from '../core/index.ts';
+import type { Operation } from './operations.ts';
+import { recordId } from './record-id.ts';
+import { loadTenant, type Tenant, type TenantConfiguration } from './tenant.ts';
+import {
+  hashUserToken,
+  isCompactToken,
+  type ParsedUserToken,
+  parseUserToken,
+  type UserTokenClaims,
+} from './user-token.ts';
+
+/** Why a token was refused: for the sealed answer to its client and for the node's log, in `details.reason`. */
+export type RefusalReason =
+  | 'malformed'
+  | 'issuer'
+  | 'signature'
+  | 'audience'
+  | 'too_old'
+  | 'record'
+  | 'not_yet_valid'
+  | 'expired'
+  | 'scope';
+
+export interface UserTokenVerifierOptions {
+  /** The only `aud` that is taken. */
+  readonly fleet: string;
+  readonly tenants: readonly TenantConfiguration[];
+  readonly clock: Clock;
+  /** How many verified tokens are remembered; about 1 KiB each. 10,000 by default, 0 for none. */
+  readonly cacheSize?: number;
+}
+
+export interface VerifiedUser {
+  readonly issuer: string;
+  readonly subject: string;
+  /** Ed25519, 32 bytes. The request must be signed with it, or the token is not its sender's. */
+  readonly clientKey: Uint8Array;
+  /** SHA-256 of the token, 32 bytes. */
+  readonly tokenHash: Uint8Array;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+}
+
+/** @throws HoldfastError `forbidden`, with the same message whatever the reason. */
+export type UserTokenVerifier = (
+  token: string,
+  use: { readonly operation: Operation; readonly record: Uint8Array },
+) => Promise<VerifiedUser>;
+
+interface AuthenticToken extends VerifiedUser {
+  readonly claims: UserTokenClaims;
+}
+
+/** Milliseconds by which a tenant's clock may differ from the node's. */
+const CLOCK_TOLERANCE = 60_000;
+const DEFAULT_CACHE_SIZE = 10_000;
+
+/** @throws HoldfastError `usage` for a tenant that is not configured right. */
+export function createUserTokenVerifier(options: UserTokenVerifierOptions): UserTokenVerifier {
+  const { fleet, clock, cacheSize = DEFAULT_CACHE_SIZE } = options;
+  const tenants = new Map<string, Tenant>();
+  for (const configuration of options.tenants) {
+    if (tenants.has(configuration.issuer)) {
+      throw new HoldfastError('usage', `tenant “${configuration.issuer}” is configured twice`);
+    }
+    tenants.set(configuration.issuer, loadTenant(configuration));
+  }
+
+  /** Authentic tokens by hash, the least recently used first. Refused ones are never in it. */
+  const cache = new Map<string, AuthenticToken>();
+  /** Verifications under way, so that a burst with one token costs one. */
+  const pending = new Map<string, Promise<AuthenticToken>>();
+
+  /** What can't change during a token's life. */
+  async function authenticate(token: string, tokenHash: Uint8Array): Promise<AuthenticToken> {
+    // 1. Form, before any cryptography.
+    const { header, claims } = parse(token);
+    // 2. The issuer chooses the tenant; the tenant, not the token, chooses algorithm and keys.
+    const tenant = tenants.get(claims.issuer);
+    if (tenant === undefined) throw refusal('issuer');
+    if (header.alg !== tenant.algorithm || !(await isSigned(token, tenant, header.kid))) throw refusal('signature');
+    // 3. For this fleet only.
+    if (claims.audience !== fleet) throw refusal('audience');
+    // 4. Short-lived.
+    if (claims.expiresAt - claims.issuedAt > tenant.maximumAge) throw refusal('too_old');
+    // 5. The user's own record.
+    if (tenant.recordIdKey !== undefined) {
+      const own = recordId(tenant.recordIdKey, { fleet, issuer: claims.issuer, subject: claims.subject });
+      if (!equalBytes(own, claims.record)) throw refusal('record');
+    }
+    const { issuer, subject, clientKey, expiresAt } = claims;
+    return { claims, issuer, subject, clientKey, tokenHash, expiresAt };
+  }
+
+  /** What depends on now and on this use. */
+  function checkUse({ claims }: AuthenticToken, operation: Operation, record: Uint8Array): void {
+    const now = clock.now();
+    if (now < Math.max(claims.issuedAt, claims.notBefore ?? 0) - CLOCK_TOLERANCE) throw refusal('not_yet_valid');
+    // Written so that a clock that tells no number refuses.
+    if (!(now < claims.expiresAt + CLOCK_TOLERANCE)) throw refusal('expired');
+    if (!claims.operations.includes(operation)) throw refusal('scope');
+    if (!equalBytes(claims.record, record)) throw refusal('record');
+  }
+
+  function remember(key: string, authentic: AuthenticToken): void {
+    cache.delete(key);
+    cache.set(key, authentic);
+    if (cache.size > cacheSize) cache.delete(cache.keys().next().value!);
+  }
+
+  async function authenticateOnce(key: string, token: string, tokenHash: Uint8Array): Promise<AuthenticToken> {
+    const running = pending.get(key);
+    if (running !== undefined) return running;
+    const started = authenticate(token, tokenHash).finally(() => pending.delete(key));
+    pending.set(key, started);
+    return started;
+  }
+
+  return async (token, { operation, record }) => {
+    if (!isCompactToken(token)) throw refusal('malformed');
+    const tokenHash = hashUserToken(token);
+    const key = bytesToHex(tokenHash);
+    const authentic = cache.get(key) ?? (await authenticateOnce(key, token, tokenHash));
+    try {
+      checkUse(authentic, operation, record);
+    } catch (error) {
+      if ((error as HoldfastError).details.reason === 'expired') cache.delete(key);
+      throw error;
+    }
+    remember(key, authentic);
+    const { claims: _, ...user } = authentic;
+    return user;
+  };
+}
+
+function parse(token: string): ParsedUserToken {
+  try {
+    return parseUserToken(token);
+  } catch {
+    throw refusal('malformed');
+  }
+}
+
+async function isSigned(token: string, tenant: Tenant, kid: string | undefined): Promise<boolean> {
+  for (const key of tenant.keysFor(kid)) {
+    try {
+      await compactVerify(token, key, { algorithms: [tenant.algorithm] });
+      return true;
+    } catch {
+      // Another key may fit.
+    }
+  }
+  return false;
+}
+
+/** One sentence for every reason: who may not see the sealed details learns nothing from the refusal. */
+function refusal(reason: RefusalReason): HoldfastError {
+  return new HoldfastError('forbidden', 'the user token does not allow this; get a new one from your service', {
+    details: { reason },
+  });
+}
