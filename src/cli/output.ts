@@ -1,0 +1,73 @@
+/** The results and errors of commands: lines for people, or exactly one JSON object on standard output for programs. */
+
+import { asHoldfastError, ERROR_KINDS, type ErrorCode, type HoldfastError, Secret } from '../core/index.ts';
+
+/** Standard output and standard error, or what stands for them. */
+export interface Streams {
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown };
+}
+
+export interface Result {
+  /** Whether the command was called with `--json`. */
+  readonly json: boolean;
+  /** What a program gets; `code` and `exitCode` are added. Secrets in it are refused. */
+  readonly value: Readonly<Record<string, unknown>>;
+  /** What a person gets. */
+  readonly lines: readonly string[];
+}
+
+/** Prints the result of a command that succeeded. @returns its exit code, 0. */
+export function printResult(result: Result, streams: Streams = process): number {
+  if (result.json) streams.stdout.write(`${toJson({ ...result.value, code: 'ok', exitCode: 0 })}\n`);
+  else for (const line of result.lines) streams.stdout.write(`${withoutControls(line)}\n`);
+  return 0;
+}
+
+/**
+ * Reports the error that ended a command, on standard error for a person, on standard output for a program.
+ * Of what is not a HoldfastError only the message goes out; causes and stacks never do.
+ * @returns the exit code of the error's kind.
+ */
+export function reportError(thrown: unknown, options: { readonly json: boolean }, streams: Streams = process): number {
+  const error = asHoldfastError(thrown);
+  const { title } = ERROR_KINDS[error.code];
+  if (options.json) {
+    const { code, message, details, exitCode } = error;
+    streams.stdout.write(`${toJson({ error: { code, title, message, details }, code, exitCode })}\n`);
+  } else {
+    streams.stderr.write(`holdfast: ${withoutControls(error.message)}\n`);
+    const hint = hintFor(error);
+    if (hint) streams.stderr.write(`${hint}\n`);
+  }
+  return error.exitCode;
+}
+
+/** Advice that belongs to a kind of error, wherever it arose; a message adds what is particular. */
+const HINTS: { readonly [Code in ErrorCode]?: string } = {
+  unexpected: 'If nothing on this machine explains it, please report it with the command and the version of Holdfast.',
+  usage: 'See holdfast --help, or --help after the command.',
+  untrusted: 'Nothing was sent. Do not go on until you know why.',
+  trust_expired: 'Get a fresh trust file from where you got this one.',
+};
+
+function hintFor(error: HoldfastError): string | undefined {
+  const hint = HINTS[error.code];
+  if (hint !== undefined) return hint;
+  return error.retryable && error.code !== 'cancelled' ? 'The same command may succeed later.' : undefined;
+}
+
+/** JSON without secrets: a `Secret` or raw bytes in a result are a programming error, so they show as redacted. */
+function toJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (item instanceof Secret || item instanceof Uint8Array) return '[redacted]';
+    return typeof item === 'bigint' ? item.toString() : item;
+  });
+}
+
+/** `text` with the control characters that could drive a terminal shown as `\u{...}`; messages may quote what was read. */
+function withoutControls(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (character) =>
+    character === '\t' ? character : `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+}
