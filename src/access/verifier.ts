@@ -51,8 +51,9 @@ export type UserTokenVerifier = (
   use: { readonly operation: Operation; readonly record: Uint8Array },
 ) => Promise<VerifiedUser>;
 
-interface AuthenticToken extends VerifiedUser {
+interface AuthenticToken {
   readonly claims: UserTokenClaims;
+  readonly tokenHash: Uint8Array;
 }
 
 /** Milliseconds by which a tenant's clock may differ from the node's. */
@@ -92,8 +93,7 @@ export function createUserTokenVerifier(options: UserTokenVerifierOptions): User
       const own = recordId(tenant.recordIdKey, { fleet, issuer: claims.issuer, subject: claims.subject });
       if (!equalBytes(own, claims.record)) throw refusal('record');
     }
-    const { issuer, subject, clientKey, expiresAt } = claims;
-    return { claims, issuer, subject, clientKey, tokenHash, expiresAt };
+    return { claims, tokenHash };
   }
 
   /** What depends on now and on this use. */
@@ -132,8 +132,9 @@ export function createUserTokenVerifier(options: UserTokenVerifierOptions): User
       throw error;
     }
     remember(key, authentic);
-    const { claims: _, ...user } = authentic;
-    return user;
+    const { issuer, subject, clientKey, expiresAt } = authentic.claims;
+    // Copies, so that no caller can change what the cache gives to the next.
+    return { issuer, subject, clientKey: clientKey.slice(), tokenHash, expiresAt };
   };
 }
 
