@@ -251,8 +251,10 @@ function malformed(path: ByteString, reason: string): HoldfastError {
 /** The modification time of an entry; the pax record has the fraction. Nonsense is left out rather than fatal. */
 function timeOf(header: EntryHeader): number | Date | undefined {
   const exact = header.pax?.mtime;
-  const seconds =
-    exact !== undefined && /^-?\d{1,12}(\.\d+)?$/.test(exact) ? Number(exact) : header.mtime.getTime() / 1000;
+  const isExact = exact !== undefined && /^-?\d{1,12}(\.\d+)?$/.test(exact);
+  let seconds = isExact ? Number(exact) : header.mtime.getTime() / 1000;
+  // tar-stream 3.2.2 reads GNU's negative numbers (two's complement) as one too many.
+  if (!isExact && seconds < 0) seconds--;
   if (!Number.isFinite(seconds) || Math.abs(seconds) > 2 ** 37) return undefined;
   // Node takes a negative number for "now", a date before 1970 for what it is (then to the millisecond).
   return seconds < 0 ? new Date(seconds * 1000) : seconds;

@@ -1,0 +1,240 @@
+/** What goes into a backup comes out of it, with this program and with stock age and tar. */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  lutimesSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import fc from 'fast-check';
+import { beforeAll, describe, expect, test } from 'vitest';
+import {
+  type BackupKeyPair,
+  createBackup,
+  generateIdentity,
+  recipientOf,
+  restoreBackup,
+} from '../../src/backup/index.ts';
+import { describeTree, scratch, writeFiles } from './helpers.ts';
+
+let keys: BackupKeyPair;
+beforeAll(async () => {
+  keys = await generateIdentity();
+});
+
+/** A tree with everything that is hard about names, modes and times. */
+function hardTree(root: string): string {
+  const tree = join(root, 'tree');
+  const long = `${'long '.repeat(20)}name`;
+  const deep = Array.from({ length: 6 }, (_, level) => `level ${level} ${'x'.repeat(60)}`).join('/');
+  writeFiles(tree, {
+    'empty file': '',
+    'with space and “quotes”.txt': 'a',
+    'ünï/cödé/日本語.txt': 'b',
+    'line\nbreak': 'c',
+    '-rf': 'd',
+    [long]: 'e',
+    [`${deep}/${long}`]: 'f',
+    [`u${'é'.repeat(100)}`]: 'g',
+    '.hidden': 'h',
+    'exactly one block': 'x'.repeat(512),
+    'one chunk and a byte': 'y'.repeat(65537),
+  });
+  mkdirSync(join(tree, 'empty folder'));
+  mkdirSync(join(tree, 'read-only folder'));
+  writeFileSync(join(tree, 'read-only folder', 'file'), 'i');
+  symlinkSync('../outside/of it', join(tree, 'dangling link'));
+  symlinkSync('/etc', join(tree, 'absolute link'));
+  symlinkSync('ünï', join(tree, 'link to folder'));
+  symlinkSync(`${deep}/${long}`, join(tree, 'link with long target'));
+  chmodSync(join(tree, '.hidden'), 0o600);
+  chmodSync(join(tree, '-rf'), 0o755);
+  chmodSync(join(tree, 'empty file'), 0o000);
+  utimesSync(join(tree, '-rf'), 1_600_000_000.123456, 1_600_000_000.123456);
+  utimesSync(join(tree, '.hidden'), 5_000_000_000, 5_000_000_000);
+  utimesSync(join(tree, 'empty file'), new Date('1969-07-20T20:17:40Z'), new Date('1969-07-20T20:17:40Z'));
+  lutimesSync(join(tree, 'dangling link'), 1_500_000_000.5, 1_500_000_000.5);
+  utimesSync(join(tree, 'empty folder'), 1_400_000_000, 1_400_000_000);
+  utimesSync(join(tree, 'read-only folder'), 1_300_000_000, 1_300_000_000);
+  chmodSync(join(tree, 'read-only folder'), 0o555);
+  return tree;
+}
+
+/** Times to the microsecond, give or take the rounding of a double. */
+function expectSameTree(actual: Record<string, string>, expected: Record<string, string>): void {
+  const timesOf = (text: string) => Number(/@(-?\d+)/.exec(text)?.[1]);
+  expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
+  for (const [name, text] of Object.entries(expected)) {
+    expect(Math.abs(timesOf(actual[name] ?? '') - timesOf(text)), name).toBeLessThanOrEqual(1);
+    const withoutTime = (line: string) => line.replace(/@-?\d+/, '');
+    expect(withoutTime(actual[name] ?? ''), name).toBe(withoutTime(text));
+  }
+}
+
+describe('a backup', () => {
+  test('restores names, modes, times, links and contents', async () => {
+    const root = scratch();
+    const tree = hardTree(root);
+    const created = await createBackup({ paths: [tree], out: join(root, 'b.age'), recipient: keys.recipient });
+    expect(created).toMatchObject({ files: 12, symbolicLinks: 4, warningCount: 0 });
+    const restored = await restoreBackup({
+      file: join(root, 'b.age'),
+      directory: join(root, 'to'),
+      identity: keys.identity,
+    });
+    expect(restored).toMatchObject({
+      files: 12,
+      symbolicLinks: 4,
+      warningCount: 0,
+      contentBytes: created.contentBytes,
+    });
+    expectSameTree(describeTree(join(root, 'to')), onlyTree(root));
+  });
+
+  test('is readable by its owner only, and its size is the one reported', async () => {
+    const root = scratch();
+    writeFiles(root, { 'a/b': 'c' });
+    const created = await createBackup({
+      paths: [join(root, 'a')],
+      out: join(root, 'b.age'),
+      recipient: keys.recipient,
+    });
+    expect(statSync(join(root, 'b.age')).mode & 0o777).toBe(0o600);
+    expect(statSync(join(root, 'b.age')).size).toBe(created.bytes);
+  });
+
+  test('opens with stock age and tar', async () => {
+    const root = scratch();
+    const tree = hardTree(root);
+    await createBackup({ paths: [tree], out: join(root, 'b.age'), recipient: keys.recipient });
+    writeFileSync(join(root, 'key'), `${keys.identity}\n`);
+    mkdirSync(join(root, 'to'));
+    execFileSync('age', ['-d', '-i', join(root, 'key'), '-o', join(root, 'b.tar'), join(root, 'b.age')]);
+    const unpacked = spawnSync('tar', ['-xpf', join(root, 'b.tar'), '-C', join(root, 'to')], { encoding: 'utf8' });
+    expect(unpacked.stderr).not.toMatch(/error|corrupt|unknown/i);
+    expectSameTree(describeTree(join(root, 'to')), onlyTree(root));
+  });
+
+  test.each(['gnu', 'pax', 'ustar'])('restores what tar (%s format) and stock age made', async (format) => {
+    const root = scratch();
+    const tree = hardTree(root);
+    // ustar can hold neither the longest names nor these two times.
+    if (format !== 'pax') utimesSync(join(tree, '-rf'), 1_600_000_000, 1_600_000_000);
+    if (format !== 'pax') lutimesSync(join(tree, 'dangling link'), 1_500_000_000, 1_500_000_000);
+    if (format === 'ustar') {
+      for (const name of ['empty file', 'link with long target']) rmSync(join(tree, name));
+      for (const name of Object.keys(describeTree(tree))) {
+        if (name.startsWith('level') || Buffer.byteLength(name) > 100)
+          rmSync(join(tree, name), { recursive: true, force: true });
+      }
+      utimesSync(tree, 1_200_000_000, 1_200_000_000);
+    }
+    const archive = execFileSync('tar', [`--format=${format}`, '-C', root, '-cf', '-', 'tree'], { maxBuffer: 2 ** 26 });
+    execFileSync('age', ['-r', keys.recipient, '-o', join(root, 'b.age')], { input: archive });
+    await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), identity: keys.identity });
+    const seconds = (described: Record<string, string>) =>
+      Object.fromEntries(
+        Object.entries(described).map(([name, text]) => [name, text.replace(/@(-?\d+)\d{6}\b/, '@$1')]),
+      );
+    expect(seconds(describeTree(join(root, 'to')))).toEqual(seconds(onlyTree(root)));
+  });
+
+  test('takes an identity that age-keygen made, comments and all', async () => {
+    const root = scratch();
+    execFileSync('age-keygen', ['-o', join(root, 'key')], { stdio: 'ignore' });
+    const identity = readFileSync(join(root, 'key'), 'utf8');
+    writeFiles(root, { 'a/b': 'c' });
+    const recipient = execFileSync('age-keygen', ['-y', join(root, 'key')], { encoding: 'utf8' }).trim();
+    expect(await recipientOf(identity)).toBe(recipient);
+    await createBackup({ paths: [join(root, 'a')], out: join(root, 'b.age'), recipient });
+    await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), identity });
+    expect(readFileSync(join(root, 'to', 'a', 'b'), 'utf8')).toBe('c');
+  });
+
+  test('keeps hard links of a foreign archive', async () => {
+    const root = scratch();
+    writeFiles(root, { 'tree/one': 'same' });
+    execFileSync('ln', [join(root, 'tree', 'one'), join(root, 'tree', 'two')]);
+    const archive = execFileSync('tar', ['-C', root, '-cf', '-', 'tree']);
+    execFileSync('age', ['-r', keys.recipient, '-o', join(root, 'b.age')], { input: archive });
+    await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), identity: keys.identity });
+    expect(statSync(join(root, 'to/tree/one')).ino).toBe(statSync(join(root, 'to/tree/two')).ino);
+  });
+
+  test('tells its progress, and ends where it said it would', async () => {
+    const root = scratch();
+    writeFiles(root, { 'a/b': 'c'.repeat(600_000), 'a/d': 'e' });
+    const seen: { bytes: number; totalBytes?: number; entries: number }[] = [];
+    const out = join(root, 'b.age');
+    await createBackup({
+      paths: [join(root, 'a')],
+      out,
+      recipient: keys.recipient,
+      onProgress: (step) => seen.push(step),
+    });
+    expect(seen.at(-1)).toEqual({ bytes: 600_001, totalBytes: 600_001, entries: 3 });
+    expect(seen.length).toBeGreaterThan(4);
+    seen.length = 0;
+    const directory = join(root, 'to');
+    await restoreBackup({ file: out, directory, identity: keys.identity, onProgress: (step) => seen.push(step) });
+    expect(seen.at(-1)).toMatchObject({ bytes: statSync(out).size, totalBytes: statSync(out).size });
+  });
+});
+
+function onlyTree(root: string): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(describeTree(root)).filter(([name]) => name === 'tree' || name.startsWith('tree/')),
+  );
+}
+
+const nameCharacter = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom(...'abcXYZ012 .-_') },
+  { weight: 1, arbitrary: fc.constantFrom(...'é日ñ\n\\"*?~\u0301', '😀') },
+);
+const fileName = fc
+  .oneof(
+    { weight: 9, arbitrary: fc.string({ unit: nameCharacter, minLength: 1, maxLength: 20 }) },
+    { weight: 1, arbitrary: fc.string({ unit: nameCharacter, minLength: 50, maxLength: 60 }) },
+  )
+  .filter((name) => name !== '.' && name !== '..');
+const randomFile = fc.record({
+  path: fc.array(fileName, { minLength: 1, maxLength: 5 }),
+  content: fc.oneof(
+    fc.uint8Array({ maxLength: 1100 }),
+    fc.constantFrom(0, 512, 65536).map((size) => new Uint8Array(size)),
+  ),
+  mode: fc.integer({ min: 0, max: 0o777 }),
+  seconds: fc.integer({ min: 1, max: 2 ** 33 }),
+});
+
+test('any tree comes back as it was', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(randomFile, { maxLength: 8 }), async (files) => {
+      const root = scratch();
+      mkdirSync(join(root, 'tree'));
+      for (const file of files) {
+        const path = join(root, 'tree', ...file.path);
+        try {
+          mkdirSync(dirname(path), { recursive: true });
+          writeFileSync(path, file.content);
+        } catch {
+          continue; // Two random names collided, one as a folder: the tree is what could be made.
+        }
+        chmodSync(path, file.mode);
+        utimesSync(path, file.seconds, file.seconds);
+      }
+      await createBackup({ paths: [join(root, 'tree')], out: join(root, 'b.age'), recipient: keys.recipient });
+      await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), identity: keys.identity });
+      expectSameTree(describeTree(join(root, 'to')), onlyTree(root));
+      rmSync(root, { recursive: true });
+    }),
+    { numRuns: 40 },
+  );
+});
