@@ -25,10 +25,11 @@ export interface AuthenticatedDictionary {
   /** The value, checked against the root. @throws HoldfastError `store_refused` where store and root disagree. */
   get(key: Uint8Array): Uint8Array | undefined;
   /**
-   * Computes the head that committing `changes` would give, changing nothing. Of several changes of one key the last
+   * Computes the head that committing `changes` would give, changing nothing. Its sequence is one more than the larger
+   * of this head's and `sequenceFloor` (default 0): a store found behind its anchor must be numbered above that. Of several changes of one key the last
    * counts. @throws HoldfastError `malformed` for a key or digest that is not 32 bytes, `store_refused` as `get`.
    */
-  prepare(changes: readonly DictionaryChange[]): PreparedBatch;
+  prepare(changes: readonly DictionaryChange[], sequenceFloor?: number): PreparedBatch;
   /**
    * Durable, atomic; `mac` (up to 1024 bytes) is stored beside the head. Until it resolves, and if it rejects, reads and
    * `head` show the state before. @throws HoldfastError `conflict` unless the batch was prepared on the current head and
@@ -41,6 +42,8 @@ export interface AuthenticatedDictionary {
   syncRoot(): Uint8Array;
   /** Hashes of the 256 children of a sync tree node: prefix of 0 bytes (the top) or 1 byte; 256 × 32 bytes. */
   syncChildren(prefix: Uint8Array): Uint8Array[];
+  /** The 2-byte prefix of the bucket that a key belongs to. */
+  syncPrefix(key: Uint8Array): Uint8Array;
   /** Keys and sync digests in the bucket with this 2-byte prefix. */
   syncBucket(prefix: Uint8Array): { key: Uint8Array; syncHash: Uint8Array }[];
   /** All keys, lazily, each once, in the order of their buckets (not of the keys). Commits meanwhile may be missed. */

@@ -1,6 +1,9 @@
 /**
- * A binary Merkle tree of fixed shape over 65,536 leaf hashes, held in memory; inner nodes are domain-separated from
- * leaves as in RFC 6962 section 2.1.
+ * A Merkle tree of fixed shape over 65,536 leaf hashes, held in memory; inner nodes are domain-separated from leaves as
+ * in RFC 6962 section 2.1.
+ *
+ * Nodes have 16 children, not two: a changed leaf then costs 4 hashes of 512 bytes (7 microseconds) instead of 16 of 64
+ * (22 microseconds), and nobody needs the shorter audit paths of a binary tree.
  */
 
 import { equalBytes, sha256, utf8 } from '../core/index.ts';
@@ -8,6 +11,14 @@ import { equalBytes, sha256, utf8 } from '../core/index.ts';
 /** Bytes of one hash. */
 export const HASH_SIZE = 32;
 export const LEAF_COUNT = 65_536;
+/** Children of a node. Node `i` has the children `16i + 1` to `16i + 16`, side by side in memory; the root is node 0. */
+const FAN = 16;
+/** Positions of the first leaf, of the first of the 256 nodes two levels below the root, and behind the last leaf. */
+const FIRST_LEAF = 1 + FAN + FAN ** 2 + FAN ** 3;
+const FIRST_GROUP = 1 + FAN;
+const POSITIONS = FIRST_LEAF + LEAF_COUNT;
+
+const parentOf = (position: number) => (position - 1) >> 4;
 
 /** The hashes of a batch that has not been committed: position of the node, its 32 bytes. */
 export type TreeChanges = ReadonlyMap<number, Uint8Array>;
@@ -43,38 +54,40 @@ function labelStart(prefix: 0 | 1, label: string): Uint8Array {
   return start;
 }
 
-/** Hash of an inner node. One buffer is used again and again: a start with many records computes 130,000 of these. */
-function nodeHash(label: string): (left: Uint8Array, right: Uint8Array) => Uint8Array {
+/** Hash of an inner node. One buffer is used again and again: a start with many records computes thousands of these. */
+function nodeHash(label: string): (children: Uint8Array) => Uint8Array {
   const start = labelStart(1, label);
-  const input = new Uint8Array(start.length + 2 * (4 + HASH_SIZE));
+  const input = new Uint8Array(start.length + 4 + FAN * HASH_SIZE);
   input.set(start);
-  input[start.length + 3] = HASH_SIZE;
-  input[start.length + 4 + HASH_SIZE + 3] = HASH_SIZE;
-  return (left, right) => {
-    input.set(left, start.length + 4);
-    input.set(right, start.length + 8 + HASH_SIZE);
+  new DataView(input.buffer).setUint32(start.length, FAN * HASH_SIZE);
+  return (children) => {
+    input.set(children, start.length + 4);
     return sha256(input);
   };
 }
 
 /** One kind of tree: what an empty one looks like and how its nodes are hashed. */
 export class TreeKind {
-  readonly node: (left: Uint8Array, right: Uint8Array) => Uint8Array;
+  /** Hash of a node, of the 16 hashes of its children one after another. */
+  readonly node: (children: Uint8Array) => Uint8Array;
   /** All positions of a tree without content; copied, never changed. */
   readonly empty: Uint8Array;
 
   constructor(label: string, emptyLeaf: Uint8Array) {
     this.node = nodeHash(label);
-    this.empty = new Uint8Array(2 * LEAF_COUNT * HASH_SIZE);
+    this.empty = new Uint8Array(POSITIONS * HASH_SIZE);
+    const children = new Uint8Array(FAN * HASH_SIZE);
     let hash = emptyLeaf;
-    for (let first = LEAF_COUNT; first >= 1; first >>= 1) {
-      for (let i = first; i < 2 * first; i++) this.empty.set(hash, i * HASH_SIZE);
-      hash = this.node(hash, hash);
+    for (let first = FIRST_LEAF, count = LEAF_COUNT; ; first = parentOf(first), count /= FAN) {
+      for (let i = first; i < first + count; i++) this.empty.set(hash, i * HASH_SIZE);
+      if (first === 0) break;
+      for (let i = 0; i < FAN; i++) children.set(hash, i * HASH_SIZE);
+      hash = this.node(children);
     }
   }
 }
 
-/** 4 MiB outside the JavaScript heap. Position 1 is the root, `2i` and `2i + 1` are the children of `i`. */
+/** 2.2 MB outside the JavaScript heap. */
 export class HashTree {
   readonly #kind: TreeKind;
   readonly #hashes: Uint8Array;
@@ -86,51 +99,49 @@ export class HashTree {
     this.#hashes = kind.empty.slice();
   }
 
-  /** The 32 bytes at a position, as a view: valid until the next `apply`. */
-  at(position: number): Uint8Array {
-    return this.#hashes.subarray(position * HASH_SIZE, (position + 1) * HASH_SIZE);
-  }
-
-  /** The hash of leaf `index`, as a view. */
+  /** The hash of leaf `index`, as a view: valid until the tree changes. */
   leaf(index: number): Uint8Array {
-    return this.at(LEAF_COUNT + index);
-  }
-
-  /** The indexes of all leaves that are not empty, ascending, lazily. */
-  *occupied(position = 1): Iterable<number> {
-    const empty = this.#kind.empty.subarray(position * HASH_SIZE, (position + 1) * HASH_SIZE);
-    if (equalBytes(this.at(position), empty)) return;
-    if (position >= LEAF_COUNT) yield position - LEAF_COUNT;
-    else {
-      yield* this.occupied(2 * position);
-      yield* this.occupied(2 * position + 1);
-    }
-  }
-
-  /** Copies of the 256 nodes that lie eight levels below the node at `position`. */
-  below(position: number): Uint8Array[] {
-    return Array.from({ length: 256 }, (_, i) => this.at(position * 256 + i).slice());
+    return this.#at(FIRST_LEAF + index);
   }
 
   root(): Uint8Array {
-    return this.at(1).slice();
+    return this.#at(0).slice();
+  }
+
+  /** Copies of the 256 nodes half-way down; group `g` covers the leaves `256g` to `256g + 255`. */
+  groups(): Uint8Array[] {
+    return Array.from({ length: 256 }, (_, group) => this.#at(FIRST_GROUP + group).slice());
+  }
+
+  /** Copies of the 256 leaves of a group. */
+  leavesOf(group: number): Uint8Array[] {
+    return Array.from({ length: 256 }, (_, i) => this.leaf(group * 256 + i).slice());
+  }
+
+  /** The indexes of all leaves that are not empty, ascending, lazily. */
+  *occupied(position = 0): Iterable<number> {
+    const empty = this.#kind.empty.subarray(position * HASH_SIZE, (position + 1) * HASH_SIZE);
+    if (equalBytes(this.#at(position), empty)) return;
+    if (position >= FIRST_LEAF) yield position - FIRST_LEAF;
+    else for (let child = 1; child <= FAN; child++) yield* this.occupied(FAN * position + child);
   }
 
   /** Sets a leaf of a tree that is being rebuilt: the nodes above are wrong until `rebuild` is called. */
   setLeaf(index: number, hash: Uint8Array): void {
-    this.#hashes.set(hash, (LEAF_COUNT + index) * HASH_SIZE);
-    this.#stale ??= new Uint8Array(LEAF_COUNT);
-    this.#stale[(LEAF_COUNT + index) >> 1] = 1;
+    const position = FIRST_LEAF + index;
+    this.#hashes.set(hash, position * HASH_SIZE);
+    this.#stale ??= new Uint8Array(FIRST_LEAF);
+    this.#stale[parentOf(position)] = 1;
   }
 
-  /** Computes the nodes above the leaves that were set, in place: `changesFor` would keep 130,000 small byte strings. */
+  /** Computes the nodes above the leaves that were set, in place. */
   rebuild(): void {
     const stale = this.#stale;
     if (stale === undefined) return;
-    for (let position = LEAF_COUNT - 1; position >= 1; position--) {
+    for (let position = FIRST_LEAF - 1; position >= 0; position--) {
       if (stale[position] === 0) continue;
-      stale[position >> 1] = 1;
-      this.#hashes.set(this.#kind.node(this.at(2 * position), this.at(2 * position + 1)), position * HASH_SIZE);
+      this.#hashes.set(this.#kind.node(this.#children(position)), position * HASH_SIZE);
+      if (position > 0) stale[parentOf(position)] = 1;
     }
     this.#stale = undefined;
   }
@@ -138,27 +149,38 @@ export class HashTree {
   /** Every node that changes with these leaves, the root included, without changing the tree. */
   changesFor(leaves: ReadonlyMap<number, Uint8Array>): TreeChanges {
     const changes = new Map<number, Uint8Array>();
-    let level: number[] = [];
-    for (const [index, hash] of leaves) {
-      changes.set(LEAF_COUNT + index, hash);
-      level.push(LEAF_COUNT + index);
-    }
-    const now = (position: number) => changes.get(position) ?? this.at(position);
-    while (level.length > 0 && level[0] !== 1) {
-      const parents = new Set<number>();
-      for (const position of level) parents.add(position >> 1);
-      for (const parent of parents) changes.set(parent, this.#kind.node(now(2 * parent), now(2 * parent + 1)));
-      level = [...parents];
+    let level: [position: number, hash: Uint8Array][] = [];
+    for (const [index, hash] of leaves) level.push([FIRST_LEAF + index, hash]);
+    while (level.length > 0) {
+      const parents = new Map<number, Uint8Array>();
+      for (const [position, hash] of level) {
+        changes.set(position, hash);
+        if (position === 0) return changes;
+        const parent = parentOf(position);
+        const children = parents.get(parent) ?? this.#children(parent).slice();
+        children.set(hash, ((position - 1) % FAN) * HASH_SIZE);
+        parents.set(parent, children);
+      }
+      level = [...parents].map(([position, children]) => [position, this.#kind.node(children)]);
     }
     return changes;
   }
 
   /** The root that the tree would have with `changes`. */
   rootWith(changes: TreeChanges): Uint8Array {
-    return (changes.get(1) ?? this.at(1)).slice();
+    return (changes.get(0) ?? this.#at(0)).slice();
   }
 
   apply(changes: TreeChanges): void {
     for (const [position, hash] of changes) this.#hashes.set(hash, position * HASH_SIZE);
+  }
+
+  #at(position: number): Uint8Array {
+    return this.#hashes.subarray(position * HASH_SIZE, (position + 1) * HASH_SIZE);
+  }
+
+  #children(position: number): Uint8Array {
+    const first = FAN * position + 1;
+    return this.#hashes.subarray(first * HASH_SIZE, (first + FAN) * HASH_SIZE);
   }
 }
