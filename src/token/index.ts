@@ -1,0 +1,31 @@
+/** Hardware tokens: the node's `Token` on PKCS#11, its double in software, and what operators need around them. */
+
+export {
+  type AffinePoint,
+  decodeCompressed,
+  decodeUncompressed,
+  type EvaluationPrimitives,
+  encodeCompressed,
+  encodeUncompressed,
+  evaluate,
+} from './evaluate.ts';
+export * from './inventory.ts';
+export { type MeasureOptions, measureToken, type Rate } from './measure.ts';
+export * from './pin.ts';
+export type { TokenSelector } from './pkcs11/connection.ts';
+export { type InitialiseOptions, initialiseToken } from './pkcs11/initialise.ts';
+export type { TokenAccess } from './pkcs11/pool.ts';
+export {
+  type CreatedKeys,
+  createTokenKeys,
+  createTokenSigner,
+  openToken,
+  openTokenSigner,
+  type Pkcs11Token,
+  type SignerOptions,
+  type TokenOptions,
+} from './pkcs11/token.ts';
+export * from './port.ts';
+export { probeToken, type TokenProfile } from './probe.ts';
+export * from './softhsm.ts';
+export * from './software.ts';

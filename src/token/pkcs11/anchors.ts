@@ -1,0 +1,175 @@
+/**
+ * The two anchor objects of section 7 of docs/protocol.md: private data objects (CKO_DATA) written in turn, so that a
+ * write torn at any moment leaves the other whole.
+ *
+ * Each holds `write counter (8 bytes) || first 8 bytes of SHA-256 over counter and value || value`. The checksum finds
+ * torn writes, nothing else: authenticity comes from the MAC inside the value. CKA_APPLICATION names the object, since
+ * CKA_LABEL may be where the value is.
+ */
+
+import { concatBytes, equalBytes, fromBase64Url, HoldfastError, sha256, toBase64Url } from '../../core/index.ts';
+import type { TokenProfile } from '../profile.ts';
+import {
+  bytesAttribute,
+  CK,
+  type Cryptoki,
+  findObjects,
+  flagAttribute,
+  type Handle,
+  numberAttribute,
+  readAttribute,
+  type Template,
+  textAttribute,
+} from './cryptoki.ts';
+import { ckrName } from './errors.ts';
+
+export const ANCHOR_MAXIMUM = 256;
+
+interface Place {
+  readonly application: string;
+  handle: Handle | undefined;
+  /** Zero where nothing readable is. */
+  counter: bigint;
+  value: Uint8Array | undefined;
+}
+
+function seal(counter: bigint, value: Uint8Array): Uint8Array {
+  const prefix = new Uint8Array(8);
+  new DataView(prefix.buffer).setBigUint64(0, counter);
+  return concatBytes(prefix, sha256(concatBytes(prefix, value)).subarray(0, 8), value);
+}
+
+function unseal(sealed: Uint8Array | undefined): { counter: bigint; value: Uint8Array } | undefined {
+  if (!sealed || sealed.length < 16 || sealed.length > 16 + ANCHOR_MAXIMUM) return undefined;
+  const prefix = sealed.slice(0, 8);
+  const value = sealed.slice(16);
+  if (!equalBytes(sha256(concatBytes(prefix, value)).subarray(0, 8), sealed.subarray(8, 16))) return undefined;
+  return { counter: new DataView(prefix.buffer).getBigUint64(0), value };
+}
+
+const template = (application: string): Template => [
+  numberAttribute(CK.CKA_CLASS, CK.CKO_DATA),
+  textAttribute(CK.CKA_APPLICATION, application),
+];
+
+/** Creates a data object that holds `sealed` in the way that `method` can replace. */
+export function createData(
+  module: Cryptoki,
+  session: Handle,
+  application: string,
+  sealed: Uint8Array,
+  method: TokenProfile['anchor'],
+): Handle {
+  return module.C_CreateObject(session, [
+    ...template(application),
+    flagAttribute(CK.CKA_TOKEN, true),
+    flagAttribute(CK.CKA_PRIVATE, true),
+    textAttribute(CK.CKA_LABEL, method === 'label' ? toBase64Url(sealed) : application),
+    ...(method === 'label' ? [] : [bytesAttribute(CK.CKA_VALUE, sealed)]),
+  ]);
+}
+
+/** Changes a data object in place. */
+export function changeData(
+  module: Cryptoki,
+  session: Handle,
+  object: Handle,
+  sealed: Uint8Array,
+  method: 'value' | 'label',
+): void {
+  module.C_SetAttributeValue(session, object, [
+    method === 'value' ? bytesAttribute(CK.CKA_VALUE, sealed) : textAttribute(CK.CKA_LABEL, toBase64Url(sealed)),
+  ]);
+}
+
+/** What a data object holds, by value or by label, so that a node's anchors outlive a change of method. */
+export function readData(module: Cryptoki, session: Handle, object: Handle): Uint8Array | undefined {
+  for (const type of [CK.CKA_VALUE, CK.CKA_LABEL]) {
+    try {
+      const content = readAttribute(module, session, object, type);
+      if (!content || content.length === 0) continue;
+      return type === CK.CKA_VALUE ? Uint8Array.from(content) : fromBase64Url(content.toString('latin1'));
+    } catch (error) {
+      // Neither an attribute the token does not have nor text that is no anchor is worth more than "nothing here".
+      const code = (error as { code?: unknown }).code;
+      if (code !== 'malformed' && !/^CKR_ATTRIBUTE_/.test(ckrName(error) ?? '')) throw error;
+    }
+  }
+  return undefined;
+}
+
+export function findData(module: Cryptoki, session: Handle, application: string): Handle[] {
+  return findObjects(module, session, template(application));
+}
+
+export class Anchors {
+  readonly #module: Cryptoki;
+  readonly #method: TokenProfile['anchor'];
+  readonly #prefix: string;
+  /** Undefined until read, and after every unclear write: both are then read again before anything else. */
+  #places: Place[] | undefined;
+
+  constructor(module: Cryptoki, method: TokenProfile['anchor'], prefix: string) {
+    this.#module = module;
+    this.#method = method;
+    this.#prefix = prefix;
+  }
+
+  /** Handles do not outlive a session's loss. */
+  forget(): void {
+    this.#places = undefined;
+  }
+
+  /** @throws HoldfastError `token_failed` if both objects are there but neither is readable (one may be a torn first write). */
+  read(session: Handle): Uint8Array[] {
+    const places = ['0', '1'].map((suffix): Place => this.#readPlace(session, `${this.#prefix}/${suffix}`));
+    if (places.every((place) => place.handle && place.value === undefined)) {
+      throw new HoldfastError('token_failed', 'no anchor on the token is readable; repair the node from the others', {
+        details: { operation: 'anchor_read' },
+      });
+    }
+    this.#places = places;
+    return places.flatMap((place) => (place.value ? [place.value] : []));
+  }
+
+  /** Replaces the older anchor and reads it back. After any error the result is unknown. */
+  write(session: Handle, value: Uint8Array): void {
+    if (value.length > ANCHOR_MAXIMUM)
+      throw new HoldfastError('too_large', `an anchor has at most ${ANCHOR_MAXIMUM} bytes`);
+    if (!this.#places) this.read(session);
+    const [first, second] = this.#places as [Place, Place];
+    this.#places = undefined;
+    const [older, newer] = first.counter <= second.counter ? [first, second] : [second, first];
+    const counter = newer.counter + 1n;
+    const sealed = seal(counter, value);
+    const handle = this.#replace(session, older, sealed);
+    const written = readData(this.#module, session, handle);
+    if (!written || !equalBytes(written, sealed)) {
+      throw new HoldfastError('token_failed', 'the token did not keep the anchor; take it out of service', {
+        details: { operation: 'anchor_write' },
+      });
+    }
+    this.#places = [newer, { ...older, handle, counter, value }];
+  }
+
+  #replace(session: Handle, place: Place, sealed: Uint8Array): Handle {
+    if (place.handle && this.#method !== 'replace') {
+      changeData(this.#module, session, place.handle, sealed, this.#method);
+      const now = readData(this.#module, session, place.handle);
+      if (now && equalBytes(now, sealed)) return place.handle;
+      // Made by another method, the object goes on showing its old content: make it anew.
+    }
+    // Destroyed first: the other place is whole, and two objects in one place would leave open which counts.
+    if (place.handle) this.#module.C_DestroyObject(session, place.handle);
+    return createData(this.#module, session, place.application, sealed, this.#method);
+  }
+
+  #readPlace(session: Handle, application: string): Place {
+    const [handle, ...others] = findData(this.#module, session, application);
+    if (others.length > 0) {
+      throw new HoldfastError('token_unsuitable', `anchor ${application} is there more than once; repair the node`);
+    }
+    const content = handle && unseal(readData(this.#module, session, handle));
+    return { application, handle, counter: content?.counter ?? 0n, value: content?.value };
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Loading and initialising a PKCS#11 module (PKCS#11 v2.40), and the typed constructors of everything that is passed to
+ * it: pkcs11js aborts the process on a malformed template or parameter, so none is ever written by hand.
+ */
+
+import { endianness } from 'node:os';
+import pkcs11js from 'pkcs11js';
+import { HoldfastError } from '../../core/index.ts';
+
+/** Synchronous calls only: the others leak or corrupt memory (pkcs11js issues 120 and 121). */
+export type Cryptoki = Pick<
+  pkcs11js.PKCS11,
+  | 'C_Initialize'
+  | 'C_Finalize'
+  | 'C_GetSlotList'
+  | 'C_GetSlotInfo'
+  | 'C_GetTokenInfo'
+  | 'C_InitToken'
+  | 'C_InitPIN'
+  | 'C_OpenSession'
+  | 'C_CloseSession'
+  | 'C_Login'
+  | 'C_Logout'
+  | 'C_CreateObject'
+  | 'C_DestroyObject'
+  | 'C_FindObjectsInit'
+  | 'C_FindObjects'
+  | 'C_FindObjectsFinal'
+  | 'C_GetAttributeValue'
+  | 'C_SetAttributeValue'
+  | 'C_SignInit'
+  | 'C_Sign'
+  | 'C_GenerateKey'
+  | 'C_GenerateKeyPair'
+  | 'C_DeriveKey'
+>;
+
+export type Handle = Buffer;
+export type Attribute = { type: number; value: Buffer | boolean };
+export type Template = Attribute[];
+
+export const CK = pkcs11js;
+
+/** Missing from pkcs11js: PKCS#11 v3.0. */
+export const CKM_SHA256_KEY_GEN = 0x4005;
+
+/** Never emptied: the library is unmapped when its object is collected, whoever else still uses it. */
+const loaded = new Map<string, pkcs11js.PKCS11>();
+
+/** @throws HoldfastError `usage` if there is no PKCS#11 module at `path`. */
+export function loadModule(path: string): Cryptoki {
+  const known = loaded.get(path);
+  if (known) return known;
+  const module = new pkcs11js.PKCS11();
+  try {
+    module.load(path);
+  } catch (cause) {
+    throw new HoldfastError(
+      'usage',
+      `no PKCS#11 module could be loaded from ${path}; check the path and its libraries`,
+      {
+        cause,
+      },
+    );
+  }
+  loaded.set(path, module);
+  return module;
+}
+
+/** C_Initialize with the module's own locking: without the flag concurrent sessions corrupt the module's memory. */
+export function initialiseModule(module: Pick<Cryptoki, 'C_Initialize'>): void {
+  try {
+    module.C_Initialize({ flags: pkcs11js.CKF_OS_LOCKING_OK });
+  } catch (error) {
+    // The state is the process's: another worker was first.
+    if ((error as { code?: number }).code !== pkcs11js.CKR_CRYPTOKI_ALREADY_INITIALIZED) throw error;
+  }
+}
+
+const LITTLE = endianness() === 'LE';
+
+/** A CK_ULONG of 8 bytes (LP64); pkcs11js itself would cut numbers to 32 bits. */
+export function ulongBytes(value: number): Buffer {
+  const buffer = Buffer.alloc(8);
+  if (LITTLE) buffer.writeBigUInt64LE(BigInt(value));
+  else buffer.writeBigUInt64BE(BigInt(value));
+  return buffer;
+}
+
+export function fromUlong(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.byteLength === 8) return Number(view.getBigUint64(0, LITTLE));
+  if (bytes.byteLength === 4) return view.getUint32(0, LITTLE);
+  throw new HoldfastError('token_failed', 'the token returned a number of unknown size; check the module');
+}
+
+export const flagAttribute = (type: number, value: boolean): Attribute => ({ type, value });
+export const numberAttribute = (type: number, value: number): Attribute => ({ type, value: ulongBytes(value) });
+export const textAttribute = (type: number, value: string): Attribute => ({ type, value: Buffer.from(value, 'utf8') });
+export const bytesAttribute = (type: number, value: Uint8Array): Attribute => ({ type, value: Buffer.from(value) });
+/** CK_DATE, 8 ASCII digits (YYYYMMDD) of the UTC day. */
+export const dateAttribute = (type: number, milliseconds: number): Attribute => ({
+  type,
+  value: Buffer.from(new Date(milliseconds).toISOString().slice(0, 10).replaceAll('-', ''), 'latin1'),
+});
+
+export const plainMechanism = (mechanism: number): pkcs11js.Mechanism => ({ mechanism });
+
+/** CKM_ECDH1_DERIVE with CKD_NULL: the derived value is the x-coordinate itself. */
+export function ecdhMechanism(publicData: Uint8Array): pkcs11js.Mechanism {
+  const parameter: pkcs11js.ECDH1 = {
+    type: pkcs11js.CK_PARAMS_EC_DH,
+    kdf: pkcs11js.CKD_NULL,
+    publicData: Buffer.from(publicData),
+  };
+  return { mechanism: pkcs11js.CKM_ECDH1_DERIVE, parameter };
+}
+
+/** One attribute of an object. @throws what the module throws. */
+export function readAttribute(module: Cryptoki, session: Handle, object: Handle, type: number): Buffer | undefined {
+  const [attribute] = module.C_GetAttributeValue(session, object, [{ type }]);
+  const value = attribute?.value as unknown;
+  return Buffer.isBuffer(value) ? value : typeof value === 'string' ? Buffer.from(value) : undefined;
+}
+
+/** All objects that match. */
+export function findObjects(module: Cryptoki, session: Handle, template: Template): Handle[] {
+  const found: Handle[] = [];
+  module.C_FindObjectsInit(session, template);
+  try {
+    for (;;) {
+      const some = module.C_FindObjects(session, 32);
+      found.push(...some);
+      if (some.length === 0) return found;
+    }
+  } finally {
+    module.C_FindObjectsFinal(session);
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * The keys of section 3 of docs/protocol.md as PKCS#11 objects: templates to generate them, and the check, after
+ * generation and at every open, that the token really holds what was asked for.
+ */
+
+import { HoldfastError, sha256, utf8 } from '../../core/index.ts';
+import { decodeUncompressed } from '../evaluate.ts';
+import type { TokenProfile } from '../profile.ts';
+import {
+  bytesAttribute,
+  CK,
+  type Cryptoki,
+  dateAttribute,
+  findObjects,
+  flagAttribute,
+  fromUlong,
+  type Handle,
+  numberAttribute,
+  plainMechanism,
+  readAttribute,
+  type Template,
+  textAttribute,
+} from './cryptoki.ts';
+import { ckrName } from './errors.ts';
+
+/** One usage each; `prf` is an HMAC key or, by profile, an EC key for derivation. */
+export type KeyUse = 'sign' | 'derive' | 'prf';
+
+export interface KeySpec {
+  /** How requests name it. */
+  readonly name: string;
+  /** CKA_LABEL on the token; unique among the objects of its class. */
+  readonly label: string;
+  readonly use: KeyUse;
+}
+
+export interface LoadedKey {
+  readonly name: string;
+  /** 65 bytes uncompressed; undefined for a secret key. */
+  readonly publicKey: Uint8Array | undefined;
+  /** Milliseconds since 1970, whole days (CKA_START_DATE). */
+  readonly createdAt: number | undefined;
+}
+
+/** id-prime256v1 as CKA_EC_PARAMS wants it (DER, RFC 5480 section 2.1.1.1). */
+export const P256_PARAMETERS = Uint8Array.of(0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07);
+
+/** Every usage attribute there is: all are set, since tokens default some to true. */
+const USAGES = {
+  private: [CK.CKA_SIGN, CK.CKA_SIGN_RECOVER, CK.CKA_DECRYPT, CK.CKA_UNWRAP, CK.CKA_DERIVE],
+  public: [CK.CKA_VERIFY, CK.CKA_VERIFY_RECOVER, CK.CKA_ENCRYPT, CK.CKA_WRAP],
+  secret: [CK.CKA_SIGN, CK.CKA_VERIFY, CK.CKA_ENCRYPT, CK.CKA_DECRYPT, CK.CKA_WRAP, CK.CKA_UNWRAP, CK.CKA_DERIVE],
+} as const;
+
+export const isElliptic = (spec: KeySpec, profile: TokenProfile) => spec.use !== 'prf' || profile.prf === 'ecdh';
+
+function allowedUsage(spec: KeySpec, profile: TokenProfile): number {
+  if (spec.use === 'sign') return CK.CKA_SIGN;
+  return isElliptic(spec, profile) ? CK.CKA_DERIVE : CK.CKA_SIGN;
+}
+
+const identifier = (label: string) => sha256(utf8(label)).slice(0, 16);
+
+function secretAttributes(usages: readonly number[], allowed: number, onToken: boolean): Template {
+  return [
+    flagAttribute(CK.CKA_TOKEN, onToken),
+    flagAttribute(CK.CKA_PRIVATE, true),
+    flagAttribute(CK.CKA_SENSITIVE, true),
+    flagAttribute(CK.CKA_EXTRACTABLE, false),
+    ...usages.map((usage) => flagAttribute(usage, usage === allowed)),
+  ];
+}
+
+/** Templates of an EC key pair for one usage. `dated` may hold a date, which goes onto the public key only. */
+export function pairTemplates(
+  allowed: number,
+  onToken: boolean,
+  common: Template,
+  dated: Template = [],
+): { public: Template; private: Template } {
+  return {
+    public: [
+      flagAttribute(CK.CKA_TOKEN, onToken),
+      bytesAttribute(CK.CKA_EC_PARAMS, P256_PARAMETERS),
+      ...USAGES.public.map((usage) => flagAttribute(usage, usage === CK.CKA_VERIFY && allowed === CK.CKA_SIGN)),
+      ...common,
+      ...dated,
+    ],
+    private: [...secretAttributes(USAGES.private, allowed, onToken), ...common],
+  };
+}
+
+/** Mechanism and template of a 32-byte HMAC key. */
+export function secretTemplate(prf: 'hmac-generic' | 'hmac-sha256', onToken: boolean, common: Template) {
+  const [mechanism, type] =
+    prf === 'hmac-generic'
+      ? [CK.CKM_GENERIC_SECRET_KEY_GEN, CK.CKK_GENERIC_SECRET]
+      : [CK.CKM_GENERIC_SECRET_KEY_GEN, CK.CKK_SHA256_HMAC];
+  const template = [
+    numberAttribute(CK.CKA_CLASS, CK.CKO_SECRET_KEY),
+    numberAttribute(CK.CKA_KEY_TYPE, type),
+    numberAttribute(CK.CKA_VALUE_LEN, 32),
+    ...secretAttributes(USAGES.secret, CK.CKA_SIGN, onToken),
+    ...common,
+  ];
+  return { mechanism: plainMechanism(mechanism), template };
+}
+
+/**
+ * Generates one key on the token. A token may refuse the key's date, or the lock on its attributes, without becoming
+ * unsuitable: then it is asked again without. The date stands on public keys only, because SoftHSM 2.6.1 stores one on
+ * a private object but fails to read it.
+ * @param now milliseconds since 1970.
+ * @throws what the module throws.
+ */
+export function generateKey(
+  module: Cryptoki,
+  session: Handle,
+  spec: KeySpec,
+  profile: TokenProfile,
+  now: number,
+): void {
+  const named = [textAttribute(CK.CKA_LABEL, spec.label), bytesAttribute(CK.CKA_ID, identifier(spec.label))];
+  const date = [dateAttribute(CK.CKA_START_DATE, now)];
+  const locked = [...named, flagAttribute(CK.CKA_MODIFIABLE, false)];
+  const choices: [common: Template, dated: Template][] = [
+    [locked, date],
+    [locked, []],
+    [named, date],
+    [named, []],
+  ];
+  for (const [index, [common, dated]] of choices.entries()) {
+    try {
+      if (isElliptic(spec, profile)) {
+        const pair = pairTemplates(allowedUsage(spec, profile), true, common, dated);
+        module.C_GenerateKeyPair(session, plainMechanism(CK.CKM_EC_KEY_PAIR_GEN), pair.public, pair.private);
+      } else {
+        const prf = profile.prf === 'hmac-sha256' ? 'hmac-sha256' : 'hmac-generic';
+        const { mechanism, template } = secretTemplate(prf, true, common);
+        module.C_GenerateKey(session, mechanism, template);
+      }
+      return;
+    } catch (error) {
+      const refused = /^CKR_(ATTRIBUTE_|TEMPLATE_)/.test(ckrName(error) ?? '');
+      if (!refused || index === choices.length - 1) throw error;
+    }
+  }
+}
+
+const unsuitable = (spec: KeySpec, problem: string) =>
+  new HoldfastError('token_unsuitable', `key ${spec.label} ${problem}; do not use this token`, {
+    details: { key: spec.label, problem },
+  });
+
+function objectsOf(module: Cryptoki, session: Handle, objectClass: number, label: string): Handle[] {
+  return findObjects(module, session, [numberAttribute(CK.CKA_CLASS, objectClass), textAttribute(CK.CKA_LABEL, label)]);
+}
+
+/** Every object of a key: private or secret key, and public key. */
+export function keyObjects(module: Cryptoki, session: Handle, spec: KeySpec): Handle[] {
+  return [CK.CKO_PRIVATE_KEY, CK.CKO_SECRET_KEY, CK.CKO_PUBLIC_KEY].flatMap((each) =>
+    objectsOf(module, session, each, spec.label),
+  );
+}
+
+function readOrUndefined(module: Cryptoki, session: Handle, object: Handle, type: number): Buffer | undefined {
+  try {
+    return readAttribute(module, session, object, type);
+  } catch (error) {
+    if (/^CKR_ATTRIBUTE_/.test(ckrName(error) ?? '') || error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+function readDate(module: Cryptoki, session: Handle, object: Handle): number | undefined {
+  const text = readOrUndefined(module, session, object, CK.CKA_START_DATE)?.toString('latin1') ?? '';
+  const match = /^(\d{4})(\d{2})(\d{2})/.exec(text);
+  if (!match) return undefined;
+  const at = Date.UTC(Number(match[1]), Number(match[2]) - 1, Number(match[3]));
+  return at > 0 ? at : undefined;
+}
+
+/** The 65-byte point of CKA_EC_POINT: a DER OCTET STRING, or bare as some tokens give it. */
+export function readPoint(module: Cryptoki, session: Handle, object: Handle): Uint8Array {
+  const value = readAttribute(module, session, object, CK.CKA_EC_POINT) ?? Buffer.alloc(0);
+  const point = value.length === 67 && value[0] === 4 && value[1] === 65 ? value.subarray(2) : value;
+  decodeUncompressed(point);
+  return Uint8Array.from(point);
+}
+
+/**
+ * Finds a key by its label and checks all its attributes.
+ * @throws HoldfastError `token_unsuitable` if it is missing, doubled, or not exactly what section 3 asks for.
+ */
+export function loadKey(
+  module: Cryptoki,
+  session: Handle,
+  spec: KeySpec,
+  profile: TokenProfile,
+): { handle: Handle; key: LoadedKey } {
+  const elliptic = isElliptic(spec, profile);
+  const handle = single(module, session, elliptic ? CK.CKO_PRIVATE_KEY : CK.CKO_SECRET_KEY, spec);
+  const flag = (type: number) => (readOrUndefined(module, session, handle, type)?.[0] ?? 0) !== 0;
+  const required: readonly [string, number, boolean][] = [
+    ['CKA_TOKEN', CK.CKA_TOKEN, true],
+    ['CKA_PRIVATE', CK.CKA_PRIVATE, true],
+    ['CKA_LOCAL', CK.CKA_LOCAL, true],
+    ['CKA_SENSITIVE', CK.CKA_SENSITIVE, true],
+    ['CKA_ALWAYS_SENSITIVE', CK.CKA_ALWAYS_SENSITIVE, true],
+    ['CKA_NEVER_EXTRACTABLE', CK.CKA_NEVER_EXTRACTABLE, true],
+  ];
+  for (const [name, type, value] of required) {
+    if (flag(type) !== value) throw unsuitable(spec, `lacks ${name}`);
+  }
+  // Absent must not count as false here: extractable keys are what all this is about.
+  if (readAttribute(module, session, handle, CK.CKA_EXTRACTABLE)?.[0] !== 0) throw unsuitable(spec, 'is extractable');
+  const allowed = allowedUsage(spec, profile);
+  for (const usage of elliptic ? USAGES.private : USAGES.secret) {
+    if (flag(usage) !== (usage === allowed)) throw unsuitable(spec, 'has the wrong usages');
+  }
+  const type = fromUlong(readAttribute(module, session, handle, CK.CKA_KEY_TYPE) ?? Buffer.alloc(0));
+  let publicKey: Uint8Array | undefined;
+  let createdAt: number | undefined;
+  if (elliptic) {
+    if (type !== CK.CKK_EC) throw unsuitable(spec, 'is not an EC key');
+    const publicHandle = single(module, session, CK.CKO_PUBLIC_KEY, spec);
+    for (const object of [handle, publicHandle]) {
+      const curve = readOrUndefined(module, session, object, CK.CKA_EC_PARAMS);
+      if (!curve?.equals(P256_PARAMETERS)) throw unsuitable(spec, 'is not on P-256');
+    }
+    publicKey = readPoint(module, session, publicHandle);
+    createdAt = readDate(module, session, publicHandle);
+  } else {
+    if (type !== CK.CKK_GENERIC_SECRET && type !== CK.CKK_SHA256_HMAC) throw unsuitable(spec, 'is no HMAC key');
+    const length = readOrUndefined(module, session, handle, CK.CKA_VALUE_LEN);
+    if (!length || fromUlong(length) !== 32) throw unsuitable(spec, 'is not 32 bytes long');
+  }
+  return { handle, key: { name: spec.name, publicKey, createdAt } };
+}
+
+function single(module: Cryptoki, session: Handle, objectClass: number, spec: KeySpec): Handle {
+  const [object, ...others] = objectsOf(module, session, objectClass, spec.label);
+  if (!object) throw unsuitable(spec, 'is not on the token');
+  if (others.length > 0) throw unsuitable(spec, 'is there more than once');
+  return object;
+}

@@ -1,0 +1,54 @@
+/** What travels between a token's host side and its workers. Structured-cloneable, and nothing in it is secret but the PIN. */
+
+import type { ErrorCode, ErrorDetails } from '../../core/index.ts';
+import type { TokenDescription } from '../port.ts';
+import type { TokenProfile } from '../profile.ts';
+import type { Timing, TokenSelector } from './connection.ts';
+import type { KeySpec, LoadedKey } from './keys.ts';
+
+export interface WorkerSetup {
+  readonly module: string;
+  readonly selector: TokenSelector;
+  readonly pin: Uint8Array | undefined;
+}
+
+/** Each request with its answer. */
+export interface Operations {
+  open: { input: Record<never, never>; output: TokenDescription };
+  /** Finds out the profile; `scratch` names the throwaway objects. */
+  probe: { input: { scratch: string }; output: TokenProfile };
+  /** Finds and checks keys, and works with them from then on. */
+  use: {
+    input: { keys: readonly KeySpec[]; profile: TokenProfile; anchorPrefix: string };
+    output: readonly LoadedKey[];
+  };
+  /** Generates and checks keys; leaves none behind if one fails. `now` in milliseconds since 1970. */
+  generate: {
+    input: { keys: readonly KeySpec[]; profile: TokenProfile; now: number };
+    output: readonly LoadedKey[];
+  };
+  sign: { input: { key: string; message: Uint8Array }; output: Uint8Array };
+  ecdh: { input: { key: string; points: readonly Uint8Array[] }; output: readonly Uint8Array[] };
+  prf: { input: { key: string; messages: readonly Uint8Array[] }; output: readonly Uint8Array[] };
+  readAnchors: { input: Record<never, never>; output: Uint8Array[] };
+  writeAnchor: { input: { value: Uint8Array }; output: undefined };
+  /** Closes the session and, for the process's last user of the module, finalizes the module. */
+  close: { input: { finalize: boolean }; output: undefined };
+}
+
+export type OperationName = keyof Operations;
+export type Request = { [N in OperationName]: { operation: N } & Operations[N]['input'] }[OperationName];
+
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+}
+
+export type Reply = { readonly output: unknown } | { readonly failure: Failure };
+
+/** Requests of one batch are answered together, in order. */
+export interface BatchReply {
+  readonly replies: readonly Reply[];
+  readonly timings: readonly Timing[];
+}

@@ -1,0 +1,142 @@
+/** Carries out requests on one connection, synchronously: the inside of a worker, without the worker. */
+
+import { HoldfastError } from '../../core/index.ts';
+import type { TokenProfile } from '../profile.ts';
+import { Anchors } from './anchors.ts';
+import type { Connection } from './connection.ts';
+import type { Handle } from './cryptoki.ts';
+import { generateKey, type KeySpec, keyObjects, type LoadedKey, loadKey } from './keys.ts';
+import { deriveX, ecdhPrf, hmac, signEcdsa } from './mechanisms.ts';
+import type { Operations, Request } from './messages.ts';
+import { probeProfile } from './probing.ts';
+
+type Input<N extends keyof Operations> = Operations[N]['input'];
+
+export class Executor {
+  readonly #connection: Connection;
+  #profile: TokenProfile | undefined;
+  #specs = new Map<string, KeySpec>();
+  /** Object handles of this session; found and checked anew after a loss. */
+  #handles = new Map<string, Handle>();
+  #anchors: Anchors | undefined;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    connection.onReopen(() => {
+      this.#handles.clear();
+      this.#anchors?.forget();
+    });
+  }
+
+  /** @throws HoldfastError `token_*` or `too_large`. */
+  execute(request: Request): unknown {
+    switch (request.operation) {
+      case 'open':
+        return this.#connection.open();
+      case 'probe':
+        return this.#run('probe', true, (session) => probeProfile(this.#connection.module, session, request.scratch));
+      case 'use':
+        return this.#use(request);
+      case 'generate':
+        return this.#generate(request);
+      case 'sign':
+        return this.#run('sign', true, (session) =>
+          signEcdsa(this.#module, session, this.#key(session, request.key), request.message, this.#known().ecdsa),
+        );
+      case 'ecdh':
+        return this.#run('ecdh', true, (session) => this.#ecdh(session, request), request.points.length);
+      case 'prf':
+        return this.#run('prf', true, (session) => this.#prf(session, request), request.messages.length);
+      case 'readAnchors':
+        return this.#run('anchor_read', true, (session) => this.#anchorObjects().read(session));
+      case 'writeAnchor':
+        return this.#run('anchor_write', false, (session) => this.#anchorObjects().write(session, request.value));
+      case 'close':
+        this.#connection.close();
+        if (request.finalize) this.#module.C_Finalize();
+        return undefined;
+    }
+  }
+
+  get #module() {
+    return this.#connection.module;
+  }
+
+  #run<T>(operation: string, idempotent: boolean, body: (session: Handle) => T, count?: number): T {
+    return this.#connection.run(operation, idempotent, body, count);
+  }
+
+  #known(): TokenProfile {
+    if (!this.#profile) throw new HoldfastError('token_failed', 'no keys are in use; open the token first');
+    return this.#profile;
+  }
+
+  #anchorObjects(): Anchors {
+    if (!this.#anchors) throw new HoldfastError('token_failed', 'no keys are in use; open the token first');
+    return this.#anchors;
+  }
+
+  #use(request: Input<'use'>): LoadedKey[] {
+    this.#profile = request.profile;
+    this.#specs = new Map(request.keys.map((spec) => [spec.name, spec]));
+    this.#anchors = new Anchors(this.#module, request.profile.anchor, request.anchorPrefix);
+    return this.#run('check_keys', true, (session) =>
+      request.keys.map((spec) => {
+        const { handle, key } = loadKey(this.#module, session, spec, request.profile);
+        this.#handles.set(spec.name, handle);
+        return key;
+      }),
+    );
+  }
+
+  #key(session: Handle, name: string): Handle {
+    const cached = this.#handles.get(name);
+    if (cached) return cached;
+    const spec = this.#specs.get(name);
+    if (!spec) throw new HoldfastError('token_failed', `the token was opened without a key ${name}`);
+    const { handle } = loadKey(this.#module, session, spec, this.#known());
+    this.#handles.set(name, handle);
+    return handle;
+  }
+
+  #ecdh(session: Handle, request: Input<'ecdh'>): Uint8Array[] {
+    const key = this.#key(session, request.key);
+    return request.points.map((point) => deriveX(this.#module, session, key, point, this.#known().ecdhPoint));
+  }
+
+  #prf(session: Handle, request: Input<'prf'>): Uint8Array[] {
+    const key = this.#key(session, request.key);
+    const { prf, ecdhPoint } = this.#known();
+    return request.messages.map((message) =>
+      prf === 'ecdh'
+        ? ecdhPrf(this.#module, session, key, message, ecdhPoint)
+        : hmac(this.#module, session, key, message),
+    );
+  }
+
+  #generate({ keys, profile, now }: Input<'generate'>): LoadedKey[] {
+    return this.#run('generate', false, (session) => {
+      for (const spec of keys) {
+        if (keyObjects(this.#module, session, spec).length > 0) {
+          throw new HoldfastError(
+            'token_unsuitable',
+            `the token already holds a key ${spec.label}; choose another name, or destroy the old key first`,
+            { details: { key: spec.label } },
+          );
+        }
+      }
+      try {
+        return keys.map((spec) => {
+          generateKey(this.#module, session, spec, profile, now);
+          return loadKey(this.#module, session, spec, profile).key;
+        });
+      } catch (error) {
+        // All of them were absent before, so whatever is there now is of this call.
+        for (const object of keys.flatMap((spec) => keyObjects(this.#module, session, spec))) {
+          this.#module.C_DestroyObject(session, object);
+        }
+        throw error;
+      }
+    });
+  }
+}

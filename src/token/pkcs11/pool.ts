@@ -1,0 +1,122 @@
+/** The workers of one token: opened and closed together, the least loaded one asked first. */
+
+import { Worker } from 'node:worker_threads';
+import { HoldfastError, type Secret } from '../../core/index.ts';
+import type { TokenDescription, TokenUsage } from '../port.ts';
+import { Channel, type WorkerLike } from './channel.ts';
+import type { TokenSelector } from './connection.ts';
+import type { OperationName, Operations, WorkerSetup } from './messages.ts';
+import { enterModule, leaveModule, resolveModule } from './process.ts';
+
+/** How to reach a token. */
+export interface TokenAccess extends TokenSelector {
+  /** Path of the PKCS#11 module, a shared library. */
+  readonly module: string;
+  readonly pin: Secret;
+  /** Threads that call the module, 1 to 8; default 1. More help only where the module does not lock everything. */
+  readonly workers?: number;
+  /** Milliseconds for one batch of calls; then the token counts as hung until the process restarts. Default 10,000. */
+  readonly timeout?: number;
+}
+
+/** Makes a worker thread; a test may pass its own. */
+export type Spawn = (setup: WorkerSetup) => WorkerLike;
+
+const spawnThread: Spawn = (setup) =>
+  new Worker(new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url), {
+    workerData: setup,
+    name: 'pkcs11',
+  });
+
+export class WorkerPool {
+  readonly #channels: Channel[];
+  readonly #module: string;
+  readonly #usage = new Map<string, { count: number; nanoseconds: number }>();
+  #closed: Promise<void> | undefined;
+
+  private constructor(access: TokenAccess, spawn: Spawn) {
+    const workers = access.workers ?? 1;
+    if (!Number.isInteger(workers) || workers < 1 || workers > 8) {
+      throw new HoldfastError('usage', 'a token has 1 to 8 workers');
+    }
+    this.#module = resolveModule(access.module);
+    const { slot, label, serial } = access;
+    const selector = {
+      ...(slot !== undefined && { slot }),
+      ...(label !== undefined && { label }),
+      ...(serial !== undefined && { serial }),
+    };
+    this.#channels = Array.from({ length: workers }, () => {
+      const setup = { module: this.#module, selector, pin: Uint8Array.from(access.pin.reveal()) };
+      const channel = new Channel(spawn(setup), access.timeout ?? 10_000, (timings) => {
+        for (const [operation, count, nanoseconds] of timings) this.count(operation, count, nanoseconds);
+      });
+      setup.pin.fill(0);
+      return channel;
+    });
+  }
+
+  /** Starts the workers and logs in, one after the other: one wrong PIN costs one try. @throws HoldfastError. */
+  static async open(
+    access: TokenAccess,
+    spawn: Spawn = spawnThread,
+  ): Promise<{ pool: WorkerPool; description: TokenDescription }> {
+    let pool: WorkerPool | undefined;
+    return enterModule(
+      resolveModule(access.module),
+      async () => {
+        pool = new WorkerPool(access, spawn);
+        let description: TokenDescription | undefined;
+        for (const channel of pool.#channels) description = await channel.call('open', {});
+        return { pool, description: description! };
+      },
+      async (finalize) => {
+        if (pool) await pool.#end(finalize);
+      },
+    );
+  }
+
+  /** Asks the worker with the least to do. */
+  call<N extends OperationName>(operation: N, input: Operations[N]['input']): Promise<Operations[N]['output']> {
+    const broken = this.#channels.find((channel) => channel.broken)?.broken;
+    if (broken) return Promise.reject(broken); // one hung call means an unusable module, whoever asks
+    const channel = this.#channels.reduce((best, each) => (each.load < best.load ? each : best));
+    return channel.call(operation, input);
+  }
+
+  /** Asks the first worker, for what must happen in order. */
+  callFirst<N extends OperationName>(operation: N, input: Operations[N]['input']): Promise<Operations[N]['output']> {
+    return this.#channels[0]!.call(operation, input);
+  }
+
+  /** Asks every worker. */
+  callAll<N extends OperationName>(operation: N, input: Operations[N]['input']): Promise<Operations[N]['output'][]> {
+    return Promise.all(this.#channels.map((channel) => channel.call(operation, input)));
+  }
+
+  count(operation: string, count: number, nanoseconds = 0): void {
+    const entry = this.#usage.get(operation) ?? { count: 0, nanoseconds: 0 };
+    this.#usage.set(operation, { count: entry.count + count, nanoseconds: entry.nanoseconds + nanoseconds });
+  }
+
+  usage(): TokenUsage[] {
+    return [...this.#usage].map(([operation, { count, nanoseconds }]) => ({
+      operation,
+      count,
+      seconds: nanoseconds / 1e9,
+    }));
+  }
+
+  /** Drains all workers; the process's last user of the module finalizes it, in its last worker. */
+  close(): Promise<void> {
+    this.#closed ??= leaveModule(this.#module, (finalize) => this.#end(finalize));
+    return this.#closed;
+  }
+
+  async #end(finalize: boolean): Promise<void> {
+    const [last, ...others] = this.#channels;
+    for (const channel of others) await channel.close(false);
+    // Never while a hung call may still be inside the module.
+    await last!.close(finalize && !this.#channels.some((channel) => channel.hung));
+  }
+}

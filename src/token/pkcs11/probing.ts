@@ -1,0 +1,143 @@
+/** Finds a token's profile by trying each mechanism on throwaway objects, which are destroyed again. */
+
+import { createECDH, createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
+import { equalBytes, HoldfastError, toBase64Url } from '../../core/index.ts';
+import type { TokenProfile } from '../profile.ts';
+import { changeData, createData, findData, readData } from './anchors.ts';
+import { CK, type Cryptoki, type Handle, plainMechanism } from './cryptoki.ts';
+import { ckrName, losesSession } from './errors.ts';
+import { pairTemplates, readPoint, secretTemplate } from './keys.ts';
+import { deriveX, hmac, signEcdsa } from './mechanisms.ts';
+
+/**
+ * @param scratch CKA_APPLICATION of the throwaway data object; one that a crashed probe left is destroyed first.
+ * @throws HoldfastError `token_unsuitable` naming what the token cannot do.
+ */
+export function probeProfile(module: Cryptoki, session: Handle, scratch: string): TokenProfile {
+  const ecdsa = probeEcdsa(module, session);
+  if (!ecdsa) throw missing('ECDSA on P-256');
+  const ecdhPoint = probeEcdh(module, session);
+  if (!ecdhPoint) throw missing('ECDH on P-256 with a readable result (CKM_ECDH1_DERIVE, CKD_NULL)');
+  const anchor = probeAnchor(module, session, scratch);
+  if (!anchor) throw missing('private data objects');
+  return { ecdsa, ecdhPoint, prf: probeHmac(module, session) ?? 'ecdh', anchor };
+}
+
+const missing = (what: string) =>
+  new HoldfastError('token_unsuitable', `the token cannot do ${what}; use another token`, {
+    details: { missing: what },
+  });
+
+/** The first choice for which `attempt` returns true; a token's refusal counts as false. */
+function firstThatWorks<T>(choices: readonly T[], attempt: (choice: T) => boolean): T | undefined {
+  return choices.find((choice) => {
+    try {
+      return attempt(choice);
+    } catch (error) {
+      // What the module says is an answer; a lost session or an error of ours is not.
+      if (ckrName(error) === undefined && !(error instanceof HoldfastError)) throw error;
+      if (ckrName(error) === 'CKR_GENERAL_ERROR' || ckrName(error) === 'CKR_FUNCTION_FAILED') return false;
+      if (losesSession(error)) throw error;
+      return false;
+    }
+  });
+}
+
+/** Runs `body` with a throwaway EC pair: a session object, or a token object where the token has no others. */
+function withPair<T>(
+  module: Cryptoki,
+  session: Handle,
+  usage: number,
+  body: (privateKey: Handle, publicKey: Uint8Array) => T | undefined,
+): T | undefined {
+  let pair: { privateKey: Handle; publicKey: Handle } | undefined;
+  const onToken = firstThatWorks([false, true], (stored) => {
+    const templates = pairTemplates(usage, stored, []);
+    pair = module.C_GenerateKeyPair(
+      session,
+      plainMechanism(CK.CKM_EC_KEY_PAIR_GEN),
+      templates.public,
+      templates.private,
+    );
+    return true;
+  });
+  if (onToken === undefined || !pair) return undefined;
+  try {
+    return body(pair.privateKey, readPoint(module, session, pair.publicKey));
+  } finally {
+    module.C_DestroyObject(session, pair.privateKey);
+    module.C_DestroyObject(session, pair.publicKey);
+  }
+}
+
+function probeEcdsa(module: Cryptoki, session: Handle): TokenProfile['ecdsa'] | undefined {
+  return withPair(module, session, CK.CKA_SIGN, (privateKey, publicKey) => {
+    const key = ecdsaPublicKey(publicKey);
+    const message = randomBytes(40);
+    return firstThatWorks(['digest', 'message'] as const, (hashing) =>
+      verify(
+        'sha256',
+        message,
+        { key, dsaEncoding: 'ieee-p1363' },
+        signEcdsa(module, session, privateKey, message, hashing),
+      ),
+    );
+  });
+}
+
+/** A key object for node:crypto from an uncompressed point of 65 bytes. */
+export function ecdsaPublicKey(point: Uint8Array) {
+  const [x, y] = [toBase64Url(point.subarray(1, 33)), toBase64Url(point.subarray(33, 65))];
+  return createPublicKey({ key: { kty: 'EC', crv: 'P-256', x, y }, format: 'jwk' });
+}
+
+function probeEcdh(module: Cryptoki, session: Handle): TokenProfile['ecdhPoint'] | undefined {
+  return withPair(module, session, CK.CKA_DERIVE, (privateKey, publicKey) => {
+    const other = createECDH('prime256v1');
+    const point = other.generateKeys();
+    const expected = other.computeSecret(publicKey);
+    return firstThatWorks(['raw', 'der'] as const, (encoding) =>
+      equalBytes(deriveX(module, session, privateKey, point, encoding), expected),
+    );
+  });
+}
+
+function probeHmac(module: Cryptoki, session: Handle): 'hmac-generic' | 'hmac-sha256' | undefined {
+  return firstThatWorks(['hmac-generic', 'hmac-sha256'] as const, (prf) => {
+    const key = firstKey(module, session, prf);
+    if (!key) return false;
+    try {
+      const [once, again, other] = ['a', 'a', 'b'].map((text) =>
+        hmac(module, session, key, createHash('sha256').update(text).digest()),
+      );
+      return equalBytes(once!, again!) && !equalBytes(once!, other!);
+    } finally {
+      module.C_DestroyObject(session, key);
+    }
+  });
+}
+
+function firstKey(module: Cryptoki, session: Handle, prf: 'hmac-generic' | 'hmac-sha256'): Handle | undefined {
+  let key: Handle | undefined;
+  firstThatWorks([false, true], (stored) => {
+    const { mechanism, template } = secretTemplate(prf, stored, []);
+    key = module.C_GenerateKey(session, mechanism, template);
+    return true;
+  });
+  return key;
+}
+
+function probeAnchor(module: Cryptoki, session: Handle, scratch: string): TokenProfile['anchor'] | undefined {
+  for (const left of findData(module, session, scratch)) module.C_DestroyObject(session, left);
+  const [before, after] = [randomBytes(100), randomBytes(100)];
+  return firstThatWorks(['value', 'label', 'replace'] as const, (method) => {
+    const object = createData(module, session, scratch, before, method);
+    try {
+      if (method !== 'replace') changeData(module, session, object, after, method);
+      const found = readData(module, session, object);
+      return found !== undefined && equalBytes(found, method === 'replace' ? before : after);
+    } finally {
+      module.C_DestroyObject(session, object);
+    }
+  });
+}

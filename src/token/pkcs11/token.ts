@@ -1,0 +1,278 @@
+/** `Token` and `TokenSigner` (../port.ts) on a PKCS#11 module, for one node or one signing role. */
+
+import { createECDH, type KeyObject, verify } from 'node:crypto';
+import { p256 } from '@noble/curves/nist.js';
+import { bytesToHex, concatBytes, equalBytes, HoldfastError, hexToBytes, systemRandom } from '../../core/index.ts';
+import { decodeUncompressed, evaluate } from '../evaluate.ts';
+import type { Token, TokenDescription, TokenPublicKeys, TokenSigner, TokenUsage } from '../port.ts';
+import type { TokenProfile } from '../profile.ts';
+import { ANCHOR_MAXIMUM } from './anchors.ts';
+import type { KeySpec, LoadedKey } from './keys.ts';
+import { type Spawn, type TokenAccess, WorkerPool } from './pool.ts';
+import { ecdsaPublicKey } from './probing.ts';
+
+/** A node's place on a token; several nodes may share one. */
+export interface TokenOptions extends TokenAccess {
+  /** Names of the fleet and of this node: 1 to 64 of `a-z 0-9 . _ -`. */
+  readonly fleet: string;
+  readonly node: string;
+  /** Whether the deployment declares the token rollback-resistant (real hardware). Default false. */
+  readonly rollbackResistant?: boolean;
+  /** Parts of the profile that are not to be probed for. */
+  readonly profile?: Partial<TokenProfile>;
+}
+
+export interface SignerOptions extends TokenAccess {
+  /** CKA_LABEL of the key: 1 to 200 printable ASCII characters. */
+  readonly key: string;
+  readonly profile?: Partial<TokenProfile>;
+}
+
+/** What was generated. */
+export interface CreatedKeys {
+  readonly publicKeys: TokenPublicKeys;
+  readonly profile: TokenProfile;
+}
+
+const NAME = /^[a-z0-9._-]{1,64}$/;
+
+function keyPrefix({ fleet, node }: TokenOptions): string {
+  if (!NAME.test(fleet) || !NAME.test(node)) {
+    throw new HoldfastError('usage', 'names of fleet and node have 1 to 64 characters of a-z 0-9 . _ -');
+  }
+  return `holdfast/${fleet}/${node}`;
+}
+
+function nodeKeys(prefix: string): KeySpec[] {
+  const spec = (name: string, use: KeySpec['use']): KeySpec => ({ name, label: `${prefix}/${name}`, use });
+  return [
+    spec('identity', 'sign'),
+    spec('session', 'derive'),
+    spec('oprf', 'derive'),
+    spec('tweak', 'prf'),
+    spec('anchor', 'prf'),
+  ];
+}
+
+function publicKeysOf(keys: readonly LoadedKey[]): TokenPublicKeys {
+  const point = (name: string) => {
+    const publicKey = keys.find((key) => key.name === name)?.publicKey;
+    if (!publicKey)
+      throw new HoldfastError('token_unsuitable', `the token has no public key ${name}; generate the keys anew`);
+    return publicKey;
+  };
+  return { identity: point('identity'), session: point('session'), oprf: point('oprf') };
+}
+
+async function profileOf(pool: WorkerPool, scratch: string, known: Partial<TokenProfile> = {}): Promise<TokenProfile> {
+  const { ecdhPoint, ecdsa, prf, anchor } = known;
+  if (ecdhPoint && ecdsa && prf && anchor) return { ecdhPoint, ecdsa, prf, anchor };
+  return { ...(await pool.callFirst('probe', { scratch })), ...known };
+}
+
+/** Opens workers for `body`, and closes them if it fails. */
+async function withPool<T>(
+  access: TokenAccess,
+  spawn: Spawn | undefined,
+  body: (pool: WorkerPool, description: TokenDescription) => Promise<T>,
+): Promise<T> {
+  const { pool, description } = await WorkerPool.open(access, spawn);
+  try {
+    return await body(pool, description);
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+}
+
+/**
+ * Generates a node's five keys on the token and checks them.
+ * @throws HoldfastError `token_unsuitable` if keys of that name exist or the token cannot make them as section 3 of
+ *   docs/protocol.md asks; nothing is left behind then.
+ */
+export function createTokenKeys(options: TokenOptions): Promise<CreatedKeys> {
+  const prefix = keyPrefix(options);
+  return withPool({ ...options, workers: 1 }, undefined, async (pool) => {
+    const profile = await profileOf(pool, `${prefix}/probe`, options.profile);
+    const keys = await pool.callFirst('generate', { keys: nodeKeys(prefix), profile, now: Date.now() });
+    await pool.close();
+    return { publicKeys: publicKeysOf(keys), profile };
+  });
+}
+
+/** Opens a node's token: logs in, checks every key's attributes, and tries each key once. @throws HoldfastError. */
+export async function openToken(options: TokenOptions, spawn?: Spawn): Promise<Pkcs11Token> {
+  const prefix = keyPrefix(options);
+  return withPool(options, spawn, async (pool, description) => {
+    const profile = await profileOf(pool, `${prefix}/probe`, options.profile);
+    const [keys] = await pool.callAll('use', { keys: nodeKeys(prefix), profile, anchorPrefix: `${prefix}/anchor` });
+    const token = new Pkcs11Token(pool, description, keys!, profile, options.rollbackResistant ?? false);
+    await token.check();
+    return token;
+  });
+}
+
+/** Probes an open slot's token for its profile, and leaves nothing behind. @throws HoldfastError `token_unsuitable`. */
+export function probeToken(access: TokenAccess): Promise<TokenProfile> {
+  return withPool({ ...access, workers: 1 }, undefined, async (pool) => {
+    const profile = await pool.callFirst('probe', { scratch: `holdfast/probe/${bytesToHex(systemRandom(8))}` });
+    await pool.close();
+    return profile;
+  });
+}
+
+const HALF_ORDER = p256.Point.Fn.ORDER >> 1n;
+
+/** The signature with s in the lower half of the order: ECDSA verifies either, but only one encoding shall exist. */
+function lowS(signature: Uint8Array): Uint8Array {
+  const s = BigInt(`0x${bytesToHex(signature.subarray(32))}`);
+  if (s <= HALF_ORDER) return signature;
+  const low = (p256.Point.Fn.ORDER - s).toString(16).padStart(64, '0');
+  return concatBytes(signature.subarray(0, 32), hexToBytes(low));
+}
+
+/** Signs with `key` and verifies (about 0.06 ms): a faulty ECDSA signature can give the private key away. */
+async function signChecked(pool: WorkerPool, key: string, publicKey: KeyObject, message: Uint8Array) {
+  const signature = lowS(await pool.call('sign', { key, message }));
+  if (!verify('sha256', message, { key: publicKey, dsaEncoding: 'ieee-p1363' }, signature)) {
+    pool.count('fault', 1);
+    throw new HoldfastError('token_failed', 'the token made a signature that does not verify; take it out of service', {
+      details: { operation: 'sign' },
+    });
+  }
+  return signature;
+}
+
+export class Pkcs11Token implements Token {
+  readonly description: TokenDescription;
+  readonly publicKeys: TokenPublicKeys;
+  readonly keysCreatedAt: number | undefined;
+  readonly rollbackResistant: boolean;
+  readonly profile: TokenProfile;
+  readonly #pool: WorkerPool;
+  readonly #identity: KeyObject;
+
+  constructor(
+    pool: WorkerPool,
+    description: TokenDescription,
+    keys: readonly LoadedKey[],
+    profile: TokenProfile,
+    rollbackResistant: boolean,
+  ) {
+    this.#pool = pool;
+    this.description = description;
+    this.publicKeys = publicKeysOf(keys);
+    const dates = keys.flatMap((key) => key.createdAt ?? []);
+    this.keysCreatedAt = dates.length > 0 ? Math.min(...dates) : undefined;
+    this.rollbackResistant = rollbackResistant;
+    this.profile = profile;
+    this.#identity = ecdsaPublicKey(this.publicKeys.identity);
+  }
+
+  /**
+   * Tries each EC key against its public key, whose object anyone with the PIN could have replaced.
+   * @throws HoldfastError `token_unsuitable`.
+   */
+  async check(): Promise<void> {
+    const other = createECDH('prime256v1');
+    const point = Uint8Array.from(other.generateKeys());
+    await this.sign(point);
+    for (const key of ['session', 'oprf'] as const) {
+      const [x] = await this.#pool.call('ecdh', { key, points: [point] });
+      if (!x || !equalBytes(x, other.computeSecret(this.publicKeys[key]))) {
+        throw new HoldfastError(
+          'token_unsuitable',
+          `the public key ${key} is not that of its private key; do not use this token`,
+        );
+      }
+    }
+  }
+
+  async sign(message: Uint8Array): Promise<Uint8Array> {
+    return signChecked(this.#pool, 'identity', this.#identity, message);
+  }
+
+  async deriveSession(point: Uint8Array): Promise<Uint8Array> {
+    decodeUncompressed(point);
+    const [x] = await this.#pool.call('ecdh', { key: 'session', points: [point] });
+    return x!;
+  }
+
+  async evaluate(tweakInput: Uint8Array, blindedElement: Uint8Array): Promise<Uint8Array> {
+    return evaluate(
+      {
+        publicKey: this.publicKeys.oprf,
+        prf: (messages) => this.#pool.call('prf', { key: 'tweak', messages }),
+        ecdh: (points) => this.#pool.call('ecdh', { key: 'oprf', points }),
+        onFault: () => this.#pool.count('fault', 1),
+      },
+      tweakInput,
+      blindedElement,
+    );
+  }
+
+  async anchorMac(message: Uint8Array): Promise<Uint8Array> {
+    const [mac] = await this.#pool.call('prf', { key: 'anchor', messages: [message] });
+    return mac!;
+  }
+
+  async readAnchors(): Promise<Uint8Array[]> {
+    return this.#pool.callFirst('readAnchors', {});
+  }
+
+  async writeAnchor(value: Uint8Array): Promise<void> {
+    if (value.length > ANCHOR_MAXIMUM) {
+      throw new HoldfastError('too_large', `an anchor has at most ${ANCHOR_MAXIMUM} bytes`);
+    }
+    await this.#pool.callFirst('writeAnchor', { value });
+  }
+
+  usage(): readonly TokenUsage[] {
+    return this.#pool.usage();
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+}
+
+function signerKey({ key }: SignerOptions): KeySpec {
+  if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
+    throw new HoldfastError('usage', 'a key label has 1 to 200 printable ASCII characters');
+  }
+  return { name: 'signer', label: key, use: 'sign' };
+}
+
+async function signerOn(pool: WorkerPool, loaded: LoadedKey | undefined): Promise<TokenSigner> {
+  const publicKey = loaded?.publicKey;
+  if (!publicKey) throw new HoldfastError('token_unsuitable', 'the token has no such key; generate it first');
+  const verifier = ecdsaPublicKey(publicKey);
+  const signer: TokenSigner = {
+    publicKey,
+    sign: (message) => signChecked(pool, 'signer', verifier, message),
+    close: () => pool.close(),
+  };
+  await signer.sign(publicKey);
+  return signer;
+}
+
+/** Generates one sign-only P-256 key and opens it. @throws HoldfastError `token_unsuitable` if the label is taken. */
+export async function createTokenSigner(options: SignerOptions): Promise<TokenSigner> {
+  const spec = signerKey(options);
+  return withPool({ ...options, workers: 1 }, undefined, async (pool) => {
+    const profile = await profileOf(pool, `${spec.label}/probe`, options.profile);
+    await pool.callFirst('generate', { keys: [spec], profile, now: Date.now() });
+    const [loaded] = await pool.callFirst('use', { keys: [spec], profile, anchorPrefix: spec.label });
+    return signerOn(pool, loaded);
+  });
+}
+
+/** Opens the sign-only P-256 key of that label. @throws HoldfastError `token_unsuitable` if it is not there or not so. */
+export async function openTokenSigner(options: SignerOptions): Promise<TokenSigner> {
+  const spec = signerKey(options);
+  return withPool(options, undefined, async (pool) => {
+    const profile = await profileOf(pool, `${spec.label}/probe`, options.profile);
+    const [[loaded] = []] = await pool.callAll('use', { keys: [spec], profile, anchorPrefix: spec.label });
+    return signerOn(pool, loaded);
+  });
+}

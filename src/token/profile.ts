@@ -1,0 +1,15 @@
+/** What a token was found to do, by trying it (`probe.ts`), and never by its vendor's name. */
+
+export interface TokenProfile {
+  /** How CKM_ECDH1_DERIVE takes the other party's point: bare, or as a DER OCTET STRING (PKCS#11 v2.40, 2.3.8). */
+  readonly ecdhPoint: 'raw' | 'der';
+  /** Whether ECDSA signs a digest made here (CKM_ECDSA) or hashes on the token (CKM_ECDSA_SHA256). */
+  readonly ecdsa: 'digest' | 'message';
+  /** What the keys `tweak` and `anchor` are: HMAC-SHA256 keys, or EC keys where the token has no HMAC. */
+  readonly prf: 'hmac-generic' | 'hmac-sha256' | 'ecdh';
+  /**
+   * How an anchor is replaced: a new CKA_VALUE, a new CKA_LABEL that holds the value as text, or a new object in the
+   * place of a destroyed one. In order of preference.
+   */
+  readonly anchor: 'value' | 'label' | 'replace';
+}
