@@ -135,8 +135,8 @@ export function verifyEcdsaWith(
 
 /**
  * Whether `signature` (64 bytes) is an Ed25519 signature over `message` by `publicKey` (32 bytes), by the equation
- * without the cofactor (RFC 8032 section 5.1.7). A key of small order and any encoding that is not canonical, of key, R
- * or S, is refused. About 0.09 ms natively. Never throws.
+ * without the cofactor (RFC 8032 section 5.1.7). A key or R of small order, on which runtimes differ, and any encoding of
+ * key, R or S that is not canonical are refused. About 0.09 ms natively. Never throws.
  */
 export function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   return verifyEd25519With(verifiers, publicKey, message, signature);
@@ -150,13 +150,17 @@ export function verifyEd25519With(
   signature: Uint8Array,
 ): boolean {
   if (publicKey.length !== ED25519_KEY_BYTES || signature.length !== SIGNATURE_BYTES) return false;
-  const keyY = yCoordinate(publicKey);
-  const canonical =
-    compareBytes(keyY, ED25519_PRIME) < 0 &&
-    compareBytes(yCoordinate(signature.subarray(0, 32)), ED25519_PRIME) < 0 &&
-    compareBytes(signature.slice(32).reverse(), ED25519_ORDER) < 0;
-  // The two keys with x = 0, of which a second encoding exists, are among those of small order.
-  return canonical && !SMALL_ORDER_Y.some((y) => equalBytes(y, keyY)) && library.ed25519(publicKey, message, signature);
+  const points = [publicKey, signature.subarray(0, 32)].map(yCoordinate);
+  const canonicalS = compareBytes(signature.slice(32).reverse(), ED25519_ORDER) < 0;
+  return canonicalS && points.every(isStrictY) && library.ed25519(publicKey, message, signature);
+}
+
+/**
+ * Whether a y-coordinate is reduced and of no point of small order. The two points with x = 0, which alone have a second
+ * encoding by the sign of x, are of small order, so what is left is canonical.
+ */
+function isStrictY(y: Uint8Array): boolean {
+  return compareBytes(y, ED25519_PRIME) < 0 && !SMALL_ORDER_Y.some((small) => equalBytes(small, y));
 }
 
 /** The y-coordinate of an encoded Ed25519 point, big-endian, without the sign bit of x. */

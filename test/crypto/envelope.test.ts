@@ -22,7 +22,9 @@ describe('the envelope', () => {
 
   test('has these bytes', () => {
     // A golden value: another encoding would shut every record that exists.
-    expect(bytesToHex(sha256(sealEnvelope(key, binding, utf8('secret'))))).toBe('dfb7a1f9eff41861ac0ee65b2481326ac2fe90ea660c0b8eab460d21945b1b3a');
+    expect(bytesToHex(sha256(sealEnvelope(key, binding, utf8('secret'))))).toBe(
+      'dfb7a1f9eff41861ac0ee65b2481326ac2fe90ea660c0b8eab460d21945b1b3a',
+    );
   });
 
   test('refuses an empty and a longer secret', () => {

@@ -130,7 +130,9 @@ describe('the answer', () => {
     const ciphertext = aesGcm.seal(context.key, context.baseNonce, info, utf8('request'));
     const opened = openRequest({ dh: node.dh(enc), enc, publicKey: node.publicKey, info, aad: info, ciphertext });
     const answer = opened.sealAnswer(info, utf8('answer'), (length) => new Uint8Array(length).fill(9));
-    expect(createHash('sha256').update(answer).digest('hex')).toBe('8b5193448cd6b9c156ecce63ab0484a86ff82f3529bdbb03b2c76e0f76eb3070');
+    expect(createHash('sha256').update(answer).digest('hex')).toBe(
+      '8b5193448cd6b9c156ecce63ab0484a86ff82f3529bdbb03b2c76e0f76eb3070',
+    );
   });
 });
 
