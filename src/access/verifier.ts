@@ -41,7 +41,7 @@ export interface VerifiedUser {
   readonly clientKey: Uint8Array;
   /** SHA-256 of the token, 32 bytes. */
   readonly tokenHash: Uint8Array;
-  /** Milliseconds since 1970. */
+  /** The token's `exp`, in milliseconds since 1970; the verifier itself tolerates a minute more. */
   readonly expiresAt: number;
 }
 
@@ -50,11 +50,6 @@ export type UserTokenVerifier = (
   token: string,
   use: { readonly operation: Operation; readonly record: Uint8Array },
 ) => Promise<VerifiedUser>;
-
-interface AuthenticToken {
-  readonly claims: UserTokenClaims;
-  readonly tokenHash: Uint8Array;
-}
 
 /** Milliseconds by which a tenant's clock may differ from the node's. */
 const CLOCK_TOLERANCE = 60_000;
@@ -71,13 +66,13 @@ export function createUserTokenVerifier(options: UserTokenVerifierOptions): User
     tenants.set(configuration.issuer, loadTenant(configuration));
   }
 
-  /** Authentic tokens by hash, the least recently used first. Refused ones are never in it. */
-  const cache = new Map<string, AuthenticToken>();
+  /** Claims of authentic tokens by the token's hash, the least recently used first. Refused ones are never in it. */
+  const cache = new Map<string, UserTokenClaims>();
   /** Verifications under way, so that a burst with one token costs one. */
-  const pending = new Map<string, Promise<AuthenticToken>>();
+  const pending = new Map<string, Promise<UserTokenClaims>>();
 
   /** What can't change during a token's life. */
-  async function authenticate(token: string, tokenHash: Uint8Array): Promise<AuthenticToken> {
+  async function authenticate(token: string): Promise<UserTokenClaims> {
     // 1. Form, before any cryptography.
     const { header, claims } = parse(token);
     // 2. The issuer chooses the tenant; the tenant, not the token, chooses algorithm and keys.
@@ -93,11 +88,11 @@ export function createUserTokenVerifier(options: UserTokenVerifierOptions): User
       const own = recordId(tenant.recordIdKey, { fleet, issuer: claims.issuer, subject: claims.subject });
       if (!equalBytes(own, claims.record)) throw refusal('record');
     }
-    return { claims, tokenHash };
+    return claims;
   }
 
   /** What depends on now and on this use. */
-  function checkUse({ claims }: AuthenticToken, operation: Operation, record: Uint8Array): void {
+  function checkUse(claims: UserTokenClaims, operation: Operation, record: Uint8Array): void {
     const now = clock.now();
     if (now < Math.max(claims.issuedAt, claims.notBefore ?? 0) - CLOCK_TOLERANCE) throw refusal('not_yet_valid');
     // Written so that a clock that tells no number refuses.
@@ -106,16 +101,16 @@ export function createUserTokenVerifier(options: UserTokenVerifierOptions): User
     if (!equalBytes(claims.record, record)) throw refusal('record');
   }
 
-  function remember(key: string, authentic: AuthenticToken): void {
+  function remember(key: string, claims: UserTokenClaims): void {
     cache.delete(key);
-    cache.set(key, authentic);
+    cache.set(key, claims);
     if (cache.size > cacheSize) cache.delete(cache.keys().next().value!);
   }
 
-  async function authenticateOnce(key: string, token: string, tokenHash: Uint8Array): Promise<AuthenticToken> {
+  async function authenticateOnce(key: string, token: string): Promise<UserTokenClaims> {
     const running = pending.get(key);
     if (running !== undefined) return running;
-    const started = authenticate(token, tokenHash).finally(() => pending.delete(key));
+    const started = authenticate(token).finally(() => pending.delete(key));
     pending.set(key, started);
     return started;
   }
@@ -124,15 +119,15 @@ export function createUserTokenVerifier(options: UserTokenVerifierOptions): User
     if (!isCompactToken(token)) throw refusal('malformed');
     const tokenHash = hashUserToken(token);
     const key = bytesToHex(tokenHash);
-    const authentic = cache.get(key) ?? (await authenticateOnce(key, token, tokenHash));
+    const claims = cache.get(key) ?? (await authenticateOnce(key, token));
     try {
-      checkUse(authentic, operation, record);
+      checkUse(claims, operation, record);
     } catch (error) {
       if ((error as HoldfastError).details.reason === 'expired') cache.delete(key);
       throw error;
     }
-    remember(key, authentic);
-    const { issuer, subject, clientKey, expiresAt } = authentic.claims;
+    remember(key, claims);
+    const { issuer, subject, clientKey, expiresAt } = claims;
     // Copies, so that no caller can change what the cache gives to the next.
     return { issuer, subject, clientKey: clientKey.slice(), tokenHash, expiresAt };
   };

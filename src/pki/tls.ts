@@ -56,6 +56,8 @@ export function requirePeer(server: Server, expected: ExpectedPeer): void {
  * A client that talks to `server` and nobody else. The name in the certificate decides, not the address: nodes move.
  * For the role `public` the host name must match as well, as browsers have it. `identity` without a certificate is for
  * public servers, which ask for none.
+ *
+ * A pool of connections keeps them by address, not by these options: give each server a pool (agent) of its own.
  */
 export function tlsClientOptions(
   identity: TlsIdentity | Pick<TlsIdentity, 'authorityPem'>,

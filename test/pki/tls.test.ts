@@ -2,6 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer as createHttpsServer, get } from 'node:https';
 import { type AddressInfo, connect as connectTcp } from 'node:net';
 import {
   type ConnectionOptions,
@@ -144,6 +145,40 @@ describe('a coordinator calls a node', () => {
     const { port } = await serve(tlsServerOptions(await fleet.issue('node', 'one')));
     const options = tlsClientOptions(await fleet.issue('coordinator', 'c'), NODE_ONE);
     await expect(greet(port, { ...options, minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' })).rejects.toThrow(/version/i);
+  });
+});
+
+describe('a server behind `requirePeer`', () => {
+  it('knows the client of a resumed session', async () => {
+    const { port, refused } = await serve(tlsServerOptions(await fleet.issue('node', 'one')), coordinators);
+    const options = tlsClientOptions(await fleet.issue('coordinator', 'c'), NODE_ONE);
+    const first = connect({ ...options, host: '127.0.0.1', port });
+    const [[session]] = await Promise.all([once(first, 'session'), once(first.resume(), 'close')]);
+    const second = connect({ ...options, host: '127.0.0.1', port, session });
+    const reused = once(second, 'secureConnect').then(() => second.isSessionReused());
+    const [[welcome]] = await Promise.all([once(second, 'data'), reused]);
+    expect([await reused, String(welcome), refused]).toEqual([true, 'welcome', []]);
+  });
+
+  it('shows no request of anybody else to the application', async () => {
+    const seen: unknown[] = [];
+    const server = createHttpsServer(tlsServerOptions(await fleet.issue('node', 'one')), (incoming, answer) => {
+      seen.push(incoming.url);
+      answer.end('welcome');
+    });
+    requirePeer(server, coordinators);
+    servers.push(server);
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const ask = async (role: 'node' | 'coordinator') => {
+      const options = tlsClientOptions(await fleet.issue(role, 'x'), NODE_ONE);
+      const request = get({ ...options, host: '127.0.0.1', port, path: `/${role}`, agent: false });
+      const [answer] = await once(request, 'response');
+      await once(answer.resume(), 'end');
+    };
+    await expect(ask('node')).rejects.toThrow();
+    await ask('coordinator');
+    expect(seen).toEqual(['/coordinator']);
   });
 });
 
