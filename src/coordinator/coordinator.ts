@@ -1,0 +1,251 @@
+/**
+ * The coordinator: stateless, any number side by side. It carries a client's request to all nodes, turns `t` signed
+ * votes into a certificate, fetches the evaluations, and brings lagging nodes up to date. It is trusted for
+ * availability only: every part that it carries is signed or sealed by others (docs/protocol.md, section 6).
+ */
+
+import { asHoldfastError, type Clock, HoldfastError } from '../core/index.ts';
+import {
+  assembleCertificate,
+  type Certificate,
+  type ClientAnswer,
+  type ClientRequest,
+  decodeSignedStatement,
+  encodeCertificate,
+  type Fleet,
+  type NodeAnswer,
+  type SignatureChecks,
+  type SignedStatement,
+  StatementVerifier,
+  threshold,
+} from '../protocol/index.ts';
+import { gather } from './gather.ts';
+import type { CoordinatorObserver, NodeTransport } from './ports.ts';
+import { RecordRepair } from './record-repair.ts';
+
+export interface CoordinatorOptions {
+  readonly fleet: Fleet;
+  readonly transport: NodeTransport;
+  readonly checks: SignatureChecks;
+  readonly clock: Clock;
+  readonly observer: CoordinatorObserver;
+  /** Milliseconds after which a node that has not answered counts as unreachable for this request. */
+  readonly timeout: number;
+  /** Milliseconds to wait for the minority once the majority has answered: spare answers let the client name a liar. */
+  readonly grace: number;
+  /** The same for enrolment, which wants all `n` nodes. */
+  readonly enrolmentGrace: number;
+}
+
+type Answers = Map<number, NodeAnswer>;
+
+/** Refusals that another node's certified state, or a majority's heads, may turn into a vote. */
+const REPAIRABLE = new Set(['behind', 'not_found', 'owner_required', 'spent', 'destroyed', 'superseded']);
+
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #verifier: StatementVerifier;
+  readonly #nodes: readonly number[];
+  readonly #t: number;
+  readonly #repair: RecordRepair;
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+    this.#verifier = new StatementVerifier(options.fleet, options.checks);
+    this.#nodes = options.fleet.nodes.map((_, i) => i + 1);
+    this.#t = threshold(options.fleet);
+    this.#repair = new RecordRepair({ ...options, verifier: this.#verifier });
+  }
+
+  /**
+   * Takes one operation of a client to the nodes.
+   * @throws HoldfastError `no_majority` where fewer than `t` nodes answered, `malformed` for another fleet's request.
+   */
+  async handle(request: ClientRequest): Promise<ClientAnswer> {
+    const { fleet, observer } = this.#options;
+    if (request.fleet !== fleet.fleet || request.epoch !== fleet.epoch) {
+      throw new HoldfastError('malformed', 'the request is for another fleet or epoch');
+    }
+    observer.count('requests', request.operation);
+    switch (request.operation) {
+      case 'status':
+        return this.#status(request);
+      case 'open':
+      case 'attempt':
+        return this.#evaluation(request);
+      case 'stage':
+        return this.#staging(request);
+      default:
+        return this.#receipts(request);
+    }
+  }
+
+  async #status(request: ClientRequest): Promise<ClientAnswer> {
+    const answers = await this.#submit(
+      request,
+      new Map(),
+      (all) => count(all, () => true) >= this.#t,
+      this.#options.grace,
+    );
+    const newest = [...answers.values()].filter((answer) => answer.content).map((answer) => answer.content!);
+    return { ...clientAnswer(answers, undefined), portable: this.#repair.newest(newest) };
+  }
+
+  /** Votes, then the certificate, then the evaluations that it allows. */
+  async #evaluation(request: ClientRequest): Promise<ClientAnswer> {
+    const { clock, timeout, grace, enrolmentGrace } = this.#options;
+    const { certificate, answers } = await this.#certify(request);
+    if (!certificate) return clientAnswer(answers, undefined);
+    const encoded = encodeCertificate(certificate);
+    const evaluations = await gather({
+      nodes: this.#nodes,
+      ask: (node) => this.#ask(node, { kind: 'evaluate', request: forNode(request, node), certificate: encoded }),
+      enough: (all) => count(all, (answer) => answer.code === 'ok') >= this.#t,
+      grace: request.operation === 'open' ? enrolmentGrace : grace,
+      timeout,
+      clock,
+    });
+    await this.#helpLaggards(request, evaluations, async (node) => {
+      const again = await this.#ask(node, { kind: 'evaluate', request: forNode(request, node), certificate: encoded });
+      evaluations.set(node, again);
+    });
+    this.#requireMajority(evaluations);
+    return clientAnswer(evaluations, encoded);
+  }
+
+  async #staging(request: ClientRequest): Promise<ClientAnswer> {
+    const { certificate, answers } = await this.#certify(request, this.#options.enrolmentGrace);
+    return clientAnswer(answers, certificate && encodeCertificate(certificate));
+  }
+
+  /** Operations whose proof is complete in itself: each node's receipt counts on its own. */
+  async #receipts(request: ClientRequest): Promise<ClientAnswer> {
+    const grace = request.operation === 'confirm' ? this.#options.grace : this.#options.enrolmentGrace;
+    const ok = (answer: NodeAnswer) => answer.code === 'ok';
+    const answers = await this.#submit(request, new Map(), (all) => count(all, ok) >= this.#t, grace);
+    await this.#helpLaggards(request, answers, async (node, heads) => {
+      answers.set(node, await this.#ask(node, { kind: 'submit', request: forNode(request, node), heads }));
+    });
+    this.#requireMajority(answers);
+    return clientAnswer(answers, undefined);
+  }
+
+  /** A certificate over `t` votes, with one round of help for nodes that lag where the first votes do not suffice. */
+  async #certify(
+    request: ClientRequest,
+    grace = 0,
+  ): Promise<{ certificate: Certificate | undefined; answers: Answers }> {
+    let certificate: Certificate | undefined;
+    const enough = (all: ReadonlyMap<number, NodeAnswer>) => {
+      certificate = assembleCertificate(this.#t, this.#statements(all));
+      return certificate !== undefined;
+    };
+    const answers = await this.#submit(request, new Map(), enough, grace);
+    if (!certificate) {
+      await this.#helpLaggards(request, answers, async (node, heads) => {
+        answers.set(node, await this.#ask(node, { kind: 'submit', request: forNode(request, node), heads }));
+      });
+      enough(answers);
+    }
+    if (!certificate) this.#requireMajority(answers);
+    return { certificate, answers };
+  }
+
+  #submit(
+    request: ClientRequest,
+    heads: ReadonlyMap<number, Uint8Array>,
+    enough: (all: ReadonlyMap<number, NodeAnswer>) => boolean,
+    grace: number,
+  ): Promise<Answers> {
+    const { clock, timeout } = this.#options;
+    return gather({
+      nodes: this.#nodes,
+      ask: (node) => this.#ask(node, { kind: 'submit', request: forNode(request, node), heads: [...heads.values()] }),
+      enough,
+      grace,
+      timeout,
+      clock,
+    });
+  }
+
+  /**
+   * Brings nodes whose refusal others can mend up to date, then lets `again` ask them once more. Where a majority has
+   * already agreed this happens behind the client's back, so that nobody waits for a laggard.
+   */
+  async #helpLaggards(
+    request: ClientRequest,
+    answers: Answers,
+    again: (node: number, heads: Uint8Array[]) => Promise<void>,
+  ): Promise<void> {
+    const lagging = [...answers].filter(([, answer]) => REPAIRABLE.has(answer.code)).map(([node]) => node);
+    if (lagging.length === 0) return;
+    const agreed = count(answers, (answer) => answer.code === 'ok');
+    if (agreed === 0 && lagging.length === answers.size && !this.#disagree(answers)) return;
+    const help = async () => {
+      const heads = await this.#repair.bringUpToDate(request.record, lagging);
+      await Promise.all(lagging.map((node) => again(node, heads).catch(() => {})));
+    };
+    if (agreed >= this.#t) void help().catch(() => {});
+    else await help().catch(() => {});
+  }
+
+  /** Whether refusing nodes are at different places: then carrying state between them may help. */
+  #disagree(answers: ReadonlyMap<number, NodeAnswer>): boolean {
+    const codes = new Set([...answers.values()].map((answer) => answer.code));
+    return codes.size > 1 || codes.has('behind') || this.#repair.headsDiffer([...answers.values()]);
+  }
+
+  #statements(answers: ReadonlyMap<number, NodeAnswer>): SignedStatement[] {
+    const statements: SignedStatement[] = [];
+    for (const [node, answer] of answers) {
+      if (!answer.statement) continue;
+      try {
+        const statement = decodeSignedStatement(answer.statement);
+        this.#verifier.verify(statement);
+        if (statement.signer.node === node) statements.push(statement);
+      } catch (error) {
+        this.#options.observer.event('warn', 'statement refused', { node, reason: asHoldfastError(error).message });
+      }
+    }
+    return statements;
+  }
+
+  #requireMajority(answers: Answers): void {
+    const reached = count(answers, (answer) => !UNREACHED.has(answer.code));
+    if (reached >= this.#t) return;
+    throw new HoldfastError(
+      'no_majority',
+      `only ${reached} of ${this.#nodes.length} nodes could take part, ${this.#t} are needed; nothing was lost`,
+    );
+  }
+
+  async #ask(...[node, request]: Parameters<NodeTransport['send']>): Promise<NodeAnswer> {
+    try {
+      return await this.#options.transport.send(node, request);
+    } catch (error) {
+      this.#options.observer.count('unreachable', String(node));
+      throw error;
+    }
+  }
+}
+
+/** Codes of a node that took no part. */
+const UNREACHED = new Set(['not_ready', 'token_failed', 'token_removed', 'unexpected', 'overloaded', 'no_majority']);
+
+function count(answers: ReadonlyMap<number, NodeAnswer>, wanted: (answer: NodeAnswer) => boolean): number {
+  let found = 0;
+  for (const answer of answers.values()) if (wanted(answer)) found++;
+  return found;
+}
+
+/** The request with the part that is sealed to this node only. */
+function forNode(request: ClientRequest, node: number): ClientRequest {
+  return { ...request, sealed: request.sealed.filter((part) => part.node === node) };
+}
+
+function clientAnswer(answers: Answers, certificate: Uint8Array | undefined): ClientAnswer {
+  const nodes = [...answers]
+    .sort(([a], [b]) => a - b)
+    .map(([node, { code, statement, head, sealed }]) => ({ node, code, statement, head, sealed }));
+  return { nodes, certificate, portable: undefined };
+}

@@ -1,0 +1,204 @@
+/**
+ * Work that no client waits for: repair traffic of restarted nodes, anti-entropy, and destroying what is spent
+ * (docs/protocol.md, sections 6 and 7). Any number of coordinators may do it at once; every step is idempotent.
+ */
+
+import { asHoldfastError, bytesToHex, HoldfastError, type Infer } from '../core/index.ts';
+import {
+  assembleCertificate,
+  type Body,
+  budgetLeft,
+  CONTENT,
+  decodeNodeRequest,
+  decodeSignedStatement,
+  encodeCertificate,
+  encodeNodeAnswer,
+  encodePortableRecord,
+  type NodeAnswer,
+  type NodeRequest,
+  type SignedStatement,
+  StatementVerifier,
+  threshold,
+} from '../protocol/index.ts';
+import type { CoordinatorOptions } from './coordinator.ts';
+
+export type NodeInfo = Infer<(typeof CONTENT)['info']>;
+type RepairAnswers = NodeRequest<'repair'>['answers'];
+
+/** Records carried between two nodes in one round of anti-entropy. */
+const CARRIED_PER_ROUND = 64;
+
+export class Maintenance {
+  readonly #options: CoordinatorOptions;
+  readonly #verifier: StatementVerifier;
+  readonly #nodes: readonly number[];
+  #turn = 0;
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+    this.#verifier = new StatementVerifier(options.fleet, options.checks);
+    this.#nodes = options.fleet.nodes.map((_, i) => i + 1);
+  }
+
+  /** What each reachable node says of itself. */
+  async infos(): Promise<Map<number, NodeInfo>> {
+    const infos = new Map<number, NodeInfo>();
+    await Promise.all(
+      this.#nodes.map(async (node) => {
+        const content = await this.#content(node, { kind: 'info' });
+        if (content) infos.set(node, CONTENT.info.decode(content));
+      }),
+    );
+    return infos;
+  }
+
+  /** Carries the repair traffic of every node that asks for it, until it serves or nothing more can be had. */
+  async repairAll(infos: ReadonlyMap<number, NodeInfo>): Promise<void> {
+    const repairing = [...infos.values()].filter((info) => info.phase === 'repairing');
+    await Promise.all(repairing.map((info) => this.#repair(info.node)));
+  }
+
+  async #repair(node: number): Promise<void> {
+    let answers: RepairAnswers = [];
+    let asked = '';
+    for (let fruitless = 0; fruitless < 3; ) {
+      const content = await this.#content(node, { kind: 'repair', answers });
+      if (!content) return;
+      const { phase, queries } = CONTENT.queries.decode(content);
+      if (phase !== 'repairing' || queries.length === 0) return;
+      this.#options.observer.count('repair_rounds', String(node));
+      const now = queries.map(({ peer, query }) => `${peer}:${bytesToHex(query)}`).join();
+      fruitless = now === asked ? fruitless + 1 : 0;
+      asked = now;
+      answers = await this.#carryQueries(queries);
+      if (answers.length === 0) return;
+    }
+  }
+
+  async #carryQueries(queries: readonly { peer: number; query: Uint8Array }[]): Promise<RepairAnswers> {
+    const answers: RepairAnswers = [];
+    await Promise.all(
+      queries.map(async ({ peer, query }) => {
+        try {
+          const request = decodeNodeRequest(query);
+          if (request.kind !== 'sync' && request.kind !== 'export') return;
+          const answer = await this.#options.transport.send(peer, request);
+          if (answer.code === 'ok') answers.push({ peer, query, answer: encodeNodeAnswer(answer) });
+        } catch {
+          // An unreachable peer is asked again in the next round.
+        }
+      }),
+    );
+    return answers.sort((a, b) => a.peer - b.peer);
+  }
+
+  /** Compares two serving nodes and carries certified state both ways, a bounded number of records at a time. */
+  async antiEntropy(infos: ReadonlyMap<number, NodeInfo>): Promise<void> {
+    const serving = [...infos.values()].filter((info) => info.phase === 'serving').sort((a, b) => a.node - b.node);
+    if (serving.length < 2) return;
+    const first = serving[this.#turn % serving.length]!;
+    const second =
+      serving[(this.#turn + 1 + (Math.floor(this.#turn / serving.length) % (serving.length - 1))) % serving.length]!;
+    this.#turn++;
+    if (first === second || bytesToHex(first.syncRoot) === bytesToHex(second.syncRoot)) return;
+    const pair = [first.node, second.node] as const;
+    for (const record of await this.#differing(pair)) {
+      const [left, right] = await Promise.all(pair.map((node) => this.#content(node, { kind: 'export', record })));
+      if (left) await this.#answer(pair[1], { kind: 'carry', portable: left, heads: [] });
+      if (right) await this.#answer(pair[0], { kind: 'carry', portable: right, heads: [] });
+      this.#options.observer.count('carried', 'anti-entropy');
+    }
+  }
+
+  async #differing(pair: readonly [number, number]): Promise<Uint8Array[]> {
+    const records = new Map<string, Uint8Array>();
+    const prefixes: Uint8Array[] = [new Uint8Array(0)];
+    while (prefixes.length > 0 && records.size < CARRIED_PER_ROUND) {
+      const prefix = prefixes.pop()!;
+      const [left, right] = await Promise.all(pair.map((node) => this.#content(node, { kind: 'compare', prefix })));
+      if (!left || !right) break;
+      if (prefix.length < 2) {
+        const a = CONTENT.digests.decode(left).digests;
+        const b = CONTENT.digests.decode(right).digests;
+        const below = a.flatMap((digest, i) => (bytesToHex(digest) === bytesToHex(b[i]!) ? [] : [i]));
+        // Begins elsewhere each time: records that differ only in votes must not hide the others for ever.
+        const start = below.length === 0 ? 0 : this.#turn % below.length;
+        for (const i of [...below.slice(start), ...below.slice(0, start)]) prefixes.push(Uint8Array.of(...prefix, i));
+        continue;
+      }
+      const known = new Map(CONTENT.bucket.decode(left).entries.map((entry) => [bytesToHex(entry.record), entry]));
+      for (const entry of CONTENT.bucket.decode(right).entries) {
+        const name = bytesToHex(entry.record);
+        const other = known.get(name);
+        known.delete(name);
+        if (!other || bytesToHex(other.syncHash) !== bytesToHex(entry.syncHash)) records.set(name, entry.record);
+      }
+      for (const [name, { record }] of known) records.set(name, record);
+    }
+    return [...records.values()].slice(0, CARRIED_PER_ROUND);
+  }
+
+  /** Destroys records whose budget is spent and whose delay has passed, with the votes of `t` nodes. */
+  async destroySpent(): Promise<void> {
+    const due = new Map<string, Uint8Array>();
+    for (const node of this.#nodes) {
+      const content = await this.#content(node, { kind: 'due', maximum: 16 });
+      if (!content) continue;
+      for (const record of CONTENT.due.decode(content).records) due.set(bytesToHex(record), record);
+    }
+    for (const record of due.values()) await this.#destroy(record);
+  }
+
+  async #destroy(record: Uint8Array): Promise<void> {
+    const { fleet, observer } = this.#options;
+    const heads: { encoded: Uint8Array; body: Body<'head'> }[] = [];
+    for (const answer of await this.#answers({ kind: 'head', record })) {
+      if (answer.head)
+        heads.push({ encoded: answer.head, body: this.#verifier.body(decodeSignedStatement(answer.head), 'head') });
+    }
+    const generation = Math.max(0, ...heads.map(({ body }) => body.facts.active?.generation ?? 0));
+    const active = heads.flatMap(({ body }) =>
+      body.facts.active?.generation === generation ? [body.facts.active] : [],
+    );
+    if (active.length < threshold(fleet)) return;
+    const attempt = Math.max(...active.map((facts) => facts.attempt));
+    const confirmed = Math.max(...active.map((facts) => facts.confirmed));
+    if (budgetLeft(fleet.policy, attempt, confirmed) > 0) return;
+    const request = { record, generation, attempt, confirmed, heads: heads.map(({ encoded }) => encoded) };
+    const statements: SignedStatement[] = [];
+    for (const answer of await this.#answers({ kind: 'spend', ...request })) {
+      if (!answer.statement) continue;
+      const statement = decodeSignedStatement(answer.statement);
+      this.#verifier.verify(statement);
+      statements.push(statement);
+    }
+    const certificate = assembleCertificate(threshold(fleet), statements);
+    if (!certificate) return;
+    const tombstone = { generation, kind: 'spent' as const, proof: encodeCertificate(certificate) };
+    const portable = encodePortableRecord({ record, activation: undefined, confirmation: undefined, tombstone });
+    await this.#answers({ kind: 'carry', portable, heads: [] });
+    observer.count('destroyed');
+    observer.event('info', 'spent record destroyed', { generation });
+  }
+
+  async #answers(request: NodeRequest): Promise<NodeAnswer[]> {
+    const answers = await Promise.all(this.#nodes.map((node) => this.#answer(node, request)));
+    return answers.filter((answer) => answer !== undefined);
+  }
+
+  async #content(node: number, request: NodeRequest): Promise<Uint8Array | undefined> {
+    const answer = await this.#answer(node, request);
+    return answer?.code === 'ok' ? answer.content : undefined;
+  }
+
+  async #answer(node: number, request: NodeRequest): Promise<NodeAnswer | undefined> {
+    try {
+      return await this.#options.transport.send(node, request);
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) {
+        this.#options.observer.event('error', 'maintenance failed', { node, reason: asHoldfastError(error).message });
+      }
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,129 @@
+/** Who may ask what: the checks every node makes of a client's request before it looks at any state (section 6). */
+
+import { bytesToHex, type Clock, concatBytes, equalBytes, HoldfastError, sha256 } from '../core/index.ts';
+import {
+  type AnswerContent,
+  argumentsHash,
+  type ClientRequest,
+  decodeRequestContent,
+  encodeAnswerContent,
+  encodeOuter,
+  type Fleet,
+  type Outer,
+  type RequestContent,
+} from '../protocol/index.ts';
+import type { ClientAuthentication, RequestSealing } from './ports.ts';
+
+/** A request that this node has opened and whose sender it has authenticated. */
+export interface AdmittedRequest {
+  readonly outer: Outer;
+  readonly content: RequestContent;
+  seal(answer: Partial<AnswerContent>): Uint8Array;
+}
+
+export interface AdmissionOptions {
+  readonly fleet: Fleet;
+  readonly node: number;
+  readonly sealing: RequestSealing;
+  readonly authentication: ClientAuthentication;
+  readonly clock: Clock;
+  /** Requests of one record that are opened per ten seconds; opening costs a token operation. */
+  readonly requestsPerRecord: number;
+}
+
+/** How long an opened request is kept for its second step, in ms, and how many at most. */
+const KEEP_MILLISECONDS = 60_000;
+const KEEP_REQUESTS = 8192;
+const RATE_WINDOW = 10_000;
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #kept = new Map<string, { readonly request: AdmittedRequest; readonly until: number }>();
+  readonly #rates = new Map<string, { count: number; since: number }>();
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The opened request. The second step of an operation finds what the first one opened.
+   * @throws HoldfastError `malformed`, `rate_limited` or `forbidden`; whoever is not entitled learns nothing more.
+   */
+  async admit(request: ClientRequest): Promise<AdmittedRequest> {
+    const { fleet, node, sealing, authentication, clock } = this.#options;
+    if (request.fleet !== fleet.fleet || request.epoch !== fleet.epoch) {
+      throw new HoldfastError('malformed', 'the request is for another fleet or epoch');
+    }
+    const sealed = request.sealed.find((part) => part.node === node);
+    if (!sealed) throw new HoldfastError('malformed', 'the request has no part for this node');
+    const outer: Outer = {
+      fleet: request.fleet,
+      epoch: request.epoch,
+      node,
+      operation: request.operation,
+      record: request.record,
+      generation: request.generation,
+      attempt: request.attempt,
+      argumentsHash: argumentsHash(request.arguments),
+    };
+    // The name covers the outer fields: what was admitted for one operation is not found for another.
+    const name = bytesToHex(sha256(concatBytes(encodeOuter(outer), sealed.enc, sealed.ciphertext)));
+    const known = this.#kept.get(name);
+    if (known && known.until > clock.now()) return known.request;
+    this.#limit(bytesToHex(request.record));
+    const opened = await sealing.open(outer, sealed.enc, sealed.ciphertext);
+    const content = decodeRequestContent(opened.plaintext);
+    const seal = (answer: Partial<AnswerContent>) =>
+      opened.sealAnswer(
+        encodeAnswerContent({ code: 'ok', reason: '', until: 0, evaluatedElement: undefined, ...answer }),
+      );
+    try {
+      await authentication.check(outer, content.userToken, content.clientSignature);
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== 'forbidden') throw error;
+      throw new RefusedRequest(error, seal({ code: 'forbidden', reason: String(error.details.reason ?? '') }));
+    }
+    const admitted = { outer, content, seal };
+    this.#keep(name, admitted);
+    return admitted;
+  }
+
+  #keep(name: string, request: AdmittedRequest): void {
+    if (this.#kept.size >= KEEP_REQUESTS) this.#kept.delete(this.#kept.keys().next().value!);
+    this.#kept.set(name, { request, until: this.#options.clock.now() + KEEP_MILLISECONDS });
+  }
+
+  #limit(record: string): void {
+    const { clock, requestsPerRecord } = this.#options;
+    const now = clock.now();
+    let rate = this.#rates.get(record);
+    if (!rate || Math.abs(now - rate.since) >= RATE_WINDOW) {
+      this.#rates.delete(record);
+      if (this.#rates.size >= KEEP_REQUESTS) this.#rates.delete(this.#rates.keys().next().value!);
+      rate = { count: 0, since: now };
+      this.#rates.set(record, rate);
+    }
+    if (++rate.count > requestsPerRecord) {
+      throw new HoldfastError('rate_limited', 'too many requests for this record', {
+        details: { until: rate.since + RATE_WINDOW },
+      });
+    }
+  }
+}
+
+/** A refusal whose reason is sealed to the client, so that its owner learns it and nobody else. */
+export class RefusedRequest extends HoldfastError {
+  readonly sealed: Uint8Array;
+
+  constructor(error: HoldfastError, sealed: Uint8Array) {
+    super(error.code, error.message, { cause: error });
+    this.sealed = sealed;
+  }
+}
+
+/** Whether the sealed blinded element is the one that the public arguments name. */
+export function namesElement(hash: Uint8Array, named: Uint8Array): void {
+  if (!equalBytes(hash, named)) {
+    throw new HoldfastError('malformed', 'the blinded element is not the one that the arguments name');
+  }
+}

@@ -1,0 +1,46 @@
+/** What the vault node's logic needs from outside: beside token and store, the client's authentication and an observer. */
+
+import type { Outer } from '../protocol/index.ts';
+
+/** A client's request after the token's half of HPKE: readable, and answerable to that client only. */
+export interface OpenedRequest {
+  readonly plaintext: Uint8Array;
+  /** Seals an answer to the client that sent this request, bound to it. */
+  sealAnswer(plaintext: Uint8Array): Uint8Array;
+}
+
+export interface RequestSealing {
+  /** @throws HoldfastError `malformed` where the sealing does not open under these outer fields. */
+  open(outer: Outer, enc: Uint8Array, ciphertext: Uint8Array): Promise<OpenedRequest>;
+}
+
+/** Checks the tenant's user token and the client key's signature bound to it. */
+export interface ClientAuthentication {
+  /**
+   * Resolves if this token allows this operation on this record now, and the token's client signed these outer fields.
+   * @throws HoldfastError `forbidden`, one message for all failures, with `details.reason` for the sealed answer.
+   */
+  check(outer: Outer, userToken: string, clientSignature: Uint8Array): Promise<void>;
+}
+
+/** Counters and events of the node; names are those of the metrics in docs/operations.md. */
+export type NodeCounter =
+  | 'attempts'
+  | 'evaluations'
+  | 'confirmations'
+  | 'activations'
+  | 'destructions'
+  | 'refusals'
+  | 'batches'
+  | 'anchor_writes'
+  | 'repairs';
+
+export interface NodeObserver {
+  count(name: NodeCounter, label?: string): void;
+  /** Seconds that a step of a batch took, and how many statements the batch signed. */
+  batch(step: 'store' | 'anchor' | 'sign', seconds: number, statements: number): void;
+  /** For the log; never secrets. */
+  event(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number>>): void;
+}
+
+export const silentObserver: NodeObserver = { count() {}, batch() {}, event() {} };

@@ -1,0 +1,97 @@
+/** Opening a node's store against its token's anchor, and making both for a new node (docs/protocol.md, section 7). */
+
+import { equalBytes, HoldfastError } from '../core/index.ts';
+import { encodeNodeState, NODE_STATE_KEY, NOT_COMPARED, threshold } from '../protocol/index.ts';
+import { type AuthenticatedDictionary, type KeyValueStore, openDictionary, wipeStore } from '../store/index.ts';
+import { anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } from './anchor.ts';
+import { VaultNode, type VaultNodeOptions } from './vault-node.ts';
+
+export type StartOptions = Omit<VaultNodeOptions, 'dictionary' | 'intact' | 'anchorSequence' | 'headsNeeded'> & {
+  readonly store: KeyValueStore;
+  /** How a store becomes a dictionary; the simulation gives a lighter one of the same suite. */
+  readonly openDictionary?: (store: KeyValueStore) => Promise<AuthenticatedDictionary>;
+};
+
+/**
+ * Writes the first batch and anchor of a new node. Done once, when the fleet is created: a node without an anchor is
+ * afterwards one whose token was lost, and is refused.
+ * @throws HoldfastError `conflict` where the token already has an anchor or the store an entry.
+ */
+export async function initialiseNode(
+  options: Pick<StartOptions, 'fleet' | 'node' | 'token' | 'store' | 'openDictionary'>,
+): Promise<void> {
+  const { fleet, node, token, store } = options;
+  const dictionary = await (options.openDictionary ?? openDictionary)(store);
+  const owner = { fleet: fleet.fleet, node };
+  if ((await readAnchor(token, owner)) || dictionary.size > 0) {
+    throw new HoldfastError('conflict', 'this node has been initialised before');
+  }
+  const value = encodeNodeState({ incarnation: 1, fences: fleet.nodes.map(() => 0) });
+  const prepared = dictionary.prepare([{ key: NODE_STATE_KEY, value, syncHash: NOT_COMPARED }]);
+  const mac = await anchorMac(token, owner, prepared.head);
+  await dictionary.commit(prepared, mac);
+  await token.writeAnchor(encodeAnchor(prepared.head, mac));
+}
+
+/**
+ * A node ready to repair. A store that is not what the anchor says is never served: what is internally sound of it is
+ * kept as a base, else it is emptied, and the node fetches everything from `t` others.
+ * @throws HoldfastError `store_refused` where the token has no anchor, or the node's keys are not the fleet's.
+ */
+export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
+  const { fleet, node, token, store, observer } = options;
+  checkKeys(options);
+  const owner = { fleet: fleet.fleet, node };
+  const anchor = await readAnchor(token, owner);
+  if (!anchor) {
+    throw new HoldfastError('store_refused', 'the token has no anchor of this node; a lost token needs a new epoch');
+  }
+  const open = options.openDictionary ?? openDictionary;
+  let dictionary: AuthenticatedDictionary | undefined;
+  let verdict: StartVerdict = 'foreign';
+  try {
+    dictionary = await open(store);
+    verdict = await judgeStart(token, owner, anchor, dictionary);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'store_refused') throw error;
+    observer.event('error', 'store does not match its own root', { reason: error.message });
+  }
+  if (!dictionary || verdict === 'foreign') {
+    observer.event('error', 'store refused: not of this token; emptied, to be repaired from the other nodes');
+    await wipeStore(store);
+    dictionary = await open(store);
+  } else if (verdict === 'behind') {
+    const { sequence } = dictionary.head;
+    observer.event('error', 'store refused: older than its anchor; to be repaired from the other nodes', {
+      storeSequence: sequence,
+      anchorSequence: anchor.sequence,
+    });
+  }
+  if (verdict === 'ahead') await token.writeAnchor(encodeAnchor(dictionary.head, dictionary.mac!));
+  const intact = verdict === 'matches' || verdict === 'ahead';
+  const alone = fleet.nodes.length === 1;
+  if (alone && !intact) {
+    throw new HoldfastError(
+      'store_refused',
+      'the only node’s store does not match its anchor; there is nobody to repair it from',
+    );
+  }
+  const trusted = alone || (intact && token.rollbackResistant);
+  return new VaultNode({
+    ...options,
+    dictionary,
+    intact,
+    anchorSequence: anchor.sequence,
+    headsNeeded: trusted ? 0 : threshold(fleet),
+  });
+}
+
+function checkKeys({ fleet, node, token }: StartOptions): void {
+  const keys = fleet.nodes[node - 1];
+  if (!keys) throw new HoldfastError('usage', `the fleet has no node ${node}`);
+  for (const name of ['identity', 'session', 'oprf'] as const) {
+    if (!equalBytes(keys[name], token.publicKeys[name])) {
+      throw new HoldfastError('untrusted', `the token’s ${name} key is not the one in the fleet description`);
+    }
+  }
+}

@@ -1,0 +1,534 @@
+/**
+ * The vault node: takes each request of a coordinator through admission, the record state machine, the group commit and,
+ * where a certificate allows it, the token's evaluation. Nothing here is specific to a transport, store or token.
+ */
+
+import {
+  asHoldfastError,
+  bytesToHex,
+  type Clock,
+  equalBytes,
+  HoldfastError,
+  type Random,
+  sha256,
+} from '../core/index.ts';
+import {
+  ARGUMENTS,
+  type Arguments,
+  type Body,
+  blindHash,
+  budgetLeft,
+  type Certificate,
+  type ClientRequest,
+  CONTENT,
+  type Context,
+  cancelObjection,
+  type Decision,
+  decideActivate,
+  decideAttempt,
+  decideCancel,
+  decideConfirm,
+  decideDestroy,
+  decideEvaluation,
+  decideOpen,
+  decideSpent,
+  decideStage,
+  decodeCertificate,
+  decodePortableRecord,
+  decodeSignedStatement,
+  encodeFacts,
+  encodeOwnerDeletion,
+  encodePortableRecord,
+  encodeSignedStatement,
+  encodeTweakInput,
+  type Fleet,
+  factsOf,
+  type Head,
+  headBody,
+  latestTime,
+  mergeCertified,
+  mergeVotes,
+  NODE_STATE_KEY,
+  type NodeAnswer,
+  type NodeRequest,
+  nodeAnswerWith,
+  portable,
+  type RecordFacts,
+  type RecordState,
+  type SignatureChecks,
+  type Signer,
+  StatementVerifier,
+  statementHash,
+  threshold,
+} from '../protocol/index.ts';
+import type { AuthenticatedDictionary } from '../store/index.ts';
+import type { Token } from '../token/port.ts';
+import { Admission, type AdmittedRequest, namesElement, RefusedRequest } from './admission.ts';
+import { Committer } from './committer.ts';
+import type { ClientAuthentication, NodeObserver, RequestSealing } from './ports.ts';
+import { Repair, withFence } from './repair.ts';
+
+export interface VaultNodeOptions {
+  readonly fleet: Fleet;
+  readonly node: number;
+  readonly token: Token;
+  readonly dictionary: AuthenticatedDictionary;
+  readonly sealing: RequestSealing;
+  readonly authentication: ClientAuthentication;
+  readonly checks: SignatureChecks;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: NodeObserver;
+  readonly batchInterval: number;
+  readonly requestsPerRecord: number;
+  /** Whether the store was what the token's anchor says. */
+  readonly intact: boolean;
+  /** Sequence of the newest anchor: batches are numbered above it. */
+  readonly anchorSequence: number;
+  /** Heads of others to wait for; by default `t`, or none for a node alone or an intact store on a token declared rollback-resistant. */
+  readonly headsNeeded: number;
+  readonly onFatal: (error: HoldfastError) => void;
+}
+
+export type Phase = 'repairing' | 'serving' | 'stopped';
+
+export class VaultNode {
+  readonly #options: VaultNodeOptions;
+  readonly #verifier: StatementVerifier;
+  readonly #committer: Committer;
+  readonly #admission: Admission;
+  readonly #exhausted = new Set<string>();
+  #unscanned: Iterator<Uint8Array> | undefined;
+  #repair: Repair;
+  #phase: Phase = 'repairing';
+  #repairing: Promise<void> | undefined;
+
+  constructor(options: VaultNodeOptions) {
+    this.#options = options;
+    this.#verifier = new StatementVerifier(options.fleet, options.checks);
+    this.#committer = new Committer({
+      ...options,
+      sequenceFloor: options.anchorSequence,
+      onRecord: (state) => this.#noteBudget(state),
+      onFatal: (error) => {
+        this.#phase = 'stopped';
+        options.onFatal(error);
+      },
+    });
+    this.#admission = new Admission(options);
+    this.#repair = this.#newRepair(options.headsNeeded);
+    this.#unscanned = options.dictionary.keys()[Symbol.iterator]();
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** Requests waiting for a batch. */
+  get queueDepth(): number {
+    return this.#committer.depth;
+  }
+
+  /** Takes a new incarnation and begins to repair; serves at once where no heads are needed. */
+  async start(): Promise<void> {
+    await this.#repair.begin();
+    this.#finishRepair();
+  }
+
+  /** Refuses new work and waits for the batch in flight. */
+  async stop(): Promise<void> {
+    this.#phase = 'stopped';
+    await this.#committer.drain();
+  }
+
+  /** Answers one request. Never rejects: failures are answers with their code. */
+  async handle(request: NodeRequest): Promise<NodeAnswer> {
+    try {
+      return await this.#dispatch(request);
+    } catch (thrown) {
+      const error = asHoldfastError(thrown);
+      if (error.code === 'unexpected') {
+        this.#options.observer.event('error', 'request failed', { kind: request.kind, reason: error.message });
+      }
+      this.#options.observer.count('refusals', error.code);
+      return nodeAnswerWith({
+        code: error.code,
+        reason: error.message.slice(0, 160),
+        until: Number(error.details.until ?? 0),
+        sealed: error instanceof RefusedRequest ? error.sealed : undefined,
+      });
+    }
+  }
+
+  async #dispatch(request: NodeRequest): Promise<NodeAnswer> {
+    if (this.#phase === 'stopped' && request.kind !== 'info') {
+      throw new HoldfastError('not_ready', 'the node is stopping');
+    }
+    switch (request.kind) {
+      case 'info':
+        return this.#info();
+      case 'repair':
+        return this.#takeRepair(request.answers);
+      case 'sync':
+        return this.#sync(request);
+      case 'compare':
+        return nodeAnswerWith({ content: this.#digests(request.prefix) });
+      case 'export':
+        return nodeAnswerWith({ content: encodePortableRecord(portable(this.#known(request.record))) });
+      default:
+        break;
+    }
+    if (this.#phase !== 'serving') throw new HoldfastError('not_ready', 'the node is repairing');
+    switch (request.kind) {
+      case 'submit':
+        return this.#submit(request.request, request.heads);
+      case 'evaluate':
+        return this.#evaluate(request.request, request.certificate);
+      case 'carry':
+        return this.#carry(request.portable, request.heads);
+      case 'head':
+        return nodeAnswerWith({ head: await this.#signHead(request.record) });
+      case 'due':
+        return this.#due(request.maximum);
+      case 'spend':
+        return this.#spend(request);
+    }
+  }
+
+  // --- a client's operation -------------------------------------------------------------------------------------------
+
+  async #submit(request: ClientRequest, heads: readonly Uint8Array[]): Promise<NodeAnswer> {
+    const admitted = await this.#admission.admit(request);
+    if (request.operation === 'status') {
+      const head = await this.#signHead(request.record);
+      return nodeAnswerWith({ head, content: encodePortableRecord(portable(this.#known(request.record))) });
+    }
+    const decide = this.#decider(request, admitted, this.#heads(heads));
+    return this.#answerDecision(await this.#committer.update(request.record, decide), admitted);
+  }
+
+  /** The transition that a client's request asks for. What can be checked without the state is checked here. */
+  #decider(
+    request: ClientRequest,
+    admitted: AdmittedRequest,
+    heads: readonly Head[],
+  ): (state: RecordState) => Decision {
+    const { generation, attempt } = request;
+    const decoded = <O extends Exclude<ClientRequest['operation'], 'status'>>(operation: O) =>
+      ARGUMENTS[operation].decode(request.arguments) as Arguments<O>;
+    switch (request.operation) {
+      case 'open': {
+        const args = decoded('open');
+        namesElement(this.#elementHash(admitted), args.blindHash);
+        return (state) => decideOpen(this.#context(), state, { generation, ...args }, heads);
+      }
+      case 'stage': {
+        const args = decoded('stage');
+        const opened = this.#certified(decodeCertificate(args.openCertificate), 'open');
+        return (state) => decideStage(this.#context(), state, args.document, opened);
+      }
+      case 'activate': {
+        const args = decoded('activate');
+        return (state) => decideActivate(this.#context(), state, args);
+      }
+      case 'attempt': {
+        const args = decoded('attempt');
+        namesElement(this.#elementHash(admitted), args.blindHash);
+        return (state) => decideAttempt(this.#context(), state, { generation, attempt, ...args }, heads);
+      }
+      case 'confirm': {
+        const args = decoded('confirm');
+        this.#certified(decodeCertificate(args.certificate), 'attempt');
+        return (state) => decideConfirm(this.#context(), state, args, heads);
+      }
+      case 'delete': {
+        const args = decoded('delete');
+        const proof = { generation, kind: 'owner' as const, proof: encodeOwnerDeletion(args) };
+        return (state) => decideDestroy(this.#context(), state, proof);
+      }
+      case 'cancel': {
+        const { signature } = decoded('cancel');
+        return (state) => {
+          const refusal = cancelObjection(this.#context(), state, generation, signature);
+          return refusal ? { state, refusal } : decideCancel(this.#context(), state, generation);
+        };
+      }
+      case 'status':
+        throw new HoldfastError('malformed', 'status changes nothing');
+    }
+  }
+
+  #answerDecision(
+    { decision, statement }: Awaited<ReturnType<Committer['update']>>,
+    admitted?: AdmittedRequest,
+  ): NodeAnswer {
+    const { observer } = this.#options;
+    const signed = statement && encodeSignedStatement(statement);
+    const { refusal, body } = decision;
+    if (refusal) {
+      observer.count('refusals', refusal.code);
+      const until = Number(refusal.details.until ?? 0);
+      const { code, message: reason } = refusal;
+      return nodeAnswerWith({ code, reason, until, head: signed, sealed: admitted?.seal({ code, reason, until }) });
+    }
+    if (body?.kind === 'attempt') observer.count('attempts');
+    if (body?.kind === 'confirmed') observer.count('confirmations');
+    if (body?.kind === 'active') observer.count('activations');
+    if (body?.kind === 'destroyed') observer.count('destructions');
+    return nodeAnswerWith({ statement: signed });
+  }
+
+  /** Nothing is evaluated without a certificate for exactly this blinded element, and what it teaches is durable first. */
+  async #evaluate(request: ClientRequest, encoded: Uint8Array): Promise<NodeAnswer> {
+    const admitted = await this.#admission.admit(request);
+    const element = admitted.content.blindedElement;
+    if (!element) throw new HoldfastError('malformed', 'the request has no blinded element');
+    const kind = request.operation;
+    if (kind !== 'open' && kind !== 'attempt') throw new HoldfastError('malformed', 'this operation evaluates nothing');
+    const certified = this.#certified(decodeCertificate(encoded), kind);
+    const { body } = certified;
+    const same =
+      equalBytes(body.record, request.record) &&
+      body.generation === request.generation &&
+      equalBytes(body.blindHash, blindHash(element)) &&
+      (body.kind === 'open' || body.attempt === request.attempt);
+    if (!same) throw new HoldfastError('untrusted', 'the certificate is for another request');
+    const update = await this.#committer.update(request.record, (state) =>
+      decideEvaluation(this.#context(), state, certified),
+    );
+    if (update.decision.refusal) return this.#answerDecision(update, admitted);
+    const { fleet, record, generation } = body;
+    const evaluatedElement = await this.#options.token.evaluate(
+      encodeTweakInput({ fleet, record, generation }),
+      element,
+    );
+    this.#options.observer.count('evaluations');
+    return nodeAnswerWith({ sealed: admitted.seal({ evaluatedElement }) });
+  }
+
+  #elementHash(admitted: AdmittedRequest): Uint8Array {
+    const element = admitted.content.blindedElement;
+    if (!element) throw new HoldfastError('malformed', 'the request has no blinded element');
+    return blindHash(element);
+  }
+
+  // --- repair traffic between nodes -----------------------------------------------------------------------------------
+
+  async #carry(encoded: Uint8Array, heads: readonly Uint8Array[]): Promise<NodeAnswer> {
+    const carried = decodePortableRecord(encoded);
+    const verified = this.#heads(heads);
+    const { statement } = await this.#committer.update(carried.record, (before) => {
+      const state = mergeCertified(this.#context(), before, carried, verified);
+      return { state, body: headBody(this.#options.fleet, state, this.#options.clock.now()) };
+    });
+    return nodeAnswerWith({ head: statement && encodeSignedStatement(statement) });
+  }
+
+  async #spend(request: NodeRequest<'spend'>): Promise<NodeAnswer> {
+    const heads = this.#heads(request.heads);
+    const update = await this.#committer.update(request.record, (state) =>
+      decideSpent(this.#context(), state, request, heads),
+    );
+    return this.#answerDecision(update);
+  }
+
+  #due(maximum: number): NodeAnswer {
+    this.#scanBudgets();
+    const records: Uint8Array[] = [];
+    const now = this.#options.clock.now();
+    const delay = this.#options.fleet.policy.destroyAfter * 1000;
+    for (const name of this.#exhausted) {
+      if (records.length >= Math.min(maximum, 256)) break;
+      const record = Uint8Array.from(name.match(/../g)!, (pair) => Number.parseInt(pair, 16));
+      const active = this.#committer.record(record)?.active;
+      if (active && Math.min(active.attemptTime, now) + delay <= now) records.push(record);
+    }
+    return nodeAnswerWith({ content: CONTENT.due.encode({ records }) });
+  }
+
+  #noteBudget(state: RecordState): void {
+    const name = bytesToHex(state.record);
+    const { active } = state;
+    const spent = active && budgetLeft(this.#options.fleet.policy, active.attempt, active.confirmed) === 0;
+    if (spent) this.#exhausted.add(name);
+    else this.#exhausted.delete(name);
+  }
+
+  /** After a start, spent records are looked for a thousand at a time, so that no request waits for the search. */
+  #scanBudgets(): void {
+    for (let i = 0; i < 1000 && this.#unscanned; i++) {
+      const { done, value } = this.#unscanned.next();
+      if (done) this.#unscanned = undefined;
+      else if (!equalBytes(value, NODE_STATE_KEY)) {
+        const state = this.#committer.record(value);
+        if (state) this.#noteBudget(state);
+      }
+    }
+  }
+
+  /** Answers a node that rejoins: its fence is durable and anchored before anything is said. */
+  async #sync(request: NodeRequest<'sync'>): Promise<NodeAnswer> {
+    const statement = decodeSignedStatement(request.rejoin);
+    const rejoin = this.#verifier.body(statement, 'rejoin');
+    if (rejoin.node !== statement.signer.node || rejoin.incarnation !== statement.signer.incarnation) {
+      throw new HoldfastError('untrusted', 'a rejoin speaks for another node or incarnation');
+    }
+    if (!this.#options.intact && this.#phase !== 'serving') {
+      throw new HoldfastError('not_ready', 'this node’s own store was refused');
+    }
+    await this.#committer.updateNode((state) => {
+      const known = state.fences[rejoin.node - 1]!;
+      return known >= rejoin.incarnation
+        ? state
+        : { ...state, fences: withFence(state.fences, rejoin.node, rejoin.incarnation) };
+    });
+    let content: Uint8Array = new Uint8Array(0);
+    const { fleet } = this.#options;
+    const signed = await this.#committer.sign(() => {
+      content = request.prefix.length === 2 ? this.#factsBucket(request.prefix) : this.#digests(request.prefix);
+      return {
+        kind: 'sync',
+        fleet: fleet.fleet,
+        epoch: fleet.epoch,
+        rejoin: statementHash(statement.body, statement.signer),
+        prefix: request.prefix,
+        contentHash: sha256(content),
+        intact: true,
+      };
+    });
+    return nodeAnswerWith({ statement: encodeSignedStatement(signed), content });
+  }
+
+  #digests(prefix: Uint8Array): Uint8Array {
+    const { dictionary } = this.#options;
+    if (prefix.length < 2) return CONTENT.digests.encode({ digests: dictionary.syncChildren(prefix) });
+    const entries = dictionary.syncBucket(prefix).map(({ key, syncHash }) => ({ record: key, syncHash }));
+    return CONTENT.bucket.encode({ entries: entries.filter(({ record }) => !equalBytes(record, NODE_STATE_KEY)) });
+  }
+
+  #factsBucket(prefix: Uint8Array): Uint8Array {
+    const facts: Uint8Array[] = [];
+    for (const { key } of this.#options.dictionary.syncBucket(prefix)) {
+      if (equalBytes(key, NODE_STATE_KEY)) continue;
+      const state = this.#committer.record(key);
+      if (state) facts.push(encodeFacts({ record: key, facts: factsOf(state) }));
+    }
+    return CONTENT.factsBucket.encode({ facts });
+  }
+
+  async #takeRepair(answers: NodeRequest<'repair'>['answers']): Promise<NodeAnswer> {
+    for (const { peer, answer } of this.#phase === 'repairing' ? answers : []) {
+      try {
+        await this.#repair.answer(peer, answer);
+      } catch (thrown) {
+        const { code, message } = asHoldfastError(thrown);
+        this.#options.observer.event('warn', 'repair answer refused', { peer, code, reason: message });
+      }
+    }
+    this.#finishRepair();
+    const queries = this.#phase === 'repairing' ? this.#repair.queries() : [];
+    return nodeAnswerWith({ content: CONTENT.queries.encode({ phase: this.#phase, queries }) });
+  }
+
+  #finishRepair(): void {
+    if (this.#phase !== 'repairing' || !this.#repair.done) return;
+    this.#phase = 'serving';
+    this.#options.observer.count('repairs');
+    const { incarnation } = this.#committer.node();
+    this.#options.observer.event('info', 'serving', { incarnation, heads: this.#repair.headsKnown });
+  }
+
+  #newRepair(needed: number): Repair {
+    const { fleet, node, dictionary, random } = this.#options;
+    return new Repair(
+      {
+        fleet,
+        node,
+        dictionary,
+        random,
+        verifier: this.#verifier,
+        committer: this.#committer,
+        merge: (record, carried, facts) => this.#mergePeer(record, carried, facts),
+      },
+      needed,
+    );
+  }
+
+  async #mergePeer(record: Uint8Array, carried: Uint8Array | undefined, facts: RecordFacts): Promise<void> {
+    await this.#committer.update(record, (before) => {
+      const context = this.#context();
+      const certified = carried ? mergeCertified(context, before, decodePortableRecord(carried)) : before;
+      return { state: mergeVotes(context, certified, facts) };
+    });
+  }
+
+  // --- what everything above uses -------------------------------------------------------------------------------------
+
+  #context(): Context {
+    return { fleet: this.#options.fleet, verifier: this.#verifier, now: this.#options.clock.now() };
+  }
+
+  #certified<K extends 'open' | 'attempt'>(certificate: Certificate, kind: K): { body: Body<K>; latest: number } {
+    const body = this.#verifier.certificate(certificate, kind);
+    for (const { signer } of certificate.signatures) this.#notice(signer);
+    return { body, latest: latestTime(certificate.signatures) };
+  }
+
+  #heads(encoded: readonly Uint8Array[]): Head[] {
+    return encoded.map((bytes) => {
+      const statement = decodeSignedStatement(bytes);
+      const body = this.#verifier.body(statement, 'head');
+      this.#notice(statement.signer);
+      return { signer: statement.signer, body };
+    });
+  }
+
+  /** A statement of this node's own that is newer than its memory: it was rolled back or cloned, and repairs. */
+  #notice(signer: Signer): void {
+    const { node, dictionary, observer } = this.#options;
+    if (signer.node !== node) return;
+    const { incarnation } = this.#committer.node();
+    const newer =
+      signer.incarnation > incarnation ||
+      (signer.incarnation === incarnation && signer.sequence > dictionary.head.sequence);
+    if (!newer) return;
+    observer.event('error', 'own newer statement seen', { incarnation: signer.incarnation, sequence: signer.sequence });
+    this.#phase = 'repairing';
+    this.#repair = this.#newRepair(threshold(this.#options.fleet));
+    this.#repairing ??= this.#repair.begin(signer.incarnation).finally(() => {
+      this.#repairing = undefined;
+    });
+    throw new HoldfastError('not_ready', 'the node saw a newer statement of its own and repairs');
+  }
+
+  #known(record: Uint8Array): RecordState {
+    const state = this.#committer.record(record);
+    if (!state) throw new HoldfastError('not_found', 'this node knows no such record');
+    return state;
+  }
+
+  async #signHead(record: Uint8Array): Promise<Uint8Array> {
+    const { fleet, clock } = this.#options;
+    const statement = await this.#committer.sign(() => headBody(fleet, this.#known(record), clock.now()));
+    return encodeSignedStatement(statement);
+  }
+
+  async #info(): Promise<NodeAnswer> {
+    const { dictionary, node } = this.#options;
+    const { incarnation, fences } = this.#committer.node();
+    return nodeAnswerWith({
+      content: CONTENT.info.encode({
+        node,
+        phase: this.#phase,
+        incarnation,
+        sequence: dictionary.head.sequence,
+        records: dictionary.size,
+        syncRoot: dictionary.syncRoot(),
+        fences,
+        headsKnown: this.#repair.headsKnown,
+        headsNeeded: this.#repair.headsNeeded,
+        reason: '',
+      }),
+    });
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Verifying signed statements, and quorum certificates: `t` signatures on one statement whose fences agree
+ * (docs/protocol.md, sections 2 and 7).
+ */
+
+import { bytesToHex, codec, equalBytes, HoldfastError } from '../core/index.ts';
+import { type Fleet, threshold } from './fleet.ts';
+import {
+  type BatchSignature,
+  type Body,
+  type BodyKind,
+  batchRoot,
+  batchSignature,
+  batchToSign,
+  decodeBody,
+  type SignedStatement,
+  type Signer,
+  signer,
+} from './statement.ts';
+
+const { bytes, list, message, struct } = codec;
+
+/** The two strict signature checks, as a port: the real ones are in crypto, the simulation has cheap ones. */
+export interface SignatureChecks {
+  /** ECDSA P-256 with SHA-256, low s. */
+  ecdsa(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+  ed25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+}
+
+const certificateMessage = message('holdfast/certificate/v1', {
+  body: bytes(4096),
+  signatures: list(struct({ signer, batch: batchSignature }), 9),
+});
+
+export interface Certificate {
+  readonly body: Uint8Array;
+  readonly signatures: readonly { readonly signer: Signer; readonly batch: BatchSignature }[];
+}
+
+export const encodeCertificate = (certificate: Certificate): Uint8Array =>
+  certificateMessage.encode({ body: certificate.body, signatures: [...certificate.signatures] });
+export const decodeCertificate = certificateMessage.decode;
+
+/** No signer's fence vector exceeds another signer's incarnation. */
+export function fencesAgree(signers: readonly Signer[]): boolean {
+  return signers.every((one) => signers.every((other) => (one.fences[other.node - 1] ?? 0) <= other.incarnation));
+}
+
+/** Checks statements of one fleet; remembers batch signatures already seen to be right, so none is verified twice. */
+export class StatementVerifier {
+  readonly fleet: Fleet;
+  readonly checks: SignatureChecks;
+  readonly #rightBatches = new Set<string>();
+  readonly #remember: number;
+
+  /** `remember`: how many verified batch signatures to keep (about 200 bytes each). */
+  constructor(fleet: Fleet, checks: SignatureChecks, remember = 4096) {
+    this.fleet = fleet;
+    this.checks = checks;
+    this.#remember = remember;
+  }
+
+  /** @throws HoldfastError `untrusted` unless a node of this fleet signed this statement. */
+  verify(statement: SignedStatement): void {
+    const { node, fences } = statement.signer;
+    const keys = this.fleet.nodes[node - 1];
+    if (!keys || fences.length !== this.fleet.nodes.length)
+      throw untrusted('a statement’s signer is not of this fleet');
+    const root = batchRoot(statement);
+    if (!root) throw untrusted('a statement’s place in its batch is misshapen');
+    const signed = batchToSign(this.fleet, node, root);
+    const name = bytesToHex(signed.subarray(-32)) + node + bytesToHex(statement.batch.signature);
+    if (this.#rightBatches.has(name)) return;
+    if (!this.checks.ecdsa(keys.identity, signed, statement.batch.signature)) {
+      throw untrusted(`a statement’s signature by node ${node} is wrong`);
+    }
+    if (this.#rightBatches.size >= this.#remember) this.#rightBatches.delete(this.#rightBatches.values().next().value!);
+    this.#rightBatches.add(name);
+  }
+
+  /** The verified body, which must be of this fleet and epoch. @throws HoldfastError `untrusted` or `malformed`. */
+  body<K extends BodyKind>(statement: SignedStatement, kind: K): Body<K> {
+    this.verify(statement);
+    return this.#ofFleet(decodeBody(statement.body), kind);
+  }
+
+  /**
+   * The body of a certificate: `t` distinct nodes of this fleet signed it and their fences agree.
+   * @throws HoldfastError `untrusted` or `malformed`.
+   */
+  certificate<K extends BodyKind>(certificate: Certificate, kind: K): Body<K> {
+    const { body, signatures } = certificate;
+    if (new Set(signatures.map((entry) => entry.signer.node)).size !== signatures.length) {
+      throw untrusted('a certificate names a node twice');
+    }
+    if (signatures.length < threshold(this.fleet)) throw untrusted('a certificate has too few signatures');
+    if (!fencesAgree(signatures.map((entry) => entry.signer))) throw untrusted('a certificate’s fences disagree');
+    const decoded = this.#ofFleet(decodeBody(body), kind);
+    for (const entry of signatures) this.verify({ body, ...entry });
+    return decoded;
+  }
+
+  #ofFleet<K extends BodyKind>(body: Body, kind: K): Body<K> {
+    if (body.kind !== kind) throw untrusted(`a statement is not of kind ${kind}`);
+    if (body.fleet !== this.fleet.fleet || body.epoch !== this.fleet.epoch) {
+      throw untrusted('a statement belongs to another fleet or epoch');
+    }
+    return body as unknown as Body<K>;
+  }
+}
+
+/**
+ * A certificate from signed statements, or undefined while no `t` of them have one body and fences that agree.
+ * The statements must have been verified. Prefers the newest statement of each node.
+ */
+export function assembleCertificate(t: number, statements: readonly SignedStatement[]): Certificate | undefined {
+  for (const { body } of statements) {
+    const newest = new Map<number, SignedStatement>();
+    for (const statement of statements) {
+      if (!equalBytes(statement.body, body)) continue;
+      const known = newest.get(statement.signer.node);
+      if (!known || known.signer.incarnation < statement.signer.incarnation) {
+        newest.set(statement.signer.node, statement);
+      }
+    }
+    // A signer that another one has fenced off is dropped; those that remain agree.
+    const candidates = [...newest.values()];
+    const agreeing = candidates.filter((one) =>
+      candidates.every((other) => (other.signer.fences[one.signer.node - 1] ?? 0) <= one.signer.incarnation),
+    );
+    if (agreeing.length < t) continue;
+    return { body, signatures: agreeing.slice(0, t).map(({ signer, batch }) => ({ signer, batch })) };
+  }
+  return undefined;
+}
+
+function untrusted(message: string): HoldfastError {
+  return new HoldfastError('untrusted', message);
+}

@@ -1,0 +1,13 @@
+/** Messages, documents, statements, certificates and the record state machine: pure, browser-safe. */
+
+export * from './certificate.ts';
+export * from './document.ts';
+export * from './facts.ts';
+export * from './fleet.ts';
+export * from './merkle.ts';
+export * from './node-message.ts';
+export * from './node-state.ts';
+export * from './record.ts';
+export * from './request.ts';
+export * from './statement.ts';
+export * from './transitions/index.ts';

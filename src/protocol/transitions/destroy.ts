@@ -1,0 +1,105 @@
+/** Votes that a budget is spent, and destruction with its proofs (docs/protocol.md, section 6). */
+
+import { equalBytes, HoldfastError } from '../../core/index.ts';
+import { decodeCertificate } from '../certificate.ts';
+import { encodeOwnerAction } from '../document.ts';
+import { budgetLeft, decodeOwnerDeletion, type RecordState, type TombstoneProof } from '../record.ts';
+import type { Body } from '../statement.ts';
+import { generationObjection } from './attempt.ts';
+import { type Context, type Decision, type Head, majorityShows, refuse } from './decision.ts';
+import { activeDocument, place } from './enrol.ts';
+
+/** Votes that generation `generation` has no budget left, as this node and the heads of `t` nodes show together. */
+export function decideSpent(
+  context: Context,
+  state: RecordState,
+  request: { readonly generation: number; readonly attempt: number; readonly confirmed: number },
+  heads: readonly Head[],
+): Decision {
+  const objection = generationObjection(state, request.generation);
+  if (objection) return { state, refusal: objection };
+  const active = state.active!;
+  const ofGeneration = heads.filter((head) => head.body.facts.active?.generation === active.generation);
+  if (!majorityShows(context, state.record, ofGeneration, () => true)) {
+    return refuse(state, 'behind', 'this needs the heads of a majority');
+  }
+  const merged = { attempt: active.attempt, confirmed: active.confirmed };
+  for (const { body } of ofGeneration) {
+    if (!equalBytes(body.record, state.record)) continue;
+    merged.attempt = Math.max(merged.attempt, body.facts.active!.attempt);
+    merged.confirmed = Math.max(merged.confirmed, body.facts.active!.confirmed);
+  }
+  const { attempt, confirmed } = request;
+  if (attempt !== merged.attempt || confirmed !== merged.confirmed) {
+    return refuse(state, 'conflict', `the heads show ${merged.attempt} attempts, ${merged.confirmed} confirmed`);
+  }
+  const { policy } = context.fleet;
+  if (budgetLeft(policy, attempt, confirmed) > 0) return refuse(state, 'conflict', 'attempts are left');
+  const until = Math.min(active.attemptTime, context.now) + policy.destroyAfter * 1000;
+  if (context.now < until) {
+    const kept =
+      active.attemptTime <= context.now ? state : { ...state, active: { ...active, attemptTime: context.now } };
+    return {
+      state: kept,
+      refusal: new HoldfastError('waiting', 'it is too early to destroy the record', { details: { until } }),
+    };
+  }
+  return {
+    state: { ...state, active: { ...active, spent: { attempt, confirmed } } },
+    body: { kind: 'spent', ...place(context, state, active.generation), attempt, confirmed },
+  };
+}
+
+/** Deletes the document of every generation up to the proven one; the tombstone with its proof stays. */
+export function decideDestroy(context: Context, state: RecordState, proof: TombstoneProof): Decision {
+  const { generation } = proof;
+  const body: Body<'destroyed'> = { kind: 'destroyed', ...place(context, state, generation) };
+  if (state.tombstone && state.tombstone.generation >= generation) return { state, body };
+  const objection = proofObjection(context, state, proof);
+  if (objection) return { state, refusal: objection };
+  const newer = state.highest > generation;
+  return {
+    state: {
+      ...state,
+      highest: Math.max(state.highest, generation),
+      open: newer ? state.open : undefined,
+      stage: newer ? state.stage : undefined,
+      active: state.active && state.active.generation > generation ? state.active : undefined,
+      tombstone: proof,
+    },
+    body,
+  };
+}
+
+function proofObjection(context: Context, state: RecordState, proof: TombstoneProof): HoldfastError | undefined {
+  const { generation } = proof;
+  const wrong = new HoldfastError('untrusted', 'the proof of destruction is for another record or generation');
+  if (proof.kind === 'owner') {
+    const deletion = decodeOwnerDeletion(proof.proof);
+    const opened = context.verifier.certificate(decodeCertificate(deletion.openCertificate), 'open');
+    if (!equalBytes(opened.record, state.record) || opened.generation !== generation) return wrong;
+    const { fleet, record } = opened;
+    const signed = encodeOwnerAction({ fleet, record, generation, action: 'delete' });
+    const right = context.verifier.checks.ed25519(opened.ownerKey, signed, deletion.signature);
+    return right ? undefined : new HoldfastError('owner_required', 'the signature is not by the generation’s owner');
+  }
+  const body = context.verifier.certificate(decodeCertificate(proof.proof), 'spent');
+  if (!equalBytes(body.record, state.record) || body.generation !== generation) return wrong;
+  return budgetLeft(context.fleet.policy, body.attempt, body.confirmed) > 0
+    ? new HoldfastError('untrusted', 'the proof of destruction shows attempts left')
+    : undefined;
+}
+
+/** The refusal unless the owner of the active generation signed the cancelling of generation `generation`. */
+export function cancelObjection(
+  context: Context,
+  state: RecordState,
+  generation: number,
+  signature: Uint8Array,
+): HoldfastError | undefined {
+  const document = activeDocument(context, state);
+  if (!document) return new HoldfastError('behind', 'no generation is active here');
+  const signed = encodeOwnerAction({ fleet: context.fleet.fleet, record: state.record, generation, action: 'cancel' });
+  const right = context.verifier.checks.ed25519(document.ownerKey, signed, signature);
+  return right ? undefined : new HoldfastError('owner_required', 'the signature is not by the record’s current owner');
+}
