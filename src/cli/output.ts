@@ -59,9 +59,11 @@ function hintFor(error: HoldfastError): string | undefined {
 
 /** JSON without secrets: a `Secret` or raw bytes in a result are a programming error, so they show as redacted. */
 function toJson(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) => {
+  return JSON.stringify(value, function (this: Record<string, unknown>, key: string, converted: unknown) {
+    // The item itself: a Buffer has turned into an object with an array of its bytes by now.
+    const item = this[key];
     if (item instanceof Secret || item instanceof Uint8Array) return '[redacted]';
-    return typeof item === 'bigint' ? item.toString() : item;
+    return typeof item === 'bigint' ? item.toString() : converted;
   });
 }
 
