@@ -2,8 +2,8 @@
  * The authenticated dictionary over all record states (design: protocol.md section 7): every answer is checked against
  * one root, which the token anchors. Merkle hashing with the domain separation of RFC 6962 section 2.1.
  *
- * Layout. A key's labelled hash names one of 65,536 buckets. Table `record` holds key → value, `bucket` holds bucket
- * number → sorted entries (see bucket.ts), `meta` holds the head. Two trees over the buckets are kept in memory, one
+ * Layout. A key's labelled hash names one of 65,536 buckets. Table `record` holds bucket number and key → value (so
+ * that a bucket's records lie together on the disk), `bucket` holds bucket number → sorted entries (see bucket.ts), `meta` holds the head. Two trees over the buckets are kept in memory, one
  * over whole entries and one over sync digests; the root covers both and the number of entries. They are not stored:
  * opening reads every bucket and computes them anew, so a damaged bucket is found at the start.
  */
@@ -63,6 +63,14 @@ const refused = (what: string, cause?: unknown) =>
 const misuse = (what: string) => new HoldfastError('conflict', what);
 
 const bucketKey = (index: number) => Uint8Array.of(index >> 8, index & 255);
+
+function recordKey(index: number, key: Uint8Array): Uint8Array {
+  const stored = new Uint8Array(2 + KEY_SIZE);
+  stored[0] = index >> 8;
+  stored[1] = index & 255;
+  stored.set(key, 2);
+  return stored;
+}
 
 function checkLength(bytes: Uint8Array, length: number, what: string): void {
   if (bytes.length !== length) throw new HoldfastError('malformed', `${what} is not ${length} bytes long`);
@@ -140,9 +148,10 @@ class Dictionary implements AuthenticatedDictionary {
 
   get(key: Uint8Array): Uint8Array | undefined {
     checkLength(key, KEY_SIZE, 'dictionary key');
-    const entry = findEntry(this.#bucket(bucketOf(key)), key);
+    const index = bucketOf(key);
+    const entry = findEntry(this.#bucket(index), key);
     if (entry === undefined) return undefined;
-    const value = this.#value(key);
+    const value = this.#value(index, key);
     if (value === undefined || !equalBytes(valueHash(key, value), entry.valueHash)) {
       throw refused('A stored record does not match the root.');
     }
@@ -190,8 +199,9 @@ class Dictionary implements AuthenticatedDictionary {
       writes.push({ table: 'bucket', key: bucketKey(index), value: bucket });
     }
     for (const { key, value } of batch.changes) {
-      batch.oldValues.set(bytesToHex(key), this.#store.get('record', key));
-      writes.push({ table: 'record', key, value });
+      const stored = recordKey(bucketOf(key), key);
+      batch.oldValues.set(bytesToHex(key), this.#store.get('record', stored));
+      writes.push({ table: 'record', key: stored, value });
     }
     this.#inFlight = batch;
     try {
@@ -247,12 +257,12 @@ class Dictionary implements AuthenticatedDictionary {
     return bucket;
   }
 
-  #value(key: Uint8Array): Uint8Array | undefined {
+  #value(index: number, key: Uint8Array): Uint8Array | undefined {
     if (this.#inFlight !== undefined) {
       const hex = bytesToHex(key);
       if (this.#inFlight.oldValues.has(hex)) return this.#inFlight.oldValues.get(hex)?.slice();
     }
-    return this.#store.get('record', key);
+    return this.#store.get('record', recordKey(index, key));
   }
 }
 
