@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, expect, test } from 'vitest';
-import { utf8 } from '../../src/core/index.ts';
-import { openLmdbStore } from '../../src/store/index.ts';
+import { sha256, utf8 } from '../../src/core/index.ts';
+import { fillDictionary, measureStore, openDictionary, openLmdbStore, syntheticKey } from '../../src/store/index.ts';
 import { keyValueStoreSuite } from './suite.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'holdfast-store-'));
@@ -112,4 +112,52 @@ test('a full disk rejects the commit, applies none of it, and leaves the store i
 
 test('a folder that cannot be made is reported, not thrown raw', async () => {
   await expect(openLmdbStore('/dev/null/store')).rejects.toMatchObject({ name: 'HoldfastError', code: 'unexpected' });
+});
+
+test('a dictionary answers from the old head while LMDB commits, and from the new one after reopening', async () => {
+  const folder = newFolder();
+  const dictionary = await openDictionary(await openLmdbStore(folder));
+  const keys = Array.from({ length: 50 }, (_, i) => sha256(utf8(String(i))));
+  const round = (text: string) =>
+    dictionary.prepare(keys.map((key) => ({ key, value: utf8(text), syncHash: sha256(utf8(text)) })));
+  await dictionary.commit(round('round 0'), new Uint8Array(32));
+  for (let i = 1; i <= 5; i++) {
+    let done = false;
+    const commit = dictionary.commit(round(`round ${i}`), new Uint8Array(32)).finally(() => {
+      done = true;
+    });
+    let looks = 0;
+    while (!done) {
+      for (const key of keys) expect(dictionary.get(key)).toEqual(utf8(`round ${i - 1}`));
+      looks++;
+      await new Promise(setImmediate);
+    }
+    await commit;
+    expect(looks).toBeGreaterThan(0);
+    for (const key of keys) expect(dictionary.get(key)).toEqual(utf8(`round ${i}`));
+  }
+  const { head } = dictionary;
+  await dictionary.close();
+  const again = await openDictionary(await openLmdbStore(folder));
+  expect(again.head).toEqual(head);
+  for (const key of keys) expect(again.get(key)).toEqual(utf8('round 5'));
+  await again.close();
+});
+
+test('synthetic records can be read back, and measuring beside them changes nothing', async () => {
+  const store = await openLmdbStore(newFolder());
+  const dictionary = await openDictionary(store);
+  await fillDictionary(dictionary, 70, { valueSize: 100, batchSize: 30 });
+  await fillDictionary(dictionary, 30, { valueSize: 100, first: 70 });
+  const before = dictionary.head;
+  expect(before.sequence).toBe(4);
+  const figures = await measureStore(store, 5);
+  expect(figures.commitsPerSecond).toBeGreaterThan(0);
+  expect(figures.readMedian).toBeGreaterThan(0);
+  expect([...store.entries('meta')]).toHaveLength(1);
+  const again = await openDictionary(store);
+  expect(again.head).toEqual(before);
+  expect(again.size).toBe(100);
+  for (let i = 0; i < 100; i++) expect(again.get(syntheticKey(i))).toHaveLength(100);
+  await dictionary.close();
 });
