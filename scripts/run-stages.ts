@@ -1,7 +1,8 @@
 /** Runs the stages of `scripts/test` one after another and adds up what passed and failed. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { STAGES, type Stage } from './stages.ts';
@@ -12,8 +13,12 @@ const output = join(root, 'work', 'test');
 const LINES_SHOWN = 120;
 const COLUMNS_SHOWN = 400;
 
+/** Goes with this process, so that tests stopped half-way leave nothing behind. */
+const temporary = mkdtempSync(join(tmpdir(), 'hf-'));
+process.once('exit', () => rmSync(temporary, { recursive: true, force: true, maxRetries: 5 }));
+
 /** Output goes to files, so it is asked for without colours. */
-const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined };
+const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, TMPDIR: temporary };
 
 let running: ChildProcess | undefined;
 
