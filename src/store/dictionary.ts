@@ -295,7 +295,7 @@ function readHead(store: KeyValueStore): StoredState {
 
 /**
  * Opens the dictionary in `store`: reads every bucket, rebuilds both trees and compares the root with the stored head.
- * About 1 second and 100 MiB read with 1,000,000 entries; 4.5 MB stay in memory, whatever the number of entries. Whether
+ * About 2 seconds and 100 MB read with 1,000,000 entries; 4.5 MB stay in memory, whatever the number of entries. Whether
  * the head is the one that the token anchors is for the caller to judge, by `head` and `mac`.
  * @throws HoldfastError `store_refused` where content and head disagree; `wipeStore` then allows a new start.
  */
