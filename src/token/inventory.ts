@@ -96,7 +96,7 @@ const FLAGS: Readonly<Record<string, number>> = {
 };
 
 /** Reads everything, changes nothing. @throws HoldfastError `usage` for a wrong path, else `token_*`. */
-export function readInventory(options: InventoryOptions): Promise<ModuleInventory> {
+export async function readInventory(options: InventoryOptions): Promise<ModuleInventory> {
   const path = resolveModule(options.module);
   let module = modules.get(path);
   return useModule(

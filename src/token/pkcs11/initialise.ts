@@ -23,7 +23,7 @@ export interface InitialiseOptions {
  * Never touches a token that is initialised already: that would destroy its keys.
  * @throws HoldfastError `token_unsuitable` if no slot is free or the label is taken, else `token_*`.
  */
-export function initialiseToken(options: InitialiseOptions): Promise<TokenDescription> {
+export async function initialiseToken(options: InitialiseOptions): Promise<TokenDescription> {
   const path = resolveModule(options.module);
   const label = Buffer.from(options.label, 'utf8');
   if (label.length === 0 || label.length > 32) throw new HoldfastError('usage', 'a token label has 1 to 32 bytes');

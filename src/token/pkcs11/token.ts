@@ -90,7 +90,7 @@ async function withPool<T>(
  * @throws HoldfastError `token_unsuitable` if keys of that name exist or the token cannot make them as section 3 of
  *   docs/protocol.md asks; nothing is left behind then.
  */
-export function createTokenKeys(options: TokenOptions): Promise<CreatedKeys> {
+export async function createTokenKeys(options: TokenOptions): Promise<CreatedKeys> {
   const prefix = keyPrefix(options);
   return withPool({ ...options, workers: 1 }, undefined, async (pool) => {
     const profile = await profileOf(pool, `${prefix}/probe`, options.profile);
@@ -113,7 +113,7 @@ export async function openToken(options: TokenOptions, spawn?: Spawn): Promise<P
 }
 
 /** Probes an open slot's token for its profile, and leaves nothing behind. @throws HoldfastError `token_unsuitable`. */
-export function probeToken(access: TokenAccess): Promise<TokenProfile> {
+export async function probeToken(access: TokenAccess): Promise<TokenProfile> {
   return withPool({ ...access, workers: 1 }, undefined, async (pool) => {
     const profile = await pool.callFirst('probe', { scratch: `holdfast/probe/${bytesToHex(systemRandom(8))}` });
     await pool.close();
