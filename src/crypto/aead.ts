@@ -49,7 +49,6 @@ function native(crypto: NonNullable<typeof nativeCrypto>): AesGcm {
 export const portableAesGcm: AesGcm = {
   seal: (key, nonce, aad, plaintext) => new Uint8Array(gcm(key, nonce, aad).encrypt(plaintext)),
   open(key, nonce, aad, ciphertext) {
-    if (ciphertext.length < TAG_BYTES) return undefined;
     const cipher = gcm(key, nonce, aad);
     try {
       return new Uint8Array(cipher.decrypt(ciphertext));

@@ -31,13 +31,39 @@ export interface HpkeContext {
 
 const twoBytes = (value: number) => Uint8Array.of(value >> 8, value & 0xff);
 
-/** LabeledExtract and LabeledExpand, RFC 9180 section 4, of one suite. */
-function labelled(suiteId: Uint8Array) {
+/** LabeledExtract and LabeledExpand, RFC 9180 section 4, of one suite. The prefixes of all labels are made once. */
+function labelled(...suiteId: Uint8Array[]) {
+  const prefix = (label: string) => concatBytes(VERSION, ...suiteId, utf8(label));
   return {
-    extract: (salt: Uint8Array, label: string, inputKey: Uint8Array) =>
-      hkdfExtract(salt, concatBytes(VERSION, suiteId, utf8(label), inputKey)),
-    expand: (pseudorandomKey: Uint8Array, label: string, info: Uint8Array, length: number) =>
-      hkdfExpand(pseudorandomKey, concatBytes(twoBytes(length), VERSION, suiteId, utf8(label), info), length),
+    extract: (label: string) => {
+      const before = prefix(label);
+      return (salt: Uint8Array, inputKey: Uint8Array) => hkdfExtract(salt, concatBytes(before, inputKey));
+    },
+    expand: (label: string) => {
+      const before = prefix(label);
+      return (pseudorandomKey: Uint8Array, info: Uint8Array, length: number) =>
+        hkdfExpand(pseudorandomKey, concatBytes(twoBytes(length), before, info), length);
+    },
+  };
+}
+
+const kem = labelled(utf8('KEM'), twoBytes(KEM_ID));
+const extractDh = kem.extract('eae_prk');
+const expandSharedSecret = kem.expand('shared_secret');
+
+/** The steps of a key schedule, section 5.1, for one AEAD. */
+export function keySchedule(aead: HpkeAead) {
+  const hpke = labelled(utf8('HPKE'), twoBytes(KEM_ID), twoBytes(KDF_ID), twoBytes(aead.id));
+  const noPskIdHash = hpke.extract('psk_id_hash')(EMPTY, EMPTY);
+  return {
+    keyLength: aead.keyLength,
+    contextStart: concatBytes(Uint8Array.of(MODE_BASE), noPskIdHash),
+    extractInfo: hpke.extract('info_hash'),
+    extractSecret: hpke.extract('secret'),
+    expandKey: hpke.expand('key'),
+    expandNonce: hpke.expand('base_nonce'),
+    expandExporter: hpke.expand('exp'),
+    expandExport: hpke.expand('sec'),
   };
 }
 
@@ -48,26 +74,19 @@ function labelled(suiteId: Uint8Array) {
  * @param publicKey the recipient's own public key, 65 bytes.
  */
 export function setupRecipient(
-  aead: HpkeAead,
+  schedule: ReturnType<typeof keySchedule>,
   dh: Uint8Array,
   enc: Uint8Array,
   publicKey: Uint8Array,
   info: Uint8Array,
 ): HpkeContext {
-  const kem = labelled(concatBytes(utf8('KEM'), twoBytes(KEM_ID)));
-  const sharedSecret = kem.expand(kem.extract(EMPTY, 'eae_prk', dh), 'shared_secret', concatBytes(enc, publicKey), 32);
-
-  const hpke = labelled(concatBytes(utf8('HPKE'), twoBytes(KEM_ID), twoBytes(KDF_ID), twoBytes(aead.id)));
-  const context = concatBytes(
-    Uint8Array.of(MODE_BASE),
-    hpke.extract(EMPTY, 'psk_id_hash', EMPTY),
-    hpke.extract(EMPTY, 'info_hash', info),
-  );
-  const secret = hpke.extract(sharedSecret, 'secret', EMPTY);
-  const exporterSecret = hpke.expand(secret, 'exp', context, 32);
+  const sharedSecret = expandSharedSecret(extractDh(EMPTY, dh), concatBytes(enc, publicKey), 32);
+  const context = concatBytes(schedule.contextStart, schedule.extractInfo(EMPTY, info));
+  const secret = schedule.extractSecret(sharedSecret, EMPTY);
+  const exporterSecret = schedule.expandExporter(secret, context, 32);
   return {
-    key: hpke.expand(secret, 'key', context, aead.keyLength),
-    baseNonce: hpke.expand(secret, 'base_nonce', context, 12),
-    exportSecret: (exporterContext, length) => hpke.expand(exporterSecret, 'sec', exporterContext, length),
+    key: schedule.expandKey(secret, context, schedule.keyLength),
+    baseNonce: schedule.expandNonce(secret, context, 12),
+    exportSecret: (exporterContext, length) => schedule.expandExport(exporterSecret, exporterContext, length),
   };
 }

@@ -7,11 +7,13 @@ import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_P256_HKDF_SHA
 import { concatBytes, HoldfastError, type Random, utf8 } from '../core/index.ts';
 import { aesGcm, TAG_BYTES } from './aead.ts';
 import { hkdfExpand, hkdfExtract } from './hkdf.ts';
-import { AES_256_GCM, setupRecipient } from './hpke-schedule.ts';
+import { AES_256_GCM, keySchedule, setupRecipient } from './hpke-schedule.ts';
 
 const POINT_BYTES = 65;
 const DH_BYTES = 32;
 const ANSWER_LABEL = utf8('holdfast answer');
+const KEY_LABEL = utf8('key');
+const NONCE_LABEL = utf8('nonce');
 /** The larger of the AEAD's key and nonce lengths, as RFC 9458 wants for both the secret and the response nonce. */
 const ANSWER_SECRET_BYTES = 32;
 const RESPONSE_NONCE_BYTES = 32;
@@ -36,6 +38,7 @@ export interface OpenedRequest {
   sealAnswer(aad: Uint8Array, plaintext: Uint8Array, random: Random): Uint8Array;
 }
 
+const schedule = keySchedule(AES_256_GCM);
 const sender = new CipherSuite(KEM_DHKEM_P256_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
 
 /**
@@ -93,7 +96,7 @@ export function openRequest(options: {
   if (dh.length !== DH_BYTES || enc.length !== POINT_BYTES || publicKey.length !== POINT_BYTES) {
     throw new HoldfastError('malformed', 'the sealed request has a key of the wrong length');
   }
-  const context = setupRecipient(AES_256_GCM, dh, enc, publicKey, info);
+  const context = setupRecipient(schedule, dh, enc, publicKey, info);
   const plaintext = aesGcm.open(context.key, context.baseNonce, aad, ciphertext);
   if (plaintext === undefined) throw new HoldfastError('malformed', 'the request was not sealed to this node’s key');
   return {
@@ -110,7 +113,7 @@ export function openRequest(options: {
 function answerKeys(secret: Uint8Array, enc: Uint8Array, responseNonce: Uint8Array) {
   const pseudorandomKey = hkdfExtract(concatBytes(enc, responseNonce), secret);
   return {
-    key: hkdfExpand(pseudorandomKey, utf8('key'), AES_256_GCM.keyLength),
-    nonce: hkdfExpand(pseudorandomKey, utf8('nonce'), 12),
+    key: hkdfExpand(pseudorandomKey, KEY_LABEL, AES_256_GCM.keyLength),
+    nonce: hkdfExpand(pseudorandomKey, NONCE_LABEL, 12),
   };
 }

@@ -53,16 +53,11 @@ function checkLength(text: string): void {
 
 function checkCharacters(text: string): void {
   const outOfContext =
-    OUT_OF_CONTEXT.some((rule) => rule.test(text)) || (KATAKANA_MIDDLE_DOT.test(text) && !hasJapanese(text));
+    OUT_OF_CONTEXT.some((rule) => rule.test(text)) || (KATAKANA_MIDDLE_DOT.test(text) && !JAPANESE.test(text));
   const disallowed =
     !FREEFORM.test(text) || IGNORABLE.test(text) || OLD_HANGUL_JAMO.test(text) || DISALLOWED_EXCEPTIONS.test(text);
   if (outOfContext || disallowed)
     throw refuse('it has a character that cannot be used; choose letters, digits or signs');
-}
-
-// The middle dot itself belongs to no script, so that it cannot be its own context.
-function hasJapanese(text: string): boolean {
-  return JAPANESE.test(text.replaceAll('\u30FB', ''));
 }
 
 /**
@@ -73,7 +68,6 @@ function hasJapanese(text: string): boolean {
  */
 export function normalisePin(text: string): Uint8Array<ArrayBuffer> {
   checkLength(text);
-  if (!text.isWellFormed()) throw refuse('it is not valid text; enter it again');
   const normalised = asciiDigits(text)
     .replace(/\p{Zs}/gu, ' ')
     .normalize('NFC');

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bytesToHex, hexToBytes, systemRandom, utf8 } from '../../src/core/index.ts';
 import { aesGcm } from '../../src/crypto/aead.ts';
-import { setupRecipient } from '../../src/crypto/hpke-schedule.ts';
+import { keySchedule, setupRecipient } from '../../src/crypto/hpke-schedule.ts';
 import { openRequest, sealRequest } from '../../src/crypto/index.ts';
 
 interface Vector extends Record<'info' | 'enc' | 'pkRm' | 'skRm' | 'key' | 'base_nonce', string> {
@@ -47,7 +47,7 @@ describe('the recipient', () => {
     const node = sessionKey(hexToBytes(vector.skRm));
     expect(bytesToHex(node.publicKey)).toBe(vector.pkRm);
     const enc = hexToBytes(vector.enc);
-    const aead = { id: 1, keyLength: 16 };
+    const aead = keySchedule({ id: 1, keyLength: 16 });
     const context = setupRecipient(aead, node.dh(enc), enc, node.publicKey, hexToBytes(vector.info));
     expect(bytesToHex(context.key)).toBe(vector.key);
     expect(bytesToHex(context.baseNonce)).toBe(vector.base_nonce);
@@ -126,7 +126,7 @@ describe('the answer', () => {
   test('has these bytes', () => {
     const node = sessionKey(hexToBytes(vector.skRm));
     const enc = hexToBytes(vector.enc);
-    const context = setupRecipient({ id: 2, keyLength: 32 }, node.dh(enc), enc, node.publicKey, info);
+    const context = setupRecipient(keySchedule({ id: 2, keyLength: 32 }), node.dh(enc), enc, node.publicKey, info);
     const ciphertext = aesGcm.seal(context.key, context.baseNonce, info, utf8('request'));
     const opened = openRequest({ dh: node.dh(enc), enc, publicKey: node.publicKey, info, aad: info, ciphertext });
     const answer = opened.sealAnswer(info, utf8('answer'), (length) => new Uint8Array(length).fill(9));
