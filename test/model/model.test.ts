@@ -1,0 +1,66 @@
+/** The guess bound holds in every reachable state of the model, and each rule that it rests on is needed. */
+import { describe, expect, it } from 'vitest';
+import { search } from './search.ts';
+
+const timeout = 600_000;
+
+/** Bounds of a search, and the number of states under which it cannot have been the search that was meant. */
+const holds: readonly [name: string, macros: readonly string[], atLeast: number][] = [
+  ['limit 2, one rollback, one crash', ['LIMIT=2', 'ROLLBACKS=1', 'CRASHES=1', 'NUMBERS=2'], 5_000_000],
+  ['limit 2, one rollback, a refilled budget', ['LIMIT=2', 'ROLLBACKS=1', 'CRASHES=0', 'NUMBERS=3'], 2_000_000],
+  ['limit 1, three rollbacks of one node', ['LIMIT=1', 'ROLLBACKS=3', 'CRASHES=0', 'NUMBERS=2'], 500_000],
+  ['limit 1, one rollback, one crash', ['LIMIT=1', 'ROLLBACKS=1', 'CRASHES=1', 'NUMBERS=2'], 1_000_000],
+  ['limit 1, two nodes rolled back in turn', ['LIMIT=1', 'ROLLBACKS=2', 'CRASHES=0', 'NUMBERS=1', 'ANY_NODE'], 100_000],
+];
+
+const oneRollback = ['LIMIT=1', 'ROLLBACKS=1', 'CRASHES=0', 'NUMBERS=2'];
+const oneRollbackOfTwo = ['LIMIT=2', 'ROLLBACKS=1', 'CRASHES=0', 'NUMBERS=2'];
+const threeRollbacks = ['LIMIT=1', 'ROLLBACKS=3', 'CRASHES=0', 'NUMBERS=2'];
+const twoNodes = ['LIMIT=1', 'ROLLBACKS=2', 'CRASHES=0', 'NUMBERS=1', 'ANY_NODE'];
+
+/** A rule removed, and the configurations in which the search must then find a violation. */
+const breaks: readonly [rule: string, macro: string, configurations: readonly (readonly string[])[]][] = [
+  ['the certificate check', 'NO_CERTIFICATE_CHECK', [oneRollback, oneRollbackOfTwo, threeRollbacks]],
+  ['the fence vector', 'NO_FENCE', [oneRollback, oneRollbackOfTwo, threeRollbacks]],
+  ['merging uncertified votes', 'NO_MERGE_UNCERTIFIED', [oneRollback, oneRollbackOfTwo, threeRollbacks]],
+  ['abstaining where peers differ', 'NO_ABSTAIN', [oneRollback, oneRollbackOfTwo, threeRollbacks]],
+  ['waiting for t other heads', 'OWN_HEAD_COUNTS', [oneRollback, oneRollbackOfTwo, threeRollbacks]],
+  ['refusing an incarnation already accepted', 'STALE_INCARNATION', [threeRollbacks]],
+  ['merging the fences of peers', 'NO_MERGE_FENCES', [twoNodes]],
+];
+
+const reachable: readonly [name: string, goal: number][] = [
+  ['a confirmation commits', 1],
+  ['all nodes serve again after a rollback', 2],
+  ['after a rollback and a committed confirmation the next number is certified', 3],
+  ['a node serves that abstains', 4],
+];
+
+describe('the guess bound', () => {
+  it.each(holds)('holds in every state: %s', { timeout }, async (_name, macros, atLeast) => {
+    const result = await search([...macros, 'LEMMAS']);
+    expect(result.output).not.toMatch(/assertion violated/);
+    expect(result).toMatchObject({ errors: 0, complete: true });
+    expect(result.states).toBeGreaterThan(atLeast);
+  });
+
+  for (const [rule, macro, configurations] of breaks) {
+    it.each(configurations.map((macros) => ({ macros })))(
+      `is broken without ${rule}: $macros`,
+      { timeout },
+      async ({ macros }) => {
+        const result = await search([...macros, macro]);
+        expect(result.errors).toBe(1);
+        expect(result.violated).toMatch(/count<=\d|late==/);
+      },
+    );
+  }
+});
+
+describe('the model is not vacuous', () => {
+  it.each(reachable)('%s', { timeout }, async (_name, goal) => {
+    const result = await search([...oneRollback, `REACH=${goal}`]);
+    expect(result.errors).toBe(1);
+    expect(result.violated).toContain(`${goal}==${goal}`);
+  });
+});

@@ -1,0 +1,75 @@
+/** Runs one exhaustive search of the Promela model `attempts.pml` with Spin 6 and a C compiler. */
+import { execFile } from 'node:child_process';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const model = join(import.meta.dirname, 'attempts.pml');
+
+/** Bytes of memory, in MiB, that one search may take before it gives up and says so. */
+const memoryLimit = 3000;
+/** Steps of the longest run that a search can follow before it says that it was cut short. */
+const depthLimit = 10_000;
+
+export type SearchResult = {
+  /** The number of runs that violate an assertion; a search stops at the first. */
+  readonly errors: number;
+  /** The number of distinct states stored. */
+  readonly states: number;
+  /** True if nothing was left out: no depth limit, memory limit or approximate storage was met. */
+  readonly complete: boolean;
+  /** The assertion that was violated, as the checker prints it, or an empty string. */
+  readonly violated: string;
+  /** All that the checker printed. */
+  readonly output: string;
+};
+
+/**
+ * Searches every reachable state of the model under the given macros.
+ *
+ * @param macros - the `-D` definitions of the configuration, without the `-D`
+ * @throws Error when a tool is missing, or the model does not compile
+ */
+export async function search(macros: readonly string[]): Promise<SearchResult> {
+  const folder = await mkdtemp(join(tmpdir(), 'model-'));
+  try {
+    await copyFile(model, join(folder, 'attempts.pml'));
+    await tool('spin', ['-a', ...macros.map((macro) => `-D${macro}`), 'attempts.pml'], folder);
+    // One process has nothing to interleave with, so partial order reduction would only cost time.
+    const options = ['-DSAFETY', '-DNOREDUCE', `-DMEMLIM=${memoryLimit}`];
+    await tool('gcc', ['-O2', '-w', ...options, '-o', 'pan', 'pan.c'], folder);
+    const output = await tool('nice', ['./pan', `-m${depthLimit}`], folder);
+    return {
+      errors: figure(output, /errors: (\d+)/),
+      states: figure(output, /(\d+) states, stored/),
+      complete: !/not completed|max search depth too small|out of memory|reached -DMEMLIM|hash conflict|Bit statespace/i.test(
+        output.replace(/\d+ hash conflicts:.*/g, ''),
+      ),
+      violated: /assertion violated (.*) \(at depth/.exec(output)?.[1] ?? '',
+      output,
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function tool(name: string, args: readonly string[], folder: string): Promise<string> {
+  try {
+    return (await run(name, args, { cwd: folder, maxBuffer: 1 << 24 })).stdout;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      throw new Error(`the model needs the program "${name}": install it (Debian: apt-get install spin gcc libc6-dev)`);
+    }
+    throw error;
+  }
+}
+
+function figure(output: string, pattern: RegExp): number {
+  const text = pattern.exec(output)?.[1];
+  if (text === undefined) {
+    throw new Error(`the checker did not report ${pattern}:\n${output}`);
+  }
+  return Number(text);
+}
