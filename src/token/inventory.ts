@@ -2,7 +2,7 @@
 
 import graphene from 'graphene-pk11';
 import { bytesToHex, fromUtf8, HoldfastError, type Secret } from '../core/index.ts';
-import { CK } from './pkcs11/cryptoki.ts';
+import { CK, finalizeModule, loadModule } from './pkcs11/cryptoki.ts';
 import { ckrName, tokenError } from './pkcs11/errors.ts';
 import { resolveModule, useModule } from './pkcs11/process.ts';
 
@@ -111,7 +111,7 @@ export async function readInventory(options: InventoryOptions): Promise<ModuleIn
         throw tokenError(error, 'inventory');
       }
     },
-    () => module?.finalize(),
+    () => finalizeModule(loadModule(path)),
   );
 }
 

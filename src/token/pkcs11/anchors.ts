@@ -143,8 +143,7 @@ export class Anchors {
     const counter = newer.counter + 1n;
     const sealed = seal(counter, value);
     const handle = this.#replace(session, older, sealed);
-    const written = readData(this.#module, session, handle);
-    if (!written || !equalBytes(written, sealed)) {
+    if (!handle) {
       throw new HoldfastError('token_failed', 'the token did not keep the anchor; take it out of service', {
         details: { operation: 'anchor_write' },
       });
@@ -152,16 +151,21 @@ export class Anchors {
     this.#places = [newer, { ...older, handle, counter, value }];
   }
 
-  #replace(session: Handle, place: Place, sealed: Uint8Array): Handle {
+  /** The object that now shows `sealed`, or undefined if the token kept something else. */
+  #replace(session: Handle, place: Place, sealed: Uint8Array): Handle | undefined {
+    const keeps = (handle: Handle) => {
+      const content = readData(this.#module, session, handle);
+      return content !== undefined && equalBytes(content, sealed);
+    };
     if (place.handle && this.#method !== 'replace') {
       changeData(this.#module, session, place.handle, sealed, this.#method);
-      const now = readData(this.#module, session, place.handle);
-      if (now && equalBytes(now, sealed)) return place.handle;
+      if (keeps(place.handle)) return place.handle;
       // Made by another method, the object goes on showing its old content: make it anew.
     }
     // Destroyed first: the other place is whole, and two objects in one place would leave open which counts.
     if (place.handle) this.#module.C_DestroyObject(session, place.handle);
-    return createData(this.#module, session, place.application, sealed, this.#method);
+    const handle = createData(this.#module, session, place.application, sealed, this.#method);
+    return keeps(handle) ? handle : undefined;
   }
 
   #readPlace(session: Handle, application: string): Place {

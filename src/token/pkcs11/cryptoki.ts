@@ -77,6 +77,16 @@ export function initialiseModule(module: Pick<Cryptoki, 'C_Initialize'>): void {
   }
 }
 
+/** C_Finalize. Only when nothing of this process is inside the module: anything else is a crash. */
+export function finalizeModule(module: Pick<Cryptoki, 'C_Finalize'>): void {
+  try {
+    module.C_Finalize();
+  } catch (error) {
+    // It may never have come up, which whoever opened it was told.
+    if ((error as { code?: number }).code !== pkcs11js.CKR_CRYPTOKI_NOT_INITIALIZED) throw error;
+  }
+}
+
 const LITTLE = endianness() === 'LE';
 
 /** A CK_ULONG of 8 bytes (LP64); pkcs11js itself would cut numbers to 32 bits. */

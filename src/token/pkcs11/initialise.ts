@@ -3,7 +3,7 @@
 import { fromUtf8, HoldfastError, type Secret } from '../../core/index.ts';
 import type { TokenDescription } from '../port.ts';
 import { describeToken, slotNumber } from './connection.ts';
-import { CK, type Cryptoki, type Handle, initialiseModule, loadModule } from './cryptoki.ts';
+import { CK, type Cryptoki, finalizeModule, type Handle, initialiseModule, loadModule } from './cryptoki.ts';
 import { tokenError } from './errors.ts';
 import { resolveModule, useModule } from './process.ts';
 
@@ -38,7 +38,7 @@ export async function initialiseToken(options: InitialiseOptions): Promise<Token
         throw tokenError(error, 'initialise');
       }
     },
-    () => loadModule(path).C_Finalize(),
+    () => finalizeModule(loadModule(path)),
   );
 }
 

@@ -4,7 +4,7 @@ import { HoldfastError } from '../../core/index.ts';
 import type { TokenProfile } from '../profile.ts';
 import { Anchors } from './anchors.ts';
 import type { Connection } from './connection.ts';
-import type { Handle } from './cryptoki.ts';
+import { finalizeModule, type Handle } from './cryptoki.ts';
 import { generateKey, type KeySpec, keyObjects, type LoadedKey, loadKey } from './keys.ts';
 import { deriveX, ecdhPrf, hmac, signEcdsa } from './mechanisms.ts';
 import type { Operations, Request } from './messages.ts';
@@ -53,7 +53,7 @@ export class Executor {
         return this.#run('anchor_write', false, (session) => this.#anchorObjects().write(session, request.value));
       case 'close':
         this.#connection.close();
-        if (request.finalize) this.#module.C_Finalize();
+        if (request.finalize) finalizeModule(this.#module);
         return undefined;
     }
   }
