@@ -34,19 +34,21 @@ export function gather<T>(options: GatherOptions<T>): Promise<Map<number, T>> {
     };
     if (open === 0) return finish();
     finishAfter(timeout);
+    const settled = () => {
+      if (--open === 0) return finish();
+      if (waitingForRest || !enough(answers)) return;
+      waitingForRest = true;
+      if (grace === 0) finish();
+      else finishAfter(grace);
+    };
     for (const node of nodes) {
-      ask(node)
-        .then(
-          (answer) => void answers.set(node, answer),
-          () => {},
-        )
-        .then(() => {
-          if (--open === 0) return finish();
-          if (waitingForRest || !enough(answers)) return;
-          waitingForRest = true;
-          if (grace === 0) finish();
-          else finishAfter(grace);
-        });
+      ask(node).then(
+        (answer) => {
+          answers.set(node, answer);
+          settled();
+        },
+        () => settled(),
+      );
     }
   });
 }

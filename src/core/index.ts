@@ -6,5 +6,6 @@ export type { Infer, Message } from './codec.ts';
 export * as codec from './codec.ts';
 export * from './errors.ts';
 export * from './hash.ts';
+export * from './json.ts';
 export * from './native.ts';
 export * from './secret.ts';

@@ -1,7 +1,7 @@
 /** The root of trust for a node's store: what is written to the token, and what a start makes of it (section 7). */
 
 import { codec, equalBytes } from '../core/index.ts';
-import type { AuthenticatedDictionary, BatchHead } from '../store/index.ts';
+import type { AuthenticatedDictionary, BatchHead } from '../store/port.ts';
 import type { Token } from '../token/port.ts';
 
 const { fixed, message, text, uint } = codec;

@@ -29,7 +29,7 @@ import {
   type Signer,
   statementHash,
 } from '../protocol/index.ts';
-import type { AuthenticatedDictionary, DictionaryChange } from '../store/index.ts';
+import type { AuthenticatedDictionary, DictionaryChange } from '../store/port.ts';
 import type { Token } from '../token/port.ts';
 import { anchorMac, encodeAnchor, readAnchor } from './anchor.ts';
 import type { NodeObserver } from './ports.ts';

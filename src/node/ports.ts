@@ -1,6 +1,7 @@
 /** What the vault node's logic needs from outside: beside token and store, the client's authentication and an observer. */
 
 import type { Outer } from '../protocol/index.ts';
+import type { AuthenticatedDictionary } from '../store/port.ts';
 
 /** A client's request after the token's half of HPKE: readable, and answerable to that client only. */
 export interface OpenedRequest {
@@ -44,3 +45,11 @@ export interface NodeObserver {
 }
 
 export const silentObserver: NodeObserver = { count() {}, batch() {}, event() {} };
+
+/** Where the node's dictionary comes from. */
+export interface DictionarySource {
+  /** @throws HoldfastError `store_refused` where the store does not match its own root. */
+  open(): Promise<AuthenticatedDictionary>;
+  /** Empties a store that was refused. */
+  wipe(): Promise<void>;
+}

@@ -30,7 +30,7 @@ import {
   syncHash,
   threshold,
 } from '../protocol/index.ts';
-import type { AuthenticatedDictionary } from '../store/index.ts';
+import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Committer } from './committer.ts';
 
 /** An incarnation that a peer names is believed up to this far ahead: a liar must not use the numbers up. */

@@ -2,14 +2,13 @@
 
 import { equalBytes, HoldfastError } from '../core/index.ts';
 import { encodeNodeState, NODE_STATE_KEY, NOT_COMPARED, threshold } from '../protocol/index.ts';
-import { type AuthenticatedDictionary, type KeyValueStore, openDictionary, wipeStore } from '../store/index.ts';
+import type { AuthenticatedDictionary } from '../store/port.ts';
 import { anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } from './anchor.ts';
+import type { DictionarySource } from './ports.ts';
 import { VaultNode, type VaultNodeOptions } from './vault-node.ts';
 
 export type StartOptions = Omit<VaultNodeOptions, 'dictionary' | 'intact' | 'anchorSequence' | 'headsNeeded'> & {
-  readonly store: KeyValueStore;
-  /** How a store becomes a dictionary; the simulation gives a lighter one of the same suite. */
-  readonly openDictionary?: (store: KeyValueStore) => Promise<AuthenticatedDictionary>;
+  readonly dictionaries: DictionarySource;
 };
 
 /**
@@ -18,10 +17,10 @@ export type StartOptions = Omit<VaultNodeOptions, 'dictionary' | 'intact' | 'anc
  * @throws HoldfastError `conflict` where the token already has an anchor or the store an entry.
  */
 export async function initialiseNode(
-  options: Pick<StartOptions, 'fleet' | 'node' | 'token' | 'store' | 'openDictionary'>,
+  options: Pick<StartOptions, 'fleet' | 'node' | 'token' | 'dictionaries'>,
 ): Promise<void> {
-  const { fleet, node, token, store } = options;
-  const dictionary = await (options.openDictionary ?? openDictionary)(store);
+  const { fleet, node, token, dictionaries } = options;
+  const dictionary = await dictionaries.open();
   const owner = { fleet: fleet.fleet, node };
   if ((await readAnchor(token, owner)) || dictionary.size > 0) {
     throw new HoldfastError('conflict', 'this node has been initialised before');
@@ -39,18 +38,17 @@ export async function initialiseNode(
  * @throws HoldfastError `store_refused` where the token has no anchor, or the node's keys are not the fleet's.
  */
 export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
-  const { fleet, node, token, store, observer } = options;
+  const { fleet, node, token, dictionaries, observer } = options;
   checkKeys(options);
   const owner = { fleet: fleet.fleet, node };
   const anchor = await readAnchor(token, owner);
   if (!anchor) {
     throw new HoldfastError('store_refused', 'the token has no anchor of this node; a lost token needs a new epoch');
   }
-  const open = options.openDictionary ?? openDictionary;
   let dictionary: AuthenticatedDictionary | undefined;
   let verdict: StartVerdict = 'foreign';
   try {
-    dictionary = await open(store);
+    dictionary = await dictionaries.open();
     verdict = await judgeStart(token, owner, anchor, dictionary);
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'store_refused') throw error;
@@ -58,8 +56,8 @@ export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
   }
   if (!dictionary || verdict === 'foreign') {
     observer.event('error', 'store refused: not of this token; emptied, to be repaired from the other nodes');
-    await wipeStore(store);
-    dictionary = await open(store);
+    await dictionaries.wipe();
+    dictionary = await dictionaries.open();
   } else if (verdict === 'behind') {
     const { sequence } = dictionary.head;
     observer.event('error', 'store refused: older than its anchor; to be repaired from the other nodes', {

@@ -3,21 +3,12 @@
  * where a certificate allows it, the token's evaluation. Nothing here is specific to a transport, store or token.
  */
 
-import {
-  asHoldfastError,
-  bytesToHex,
-  type Clock,
-  equalBytes,
-  HoldfastError,
-  type Random,
-  sha256,
-} from '../core/index.ts';
+import { asHoldfastError, type Clock, equalBytes, HoldfastError, type Random } from '../core/index.ts';
 import {
   ARGUMENTS,
   type Arguments,
   type Body,
   blindHash,
-  budgetLeft,
   type Certificate,
   type ClientRequest,
   CONTENT,
@@ -36,19 +27,16 @@ import {
   decodeCertificate,
   decodePortableRecord,
   decodeSignedStatement,
-  encodeFacts,
   encodeOwnerDeletion,
   encodePortableRecord,
   encodeSignedStatement,
   encodeTweakInput,
   type Fleet,
-  factsOf,
   type Head,
   headBody,
   latestTime,
   mergeCertified,
   mergeVotes,
-  NODE_STATE_KEY,
   type NodeAnswer,
   type NodeRequest,
   nodeAnswerWith,
@@ -58,15 +46,16 @@ import {
   type SignatureChecks,
   type Signer,
   StatementVerifier,
-  statementHash,
   threshold,
 } from '../protocol/index.ts';
-import type { AuthenticatedDictionary } from '../store/index.ts';
+import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Token } from '../token/port.ts';
 import { Admission, type AdmittedRequest, namesElement, RefusedRequest } from './admission.ts';
 import { Committer } from './committer.ts';
+import { PeerSync } from './peer-sync.ts';
 import type { ClientAuthentication, NodeObserver, RequestSealing } from './ports.ts';
-import { Repair, withFence } from './repair.ts';
+import { Repair } from './repair.ts';
+import { SpentRecords } from './spent-records.ts';
 
 export interface VaultNodeOptions {
   readonly fleet: Fleet;
@@ -97,8 +86,8 @@ export class VaultNode {
   readonly #verifier: StatementVerifier;
   readonly #committer: Committer;
   readonly #admission: Admission;
-  readonly #exhausted = new Set<string>();
-  #unscanned: Iterator<Uint8Array> | undefined;
+  readonly #spent: SpentRecords;
+  readonly #peers: PeerSync;
   #repair: Repair;
   #phase: Phase = 'repairing';
   #repairing: Promise<void> | undefined;
@@ -109,7 +98,7 @@ export class VaultNode {
     this.#committer = new Committer({
       ...options,
       sequenceFloor: options.anchorSequence,
-      onRecord: (state) => this.#noteBudget(state),
+      onRecord: (state) => this.#spent.note(state),
       onFatal: (error) => {
         this.#phase = 'stopped';
         options.onFatal(error);
@@ -117,7 +106,8 @@ export class VaultNode {
     });
     this.#admission = new Admission(options);
     this.#repair = this.#newRepair(options.headsNeeded);
-    this.#unscanned = options.dictionary.keys()[Symbol.iterator]();
+    this.#spent = new SpentRecords(options, this.#committer);
+    this.#peers = new PeerSync(options, this.#verifier, this.#committer);
   }
 
   get phase(): Phase {
@@ -170,9 +160,9 @@ export class VaultNode {
       case 'repair':
         return this.#takeRepair(request.answers);
       case 'sync':
-        return this.#sync(request);
+        return this.#peers.answer(request, this.#options.intact || this.#phase === 'serving');
       case 'compare':
-        return nodeAnswerWith({ content: this.#digests(request.prefix) });
+        return nodeAnswerWith({ content: this.#peers.digests(request.prefix) });
       case 'export':
         return nodeAnswerWith({ content: encodePortableRecord(portable(this.#known(request.record))) });
       default:
@@ -189,7 +179,7 @@ export class VaultNode {
       case 'head':
         return nodeAnswerWith({ head: await this.#signHead(request.record) });
       case 'due':
-        return this.#due(request.maximum);
+        return nodeAnswerWith({ content: this.#spent.due(request.maximum) });
       case 'spend':
         return this.#spend(request);
     }
@@ -330,90 +320,6 @@ export class VaultNode {
       decideSpent(this.#context(), state, request, heads),
     );
     return this.#answerDecision(update);
-  }
-
-  #due(maximum: number): NodeAnswer {
-    this.#scanBudgets();
-    const records: Uint8Array[] = [];
-    const now = this.#options.clock.now();
-    const delay = this.#options.fleet.policy.destroyAfter * 1000;
-    for (const name of this.#exhausted) {
-      if (records.length >= Math.min(maximum, 256)) break;
-      const record = Uint8Array.from(name.match(/../g)!, (pair) => Number.parseInt(pair, 16));
-      const active = this.#committer.record(record)?.active;
-      if (active && Math.min(active.attemptTime, now) + delay <= now) records.push(record);
-    }
-    return nodeAnswerWith({ content: CONTENT.due.encode({ records }) });
-  }
-
-  #noteBudget(state: RecordState): void {
-    const name = bytesToHex(state.record);
-    const { active } = state;
-    const spent = active && budgetLeft(this.#options.fleet.policy, active.attempt, active.confirmed) === 0;
-    if (spent) this.#exhausted.add(name);
-    else this.#exhausted.delete(name);
-  }
-
-  /** After a start, spent records are looked for a thousand at a time, so that no request waits for the search. */
-  #scanBudgets(): void {
-    for (let i = 0; i < 1000 && this.#unscanned; i++) {
-      const { done, value } = this.#unscanned.next();
-      if (done) this.#unscanned = undefined;
-      else if (!equalBytes(value, NODE_STATE_KEY)) {
-        const state = this.#committer.record(value);
-        if (state) this.#noteBudget(state);
-      }
-    }
-  }
-
-  /** Answers a node that rejoins: its fence is durable and anchored before anything is said. */
-  async #sync(request: NodeRequest<'sync'>): Promise<NodeAnswer> {
-    const statement = decodeSignedStatement(request.rejoin);
-    const rejoin = this.#verifier.body(statement, 'rejoin');
-    if (rejoin.node !== statement.signer.node || rejoin.incarnation !== statement.signer.incarnation) {
-      throw new HoldfastError('untrusted', 'a rejoin speaks for another node or incarnation');
-    }
-    if (!this.#options.intact && this.#phase !== 'serving') {
-      throw new HoldfastError('not_ready', 'this node’s own store was refused');
-    }
-    await this.#committer.updateNode((state) => {
-      const known = state.fences[rejoin.node - 1]!;
-      return known >= rejoin.incarnation
-        ? state
-        : { ...state, fences: withFence(state.fences, rejoin.node, rejoin.incarnation) };
-    });
-    let content: Uint8Array = new Uint8Array(0);
-    const { fleet } = this.#options;
-    const signed = await this.#committer.sign(() => {
-      content = request.prefix.length === 2 ? this.#factsBucket(request.prefix) : this.#digests(request.prefix);
-      return {
-        kind: 'sync',
-        fleet: fleet.fleet,
-        epoch: fleet.epoch,
-        rejoin: statementHash(statement.body, statement.signer),
-        prefix: request.prefix,
-        contentHash: sha256(content),
-        intact: true,
-      };
-    });
-    return nodeAnswerWith({ statement: encodeSignedStatement(signed), content });
-  }
-
-  #digests(prefix: Uint8Array): Uint8Array {
-    const { dictionary } = this.#options;
-    if (prefix.length < 2) return CONTENT.digests.encode({ digests: dictionary.syncChildren(prefix) });
-    const entries = dictionary.syncBucket(prefix).map(({ key, syncHash }) => ({ record: key, syncHash }));
-    return CONTENT.bucket.encode({ entries: entries.filter(({ record }) => !equalBytes(record, NODE_STATE_KEY)) });
-  }
-
-  #factsBucket(prefix: Uint8Array): Uint8Array {
-    const facts: Uint8Array[] = [];
-    for (const { key } of this.#options.dictionary.syncBucket(prefix)) {
-      if (equalBytes(key, NODE_STATE_KEY)) continue;
-      const state = this.#committer.record(key);
-      if (state) facts.push(encodeFacts({ record: key, facts: factsOf(state) }));
-    }
-    return CONTENT.factsBucket.encode({ facts });
   }
 
   async #takeRepair(answers: NodeRequest<'repair'>['answers']): Promise<NodeAnswer> {

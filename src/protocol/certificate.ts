@@ -78,7 +78,14 @@ export class StatementVerifier {
     this.#rightBatches.add(name);
   }
 
-  /** The verified body, which must be of this fleet and epoch. @throws HoldfastError `untrusted` or `malformed`. */
+  /** The verified body of whatever kind, of this fleet and epoch. @throws HoldfastError `untrusted` or `malformed`. */
+  any(statement: SignedStatement): Body {
+    this.verify(statement);
+    const body = decodeBody(statement.body);
+    return this.#ofFleet(body, body.kind);
+  }
+
+  /** The verified body, which must be of this kind, fleet and epoch. @throws HoldfastError `untrusted` or `malformed`. */
   body<K extends BodyKind>(statement: SignedStatement, kind: K): Body<K> {
     this.verify(statement);
     return this.#ofFleet(decodeBody(statement.body), kind);

@@ -30,3 +30,5 @@ export interface KeyValueStore {
   size(): number;
   close(): Promise<void>;
 }
+
+export type * from './dictionary-types.ts';

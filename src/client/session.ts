@@ -1,0 +1,239 @@
+/** One operation from the client's side: sealed to every node, sent, and every part of the answer verified. */
+
+import { asHoldfastError, type ErrorCode, HoldfastError, isErrorCode } from '../core/index.ts';
+import {
+  type AnswerContent,
+  ARGUMENTS,
+  type Arguments,
+  argumentsHash,
+  type Body,
+  type BodyKind,
+  type Certificate,
+  decodeAnswerContent,
+  decodeCertificate,
+  decodeSignedStatement,
+  encodeRequestContent,
+  type Fleet,
+  type Operation,
+  type Outer,
+  StatementVerifier,
+  threshold,
+} from '../protocol/index.ts';
+import type { ClientPorts } from './ports.ts';
+import type { SealedForNode } from './suite.ts';
+
+/** What one node answered, verified. */
+export interface NodeReply {
+  readonly node: number;
+  readonly code: 'ok' | ErrorCode;
+  readonly statement: Body | undefined;
+  readonly head: Body<'head'> | undefined;
+  /** What the node sealed to this client, if anything. */
+  readonly sealed: AnswerContent | undefined;
+}
+
+export interface Reply {
+  readonly nodes: readonly NodeReply[];
+  /** As sent; `Session.certified` verifies it. */
+  readonly certificate: Uint8Array | undefined;
+  readonly portable: Uint8Array | undefined;
+}
+
+export interface OperationRequest<O extends Operation> {
+  readonly operation: O;
+  readonly generation: number;
+  readonly attempt: number;
+  readonly arguments: Arguments<O>;
+  readonly blindedElement?: Uint8Array;
+}
+
+export interface SessionOptions extends ClientPorts {
+  readonly fleet: Fleet;
+  /** 32 bytes. */
+  readonly record: Uint8Array;
+  /** Milliseconds during which what may pass is tried again. */
+  readonly patience: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class Session {
+  readonly options: SessionOptions;
+  readonly verifier: StatementVerifier;
+  readonly threshold: number;
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    this.verifier = new StatementVerifier(options.fleet, options.suite.checks, 256);
+    this.threshold = threshold(options.fleet);
+  }
+
+  /**
+   * Sends an operation until a majority of nodes has taken part, with the same blinded element each time, so that no
+   * retry costs a guess.
+   * @throws HoldfastError `no_majority` after `patience`, `forbidden` where the user token is refused, `cancelled`.
+   */
+  async perform<O extends Operation>(request: OperationRequest<O>): Promise<Reply> {
+    const { clock, patience, signal } = this.options;
+    const end = clock.now() + patience;
+    for (let pause = 100; ; pause = Math.min(pause * 2, 2000)) {
+      let failure: HoldfastError;
+      try {
+        throwIfCancelled(signal);
+        const reply = await this.#once(request);
+        this.#requireEntitled(reply);
+        const took = reply.nodes.filter(({ code }) => !ABSENT.has(code)).length;
+        if (took >= this.threshold) return reply;
+        failure = new HoldfastError('no_majority', 'no majority of nodes took part; nothing was lost, try again later');
+      } catch (thrown) {
+        failure = asHoldfastError(thrown);
+        if (!failure.retryable || failure.code === 'cancelled') throw failure;
+      }
+      if (clock.now() + pause > end) throw failure;
+      try {
+        await clock.sleep(pause, signal);
+      } catch {
+        throwIfCancelled(signal);
+      }
+    }
+  }
+
+  async #once<O extends Operation>(request: OperationRequest<O>): Promise<Reply> {
+    const { fleet, record, suite, credential, transport, signal } = this.options;
+    const encoded = (ARGUMENTS[request.operation] as { encode(value: unknown): Uint8Array }).encode(request.arguments);
+    const user = await credential();
+    const places = { operation: request.operation, generation: request.generation, attempt: request.attempt };
+    const seals = new Map<number, SealedForNode>();
+    await Promise.all(
+      fleet.nodes.map(async (keys, i) => {
+        const outer: Outer = {
+          fleet: fleet.fleet,
+          epoch: fleet.epoch,
+          node: i + 1,
+          record,
+          ...places,
+          argumentsHash: argumentsHash(encoded),
+        };
+        const content = encodeRequestContent({
+          userToken: user.userToken,
+          clientSignature: suite.signRequest(user, outer),
+          blindedElement: request.blindedElement,
+        });
+        seals.set(i + 1, await suite.seal(keys.session, outer, content));
+      }),
+    );
+    const sealed = fleet.nodes.map((_, i) => {
+      const { enc, ciphertext } = seals.get(i + 1)!;
+      return { node: i + 1, enc, ciphertext };
+    });
+    const answer = await transport.send(
+      { fleet: fleet.fleet, epoch: fleet.epoch, record, ...places, arguments: encoded, sealed },
+      signal,
+    );
+    const nodes: NodeReply[] = [];
+    for (const part of answer.nodes) {
+      const seal = seals.get(part.node);
+      if (!seal || nodes.some(({ node }) => node === part.node)) continue;
+      nodes.push(await this.#read(part, seal));
+    }
+    return { nodes, certificate: answer.certificate, portable: answer.portable };
+  }
+
+  /** A part that does not verify is as good as absent: it never stands for what it claims. */
+  async #read(
+    part: {
+      node: number;
+      code: string;
+      statement?: Uint8Array | undefined;
+      head?: Uint8Array | undefined;
+      sealed?: Uint8Array | undefined;
+    },
+    seal: SealedForNode,
+  ): Promise<NodeReply> {
+    const { node } = part;
+    try {
+      const sealed = part.sealed && decodeAnswerContent(await seal.openAnswer(part.sealed));
+      const head = part.head && this.#signedBy(node, part.head);
+      const statement = part.statement && this.#signedBy(node, part.statement);
+      const code = sealed ? sealed.code : part.code;
+      return {
+        node,
+        code: code === 'ok' || isErrorCode(code) ? code : 'unexpected',
+        statement: statement || undefined,
+        head: head && head.kind === 'head' ? this.#ofRecord(head) : undefined,
+        sealed: sealed || undefined,
+      };
+    } catch {
+      return { node, code: 'faulty_node', statement: undefined, head: undefined, sealed: undefined };
+    }
+  }
+
+  #signedBy(node: number, encoded: Uint8Array): Body {
+    const statement = decodeSignedStatement(encoded);
+    if (statement.signer.node !== node) throw new HoldfastError('untrusted', 'a statement of another node');
+    return this.verifier.any(statement);
+  }
+
+  #ofRecord(head: Body<'head'>): Body<'head'> {
+    if (!head.record.every((byte, i) => byte === this.options.record[i])) {
+      throw new HoldfastError('untrusted', 'a head of another record');
+    }
+    return head;
+  }
+
+  /**
+   * The verified body of a reply's certificate.
+   * @throws HoldfastError `untrusted` where it is missing or wrong.
+   */
+  certified<K extends 'open' | 'stage' | 'attempt'>(
+    encoded: Uint8Array | undefined,
+    kind: K,
+  ): { body: Body<K>; certificate: Certificate } {
+    if (!encoded) throw new HoldfastError('untrusted', 'the coordinator gave no certificate');
+    const certificate = decodeCertificate(encoded);
+    const body = this.verifier.certificate(certificate, kind);
+    if (!body.record.every((byte, i) => byte === this.options.record[i])) {
+      throw new HoldfastError('untrusted', 'the certificate is for another record');
+    }
+    return { body, certificate };
+  }
+
+  /** How many distinct nodes gave a receipt of this kind for which `fits` holds. */
+  receipts<K extends BodyKind>(reply: Reply, kind: K, fits: (body: Body<K>) => boolean): number {
+    return reply.nodes.filter(({ statement }) => statement?.kind === kind && fits(statement as unknown as Body<K>))
+      .length;
+  }
+
+  /** A refusal that enough nodes agree on that no majority can be found against it, or undefined. */
+  majorityRefusal(reply: Reply, ...codes: readonly ErrorCode[]): NodeReply | undefined {
+    const refusing = reply.nodes.filter(({ code }) => code !== 'ok' && codes.includes(code));
+    return refusing.length > this.options.fleet.nodes.length - this.threshold ? refusing[0] : undefined;
+  }
+
+  #requireEntitled(reply: Reply): void {
+    const refused = this.majorityRefusal(reply, 'forbidden');
+    if (!refused) return;
+    const reason = refused.sealed?.reason ?? '';
+    throw new HoldfastError('forbidden', 'the user token does not allow this; get a new one', { details: { reason } });
+  }
+}
+
+/** Codes of a node that took no part in an operation. */
+const ABSENT = new Set<string>([
+  'not_ready',
+  'overloaded',
+  'token_failed',
+  'token_removed',
+  'unexpected',
+  'rate_limited',
+  'no_majority',
+  'faulty_node',
+]);
+
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause: signal.reason });
+}
+
+/** The `rank`-th largest of the numbers (1 is the largest), or 0 where there are fewer. */
+export function ranked(numbers: readonly number[], rank: number): number {
+  return [...numbers].sort((a, b) => b - a)[rank - 1] ?? 0;
+}

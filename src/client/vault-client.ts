@@ -1,0 +1,250 @@
+/** The SDK's face: one record of one user in one fleet. */
+
+import { type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
+import { normalisePin, normaliseRecoveryCode, type SeedKeys } from '../crypto/index.ts';
+import { checkFleet, encodeOwnerAction, type Fleet } from '../protocol/index.ts';
+import { attempt, requireActive, stretchInput } from './attempt.ts';
+import { type Enrolled, enrol } from './enrol.ts';
+import type { ClientStep, CoordinatorTransport, Credential } from './ports.ts';
+import { Session } from './session.ts';
+import { readStatus } from './status.ts';
+import { type ClientSuite, standardSuite } from './suite.ts';
+
+export interface VaultClientOptions {
+  /** From a verified trust file: a client without a verified fleet cannot be made. */
+  readonly fleet: Fleet;
+  /** 32 bytes, as the user token names it. */
+  readonly record: Uint8Array;
+  readonly transport: CoordinatorTransport;
+  readonly credential: () => Promise<Credential>;
+  readonly clock?: Clock;
+  readonly suite?: ClientSuite;
+  /** Milliseconds during which what may pass is tried again; default 15,000. */
+  readonly patience?: number;
+  /** Told of each step, for progress displays. */
+  readonly onStep?: (step: ClientStep) => void;
+}
+
+/** How a person's input is read: a PIN or password, or a recovery code. */
+export type PinKind = 'pin' | 'recovery-code';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly kind?: PinKind;
+}
+
+export interface Status {
+  /** `active`, `none` where nothing is enrolled, `spent` where no attempts are left, `destroyed`. */
+  readonly state: 'active' | 'none' | 'spent' | 'destroyed';
+  readonly generation: number;
+  readonly attemptsLeft: number;
+  /** Attempts since the last time the right PIN was used. */
+  readonly attemptsSinceSuccess: number;
+  /** Uses that the record has left in its life, right ones included. */
+  readonly lifetimeLeft: number;
+  /** Milliseconds since 1970 before which the next attempt is refused. */
+  readonly nextAttemptAt: number;
+  /** Nodes that hold a share, of the fleet's. */
+  readonly shares: number;
+  /** True where the record was enrolled over another without its owner's proof. */
+  readonly takenOver: boolean;
+  /** True where somebody is trying to take the record over; the owner may cancel. */
+  readonly takeoverPending: boolean;
+}
+
+export interface Recovered {
+  readonly secret: Secret;
+  readonly generation: number;
+  /** Nodes that answered wrongly. */
+  readonly faultyNodes: readonly number[];
+  /** Attempts since the last success that this call did not make: if the person did not either, a new PIN is due. */
+  readonly earlierAttempts: number;
+  readonly lifetimeLeft: number;
+  readonly takenOver: boolean;
+  readonly degraded: boolean;
+}
+
+export class VaultClient {
+  readonly #options: VaultClientOptions;
+
+  /** @throws HoldfastError `bad_input` for a fleet whose numbers break the rules. */
+  constructor(options: VaultClientOptions) {
+    checkFleet(options.fleet);
+    if (options.record.length !== 32) throw new HoldfastError('usage', 'a record id has 32 bytes');
+    this.#options = options;
+  }
+
+  /** Where the record stands, as a majority of nodes signs it. Costs no attempt. */
+  async status(call: CallOptions = {}): Promise<Status> {
+    const session = this.#session(call);
+    const status = await readStatus(session);
+    const { active } = status;
+    const { policy } = this.#options.fleet;
+    const attempts = active ? active.nextAttempt - 1 : 0;
+    const state = active ? (active.attemptsLeft > 0 ? 'active' : 'spent') : status.destroyed > 0 ? 'destroyed' : 'none';
+    return {
+      state,
+      generation: active?.generation ?? 0,
+      attemptsLeft: active?.attemptsLeft ?? 0,
+      attemptsSinceSuccess: active ? attempts - active.confirmed : 0,
+      lifetimeLeft: active ? Math.max(0, policy.lifetimeLimit - attempts) : 0,
+      nextAttemptAt: active?.nextAttemptAt ?? 0,
+      shares: active?.document.shares.length ?? 0,
+      takenOver: active?.document.takeover ?? false,
+      takeoverPending: status.pendingTakeover !== undefined,
+    };
+  }
+
+  /**
+   * Enrols a secret of up to 1 KiB where nothing is enrolled yet, or, with `takeover`, over what is.
+   * Ends with a recovery, so that success means that it can be recovered.
+   */
+  async enrol(
+    pin: string,
+    secret: Uint8Array,
+    call: CallOptions & { takeover?: boolean; acceptDegraded?: boolean } = {},
+  ): Promise<Enrolled> {
+    requireSecret(secret);
+    const session = this.#session(call);
+    return enrol(session, {
+      input: await this.#input(session, pin, call),
+      secret,
+      owner: undefined,
+      takeover: call.takeover ?? false,
+      acceptDegraded: call.acceptDegraded ?? false,
+      step: this.#step,
+    });
+  }
+
+  /** Recovers the secret with the PIN. Costs one attempt, given back by the right PIN. */
+  async recover(pin: string, call: CallOptions = {}): Promise<Recovered> {
+    const session = this.#session(call);
+    const { keys, ...recovered } = await this.#open(session, pin, call);
+    keys.confirmKey.secretKey.wipe();
+    keys.ownerKey.secretKey.wipe();
+    return recovered;
+  }
+
+  /**
+   * Recovers with the old PIN, and enrols the same secret, or a new one, under the new PIN as a new generation. The old
+   * one stays until the new one is active.
+   */
+  async changePin(
+    oldPin: string,
+    newPin: string,
+    call: CallOptions & { secret?: Uint8Array; acceptDegraded?: boolean; newKind?: PinKind } = {},
+  ): Promise<Enrolled> {
+    if (call.secret) requireSecret(call.secret);
+    const session = this.#session(call);
+    const { keys, secret } = await this.#open(session, oldPin, call);
+    try {
+      const kind = call.newKind ?? call.kind;
+      return await enrol(session, {
+        input: await this.#input(session, newPin, kind === undefined ? {} : { kind }),
+        secret: call.secret ?? secret.reveal(),
+        owner: keys.ownerKey,
+        takeover: false,
+        acceptDegraded: call.acceptDegraded ?? false,
+        step: this.#step,
+      });
+    } finally {
+      secret.wipe();
+    }
+  }
+
+  /** Deletes the record for good. Needs the PIN. */
+  async delete(pin: string, call: CallOptions = {}): Promise<void> {
+    const session = this.#session(call);
+    const { keys, secret, generation } = await this.#open(session, pin, call);
+    secret.wipe();
+    const { activation } = requireActive(await readStatus(session));
+    const { clock } = session.options;
+    const end = clock.now() + session.options.patience;
+    const signature = this.#ownerAction(session, keys, generation, 'delete');
+    const { openCertificate } = activation;
+    this.#step('delete');
+    for (;;) {
+      const reply = await session.perform({
+        operation: 'delete',
+        generation,
+        attempt: 0,
+        arguments: { signature, openCertificate },
+      });
+      if (session.receipts(reply, 'destroyed', (body) => body.generation >= generation) >= session.threshold) return;
+      if (clock.now() >= end) {
+        throw new HoldfastError(
+          'no_majority',
+          'no majority recorded the deletion; run it again when the nodes are back',
+        );
+      }
+      await clock.sleep(250, session.options.signal);
+    }
+  }
+
+  /** Cancels a takeover that somebody has opened. Needs the PIN. Tells whether there was one. */
+  async cancelTakeover(pin: string, call: CallOptions = {}): Promise<boolean> {
+    const session = this.#session(call);
+    const { keys, secret } = await this.#open(session, pin, call);
+    secret.wipe();
+    const { pendingTakeover: generation } = await readStatus(session);
+    if (generation === undefined) return false;
+    const signature = this.#ownerAction(session, keys, generation, 'cancel');
+    const reply = await session.perform({ operation: 'cancel', generation, attempt: 0, arguments: { signature } });
+    if (session.receipts(reply, 'cancelled', (body) => body.generation === generation) >= session.threshold)
+      return true;
+    throw new HoldfastError('no_majority', 'no majority recorded the cancellation; run it again');
+  }
+
+  async #open(session: Session, pin: string, call: CallOptions): Promise<Recovered & { keys: SeedKeys }> {
+    this.#step('status');
+    const status = await readStatus(session);
+    const active = requireActive(status);
+    if (active.attemptsLeft === 0) {
+      throw new HoldfastError('spent', 'no attempts are left; the record will be destroyed after the policy’s delay');
+    }
+    const input = await this.#input(session, pin, call);
+    const opened = await attempt(session, input, status, this.#step);
+    const { policy, nodes } = this.#options.fleet;
+    return {
+      secret: opened.secret,
+      keys: opened.keys,
+      generation: opened.status.generation,
+      faultyNodes: opened.lying,
+      earlierAttempts: opened.earlierAttempts,
+      lifetimeLeft: Math.max(0, policy.lifetimeLimit - opened.attempt),
+      takenOver: opened.status.document.takeover,
+      degraded: opened.status.document.shares.length < nodes.length,
+    };
+  }
+
+  #ownerAction(session: Session, keys: SeedKeys, generation: number, action: 'delete' | 'cancel'): Uint8Array {
+    const { fleet, record, suite } = session.options;
+    return suite.sign(keys.ownerKey, encodeOwnerAction({ fleet: fleet.fleet, record, generation, action }));
+  }
+
+  #input(session: Session, pin: string, call: Pick<CallOptions, 'kind'>): Promise<Uint8Array> {
+    const normalised = call.kind === 'recovery-code' ? normaliseRecoveryCode(pin) : normalisePin(pin);
+    this.#step('stretch');
+    return stretchInput(session, normalised);
+  }
+
+  readonly #step = (step: ClientStep): void => this.#options.onStep?.(step);
+
+  #session(call: CallOptions): Session {
+    const { fleet, record, transport, credential, clock, suite, patience } = this.#options;
+    return new Session({
+      fleet,
+      record,
+      transport,
+      credential,
+      clock: clock ?? systemClock,
+      suite: suite ?? standardSuite(),
+      patience: patience ?? 15_000,
+      signal: call.signal,
+    });
+  }
+}
+
+function requireSecret(secret: Uint8Array): void {
+  if (secret.length > 1024) throw new HoldfastError('too_large', 'a secret has at most 1024 bytes');
+}

@@ -1,0 +1,151 @@
+/** Strict reading of JSON (RFC 8259): every member is expected, of its type and within its bounds, or the text is refused. */
+
+import { fromBase64Url } from './bytes.ts';
+import { type ErrorCode, HoldfastError } from './errors.ts';
+
+const MAXIMUM_DEPTH = 16;
+
+/**
+ * The value of JSON text in which no object has the same member twice: readers disagree on which of two counts
+ * (RFC 8259 section 4). @throws HoldfastError of `code`.
+ */
+export function parseJson(text: string, code: ErrorCode): JsonValue {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new HoldfastError(code, 'the text is not JSON');
+  }
+  checkMembers(text, code);
+  return new JsonValue(value, '', code);
+}
+
+/** Walks over the strings and brackets of text that is known to be JSON. */
+function checkMembers(text: string, code: ErrorCode): void {
+  /** For every open bracket: an object's names so far, or undefined for an array. */
+  const open: (Set<string> | undefined)[] = [];
+  let previous = '';
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g)) {
+    if (token === '{' || token === '[') {
+      open.push(token === '{' ? new Set() : undefined);
+      if (open.length > MAXIMUM_DEPTH) throw new HoldfastError(code, 'the JSON is nested too deeply');
+    } else if (token === '}' || token === ']') {
+      open.pop();
+    } else if (token.startsWith('"') && (previous === '{' || previous === ',')) {
+      const names = open.at(-1);
+      // Decoded, because "\u0061" and "a" are one name.
+      const name: string = JSON.parse(token);
+      if (names?.has(name)) throw new HoldfastError(code, `the JSON has the member ${quoted(name)} twice`);
+      names?.add(name);
+    }
+    previous = token;
+  }
+}
+
+/** Any text as a short quotation without control characters. */
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+}
+
+/** One value and where it stands. Every method throws a HoldfastError of the code given at the start. */
+export class JsonValue {
+  readonly value: unknown;
+  readonly path: string;
+  readonly #code: ErrorCode;
+
+  constructor(value: unknown, path: string, code: ErrorCode) {
+    this.value = value;
+    this.path = path;
+    this.#code = code;
+  }
+
+  fail(problem: string): never {
+    throw new HoldfastError(this.#code, this.path === '' ? `the JSON ${problem}` : `${this.path} ${problem}`);
+  }
+
+  /** An object that has no members but `names`. */
+  object<const N extends string>(names: readonly N[]): JsonObject<N> {
+    const { value } = this;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return this.fail('must be an object');
+    for (const name of Object.keys(value)) {
+      if (!(names as readonly string[]).includes(name)) this.fail(`has an unknown member ${quoted(name)}`);
+    }
+    return new JsonObject(value as Readonly<Record<string, unknown>>, this.path, this.#code);
+  }
+
+  array(minimum: number, maximum: number): JsonValue[] {
+    const { value } = this;
+    if (!Array.isArray(value)) return this.fail('must be a list');
+    if (value.length < minimum || value.length > maximum) {
+      return this.fail(`must have ${minimum} to ${maximum} items`);
+    }
+    return value.map((item: unknown, i) => new JsonValue(item, `${this.path}[${i}]`, this.#code));
+  }
+
+  /** Text of 1 to `maximum` UTF-16 units. */
+  text(maximum: number): string {
+    const { value } = this;
+    if (typeof value !== 'string' || !value.isWellFormed()) return this.fail('must be text');
+    if (value.length === 0 || value.length > maximum) return this.fail(`must have 1 to ${maximum} characters`);
+    return value;
+  }
+
+  word<const W extends string>(words: readonly W[]): W {
+    const found = words.find((word) => word === this.value);
+    return found ?? this.fail(`must be one of ${words.join(', ')}`);
+  }
+
+  integer(minimum: number, maximum: number = Number.MAX_SAFE_INTEGER): number {
+    const { value } = this;
+    const right = typeof value === 'number' && Number.isSafeInteger(value) && value >= minimum && value <= maximum;
+    return right && !Object.is(value, -0) ? value : this.fail(`must be a whole number from ${minimum} to ${maximum}`);
+  }
+
+  boolean(): boolean {
+    return typeof this.value === 'boolean' ? this.value : this.fail('must be true or false');
+  }
+
+  /** Canonical base64url of `minimum` to `maximum` bytes. */
+  bytes(minimum: number, maximum: number): Uint8Array<ArrayBuffer> {
+    const { value } = this;
+    if (typeof value !== 'string') return this.fail('must be base64url text');
+    // Measured before it is decoded.
+    const length = Math.floor((value.length * 3) / 4);
+    if (length < minimum || length > maximum) {
+      return this.fail(`must have ${minimum === maximum ? minimum : `${minimum} to ${maximum}`} bytes in base64url`);
+    }
+    try {
+      return fromBase64Url(value);
+    } catch {
+      return this.fail('must be base64url without padding');
+    }
+  }
+}
+
+/** An object whose members are all known by name. */
+export class JsonObject<N extends string> {
+  readonly #members: Readonly<Record<string, unknown>>;
+  readonly #path: string;
+  readonly #code: ErrorCode;
+
+  constructor(members: Readonly<Record<string, unknown>>, path: string, code: ErrorCode) {
+    this.#members = members;
+    this.#path = path;
+    this.#code = code;
+  }
+
+  required(name: N): JsonValue {
+    const found = this.optional(name);
+    if (found) return found;
+    throw new HoldfastError(this.#code, `${this.#at(name)} is missing`);
+  }
+
+  optional(name: N): JsonValue | undefined {
+    if (!Object.hasOwn(this.#members, name)) return undefined;
+    return new JsonValue(this.#members[name], this.#at(name), this.#code);
+  }
+
+  #at(name: string): string {
+    return this.#path === '' ? name : `${this.#path}.${name}`;
+  }
+}

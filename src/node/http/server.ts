@@ -1,0 +1,123 @@
+/** The node's HTTP service for coordinators: mutual TLS, and batches of requests in one POST. */
+
+import type { Server } from 'node:tls';
+import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import { asHoldfastError, HoldfastError } from '../../core/index.ts';
+import { errorFromHttp, type Logger, PROBLEM_TYPE, problemOf } from '../../http/index.ts';
+import { requirePeer, type TlsIdentity, tlsServerOptions } from '../../pki/index.ts';
+import {
+  decodeNodeBatch,
+  decodeNodeRequest,
+  encodeNodeAnswer,
+  encodeNodeBatchAnswer,
+  MAXIMUM_BATCH_BYTES,
+  type NodeAnswer,
+  type NodeRequest,
+  nodeAnswerWith,
+} from '../../protocol/index.ts';
+import type { NodeMetrics } from './metrics.ts';
+
+export interface NodeServerOptions {
+  readonly fleet: string;
+  readonly tls: TlsIdentity;
+  /** Answers one request; never rejects (`VaultNode.handle`). */
+  readonly handle: (request: NodeRequest) => Promise<NodeAnswer>;
+  readonly metrics: Pick<NodeMetrics, 'requests' | 'inFlight'>;
+  readonly log: Logger;
+  /** Requests (not batches) in flight beyond which `overloaded` is answered. */
+  readonly maximumInFlight: number;
+}
+
+export const NODE_CONTENT_TYPE = 'application/octet-stream';
+
+/** Milliseconds: for a request's head, for a whole request, and for a connection without one. */
+const HEAD_TIMEOUT = 10_000;
+const REQUEST_TIMEOUT = 30_000;
+/** Longer than coordinators keep a connection, so that they close first and no request meets a closed one. */
+const KEEP_ALIVE = 75_000;
+
+/** `POST /v1/node`: a batch of node requests; answers a batch in the same order. Not yet listening. */
+export function createNodeServer(options: NodeServerOptions): FastifyInstance {
+  const { fleet, tls, log } = options;
+  const app = fastify({
+    https: { ...tlsServerOptions(tls), headersTimeout: HEAD_TIMEOUT, handshakeTimeout: HEAD_TIMEOUT },
+    logger: false,
+    bodyLimit: MAXIMUM_BATCH_BYTES,
+    requestTimeout: REQUEST_TIMEOUT,
+    keepAliveTimeout: KEEP_ALIVE,
+    forceCloseConnections: 'idle',
+    exposeHeadRoutes: false,
+  });
+  const server = app.server as unknown as Server;
+  requirePeer(server, { fleet, role: 'coordinator' });
+  server.on('tlsClientError', (error) => log.warn({ event: 'connection refused', reason: error.message }));
+
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(NODE_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  const batches = new NodeBatches(options);
+  app.post('/v1/node', async (request, reply) => {
+    if (!(request.body instanceof Uint8Array)) throw new HoldfastError('malformed', 'the request has no body');
+    const answers = await Promise.all(decodeNodeBatch(request.body).map((element) => batches.answer(element)));
+    return reply.header('content-type', NODE_CONTENT_TYPE).send(Buffer.from(encodeNodeBatchAnswer(answers)));
+  });
+  app.setNotFoundHandler((_request, reply) => {
+    sendProblem(reply, new HoldfastError('not_found', 'there is nothing here; use POST /v1/node'));
+  });
+  app.setErrorHandler((thrown, _request, reply) => {
+    const error = errorFromHttp(thrown);
+    if (error.code === 'unexpected') log.error({ event: 'batch failed', reason: error.message });
+    return sendProblem(reply, error);
+  });
+  return app as unknown as FastifyInstance;
+}
+
+function sendProblem(reply: FastifyReply, error: HoldfastError): FastifyReply {
+  const problem = problemOf(error);
+  return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
+}
+
+/** Takes the elements of batches one by one. */
+class NodeBatches {
+  readonly #options: NodeServerOptions;
+  #inFlight = 0;
+
+  constructor(options: NodeServerOptions) {
+    this.#options = options;
+  }
+
+  /** Never rejects: what goes wrong with one element is its own answer. */
+  async answer(element: Uint8Array): Promise<Uint8Array> {
+    const { handle, maximumInFlight, metrics, log } = this.#options;
+    let kind = 'unknown';
+    let answer: NodeAnswer;
+    this.#count(1);
+    try {
+      if (this.#inFlight > maximumInFlight) throw new HoldfastError('overloaded', 'too many requests in flight');
+      const request = decodeNodeRequest(element);
+      kind = request.kind;
+      answer = await handle(request);
+    } catch (thrown) {
+      answer = refusal(thrown);
+    } finally {
+      this.#count(-1);
+    }
+    metrics.requests.inc({ kind, code: answer.code });
+    try {
+      return encodeNodeAnswer(answer);
+    } catch (thrown) {
+      log.error({ event: 'answer cannot be encoded', kind, reason: asHoldfastError(thrown).message });
+      return encodeNodeAnswer(refusal(thrown));
+    }
+  }
+
+  #count(change: 1 | -1): void {
+    this.#inFlight += change;
+    this.#options.metrics.inFlight.set(this.#inFlight);
+  }
+}
+
+/** What a coordinator is told. Messages of unforeseen errors stay in the log. */
+function refusal(thrown: unknown): NodeAnswer {
+  const error = asHoldfastError(thrown);
+  return nodeAnswerWith({ code: error.code, reason: problemOf(error).detail.slice(0, 160) });
+}
