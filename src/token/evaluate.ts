@@ -28,7 +28,7 @@ const GENERATOR: AffinePoint = p256.Point.BASE.toAffine();
 
 /** What the evaluation needs of a token. */
 export interface EvaluationPrimitives {
-  /** k * G, 65 bytes uncompressed. */
+  /** k * G, 65 bytes uncompressed, known to be on the curve. */
   readonly publicKey: Uint8Array;
   /** The PRF of section 3's `tweak` key, 32 bytes for each input. */
   prf(inputs: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
@@ -172,8 +172,11 @@ export async function evaluateWithScalar(
   h: bigint,
   blindedElement: Uint8Array,
 ): Promise<Uint8Array> {
-  const blinded = decodeCompressed(blindedElement);
-  const publicKey = decodeUncompressed(primitives.publicKey);
+  return evaluatePoint(primitives, h, decodeCompressed(blindedElement));
+}
+
+async function evaluatePoint(primitives: EvaluationPrimitives, h: bigint, blinded: AffinePoint): Promise<Uint8Array> {
+  const publicKey = decodeUncompressedTrusted(primitives.publicKey);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const scaled = multiplyOnHost(h, blinded);
     if (scaled !== undefined) {
@@ -200,6 +203,6 @@ export async function evaluate(
   tweakInput: Uint8Array,
   blindedElement: Uint8Array,
 ): Promise<Uint8Array> {
-  decodeCompressed(blindedElement); // before the token does any work for it
-  return evaluateWithScalar(primitives, await tweakScalar(primitives, tweakInput), blindedElement);
+  const blinded = decodeCompressed(blindedElement); // before the token does any work for it
+  return evaluatePoint(primitives, await tweakScalar(primitives, tweakInput), blinded);
 }

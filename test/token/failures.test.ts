@@ -8,6 +8,7 @@ import { Connection } from '../../src/token/pkcs11/connection.ts';
 import { CK, type Cryptoki, initialiseModule, loadModule } from '../../src/token/pkcs11/cryptoki.ts';
 import { tokenError } from '../../src/token/pkcs11/errors.ts';
 import type { BatchReply, Request } from '../../src/token/pkcs11/messages.ts';
+import { WorkerPool } from '../../src/token/pkcs11/pool.ts';
 import { altered, ckr, PIN, type SoftHsm, secret, softHsm } from './fixture.ts';
 
 let hsm: SoftHsm;
@@ -211,6 +212,52 @@ describe('the channel to a worker', () => {
     const token = openToken({ ...hsm.options(), timeout: 20 }, () => worker);
     await expect(token).rejects.toMatchObject({ code: 'token_failed', details: { milliseconds: 20 } });
   });
+});
+
+/** Answers every request at once until `hang` is called; then never again. */
+function scripted(answers: Partial<Record<Request['operation'], unknown>>) {
+  let hung = false;
+  let receive: (reply: BatchReply) => void = () => undefined;
+  let exit: (code: number) => void = () => undefined;
+  const finalized: boolean[] = [];
+  const worker: WorkerLike = {
+    postMessage: (requests) => {
+      if (hung) return;
+      const replies = requests.map((request) => ({ output: answers[request.operation] }));
+      queueMicrotask(() => receive({ replies, timings: [] }));
+      for (const request of requests) {
+        if (request.operation !== 'close') continue;
+        finalized.push(request.finalize);
+        queueMicrotask(() => exit(0));
+      }
+    },
+    on: (event: string, listener: unknown) => {
+      if (event === 'message') receive = listener as typeof receive;
+      if (event === 'exit') exit = listener as typeof exit;
+    },
+    unref: () => undefined,
+  };
+  return {
+    worker,
+    finalized,
+    hang: () => {
+      hung = true;
+    },
+  };
+}
+
+it('one hung worker makes the token unusable; closing neither waits for it nor finalizes under it', async () => {
+  const workers = [scripted({ open: {} }), scripted({ open: {} })];
+  let next = 0;
+  const { pool } = await WorkerPool.open({ ...hsm.options(), workers: 2, timeout: 5 }, () => workers[next++]!.worker);
+  workers[0]!.hang();
+  const hanging = pool.callFirst('readAnchors', {});
+  await expect(hanging).rejects.toMatchObject({ code: 'token_failed', details: { milliseconds: 5 } });
+  for (const call of [() => pool.call('readAnchors', {}), () => pool.callFirst('readAnchors', {})]) {
+    await expect(call()).rejects.toMatchObject({ code: 'token_failed', details: { operation: 'readAnchors' } });
+  }
+  await pool.close();
+  expect(workers.map((each) => each.finalized)).toEqual([[], [false]]);
 });
 
 // Last: it takes the token away.

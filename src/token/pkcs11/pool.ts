@@ -78,20 +78,28 @@ export class WorkerPool {
 
   /** Asks the worker with the least to do. */
   call<N extends OperationName>(operation: N, input: Operations[N]['input']): Promise<Operations[N]['output']> {
-    const broken = this.#channels.find((channel) => channel.broken)?.broken;
-    if (broken) return Promise.reject(broken); // one hung call means an unusable module, whoever asks
     const channel = this.#channels.reduce((best, each) => (each.load < best.load ? each : best));
-    return channel.call(operation, input);
+    return this.#callOn(channel, operation, input);
   }
 
   /** Asks the first worker, for what must happen in order. */
   callFirst<N extends OperationName>(operation: N, input: Operations[N]['input']): Promise<Operations[N]['output']> {
-    return this.#channels[0]!.call(operation, input);
+    return this.#callOn(this.#channels[0]!, operation, input);
   }
 
   /** Asks every worker. */
   callAll<N extends OperationName>(operation: N, input: Operations[N]['input']): Promise<Operations[N]['output'][]> {
-    return Promise.all(this.#channels.map((channel) => channel.call(operation, input)));
+    return Promise.all(this.#channels.map((channel) => this.#callOn(channel, operation, input)));
+  }
+
+  /** One hung or dead worker makes all unusable: what it left inside the module is unknown. */
+  #callOn<N extends OperationName>(
+    channel: Channel,
+    operation: N,
+    input: Operations[N]['input'],
+  ): Promise<Operations[N]['output']> {
+    const broken = this.#channels.find((each) => each.broken)?.broken;
+    return broken ? Promise.reject(broken) : channel.call(operation, input);
   }
 
   count(operation: string, count: number, nanoseconds = 0): void {
