@@ -26,6 +26,7 @@ const spawnThread: Spawn = (setup) =>
   new Worker(new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url), {
     workerData: setup,
     name: 'pkcs11',
+    execArgv: [], // flags that suit the main script (--input-type, --eval) may be refused for a thread
   });
 
 export class WorkerPool {

@@ -6,6 +6,7 @@ import { bytesToHex, concatBytes, equalBytes, HoldfastError, hexToBytes, systemR
 import { decodeUncompressed, evaluate } from '../evaluate.ts';
 import type { Token, TokenDescription, TokenPublicKeys, TokenSigner, TokenUsage } from '../port.ts';
 import type { TokenProfile } from '../profile.ts';
+import { FolderSync } from '../sync.ts';
 import { ANCHOR_MAXIMUM } from './anchors.ts';
 import type { KeySpec, LoadedKey } from './keys.ts';
 import { type Spawn, type TokenAccess, WorkerPool } from './pool.ts';
@@ -20,6 +21,8 @@ export interface TokenOptions extends TokenAccess {
   readonly rollbackResistant?: boolean;
   /** Parts of the profile that are not to be probed for. */
   readonly profile?: Partial<TokenProfile>;
+  /** For tokens that are files and do not sync them (SoftHSM): their folder, synced after every anchor write. */
+  readonly syncFolder?: string;
 }
 
 export interface SignerOptions extends TokenAccess {
@@ -96,6 +99,7 @@ export async function createTokenKeys(options: TokenOptions): Promise<CreatedKey
     const profile = await profileOf(pool, `${prefix}/probe`, options.profile);
     const keys = await pool.callFirst('generate', { keys: nodeKeys(prefix), profile, now: Date.now() });
     await pool.close();
+    if (options.syncFolder !== undefined) await new FolderSync(options.syncFolder).sync();
     return { publicKeys: publicKeysOf(keys), profile };
   });
 }
@@ -106,7 +110,7 @@ export async function openToken(options: TokenOptions, spawn?: Spawn): Promise<P
   return withPool(options, spawn, async (pool, description) => {
     const profile = await profileOf(pool, `${prefix}/probe`, options.profile);
     const [keys] = await pool.callAll('use', { keys: nodeKeys(prefix), profile, anchorPrefix: `${prefix}/anchor` });
-    const token = new Pkcs11Token(pool, description, keys!, profile, options.rollbackResistant ?? false);
+    const token = new Pkcs11Token(pool, description, keys!, profile, options);
     await token.check();
     return token;
   });
@@ -151,20 +155,22 @@ export class Pkcs11Token implements Token {
   readonly profile: TokenProfile;
   readonly #pool: WorkerPool;
   readonly #identity: KeyObject;
+  readonly #sync: FolderSync | undefined;
 
   constructor(
     pool: WorkerPool,
     description: TokenDescription,
     keys: readonly LoadedKey[],
     profile: TokenProfile,
-    rollbackResistant: boolean,
+    options: Pick<TokenOptions, 'rollbackResistant' | 'syncFolder'>,
   ) {
     this.#pool = pool;
     this.description = description;
     this.publicKeys = publicKeysOf(keys);
     const dates = keys.flatMap((key) => key.createdAt ?? []);
     this.keysCreatedAt = dates.length > 0 ? Math.min(...dates) : undefined;
-    this.rollbackResistant = rollbackResistant;
+    this.rollbackResistant = options.rollbackResistant ?? false;
+    this.#sync = options.syncFolder === undefined ? undefined : new FolderSync(options.syncFolder);
     this.profile = profile;
     this.#identity = ecdsaPublicKey(this.publicKeys.identity);
   }
@@ -225,6 +231,14 @@ export class Pkcs11Token implements Token {
       throw new HoldfastError('too_large', `an anchor has at most ${ANCHOR_MAXIMUM} bytes`);
     }
     await this.#pool.callFirst('writeAnchor', { value });
+    try {
+      await this.#sync?.sync();
+    } catch (cause) {
+      throw new HoldfastError('token_failed', 'the token’s folder could not be synced; check its disk', {
+        cause,
+        details: { operation: 'anchor_write' },
+      });
+    }
   }
 
   usage(): readonly TokenUsage[] {
