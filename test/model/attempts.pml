@@ -9,7 +9,7 @@
  * Bounds (-D):  LIMIT, ROLLBACKS, CRASHES, NUMBERS (highest attempt number), ANY_NODE (any node may be rolled
  *               back, one at a time; without it, always node 0, which loses nothing for one node by symmetry).
  * Removed (-D): NO_CERTIFICATE_CHECK, NO_FENCE, NO_MERGE_UNCERTIFIED, NO_ABSTAIN, OWN_HEAD_COUNTS,
- *               STALE_INCARNATION, NO_MERGE_FENCES; each switches off one rule of the design.
+ *               ABSTAIN_YIELDS, STALE_INCARNATION, NO_RECEIPT_CHECK, NO_MERGE_FENCES; each switches off one rule of the design.
  * Reachable:    REACH=1..4 asserts that something ordinary never happens; a search must refute it.
  */
 
@@ -83,15 +83,17 @@ bool rollbackSeen;
 #endif
 
 /* A signature of x on (a, kind) under its incarnation; `found` tells whether it completes a certificate. */
-#ifdef NO_FENCE
-#define FITS(x, y, s) (s != 0)
+#if defined(NO_FENCE)
+#define FITS(x, y, kind, s) (s != 0)
+#elif defined(NO_RECEIPT_CHECK)
+#define FITS(x, y, kind, s) ((kind) == RECEIPT -> s != 0 : s > fence[AT(x, y)])
 #else
-#define FITS(x, y, s) (s > fence[AT(x, y)])
+#define FITS(x, y, kind, s) (s > fence[AT(x, y)])
 #endif
 
 inline signStatement(x, a, kind) {
-  found = FITS(x, NEXT(x), statements[STATEMENT(NEXT(x), a, kind)]) ||
-          FITS(x, LAST(x), statements[STATEMENT(LAST(x), a, kind)]);
+  found = FITS(x, NEXT(x), kind, statements[STATEMENT(NEXT(x), a, kind)]) ||
+          FITS(x, LAST(x), kind, statements[STATEMENT(LAST(x), a, kind)]);
   statements[STATEMENT(x, a, kind)] = MAX(statements[STATEMENT(x, a, kind)], incarnation[x] + 1);
 }
 
@@ -146,7 +148,7 @@ inline signAll(x) {
 #define LEAST(y, x) (rollbacks && y < IMAGES -> 0 : fence[AT(y, x)])
 inline forgetFenced(x) {
   skip;
-#ifndef NO_FENCE
+#if !defined(NO_FENCE) && !defined(NO_RECEIPT_CHECK)
   count = MIN(LEAST(NEXT(x), x), LEAST(LAST(x), x));
   for (j : 1 .. NUMBERS) {
     for (m : 0 .. 2) {
@@ -313,6 +315,8 @@ inline joinVote(a, v, intoAttempt, intoVote) {
   :: a == intoAttempt && v != 0 && v != intoVote ->
 #ifdef NO_ABSTAIN
      intoVote = v
+#elif defined(ABSTAIN_YIELDS)
+     intoVote = (intoVote == 0 || intoVote == ABSTAIN -> v : (v == ABSTAIN -> intoVote : ABSTAIN))
 #else
      intoVote = (intoVote == 0 -> v : ABSTAIN)
 #endif

@@ -27,6 +27,8 @@ const breaks: readonly [rule: string, macro: string, configurations: readonly (r
   ['abstaining where peers differ', 'NO_ABSTAIN', both],
   ['waiting for t other heads', 'OWN_HEAD_COUNTS', both],
   ['refusing an incarnation already accepted', 'STALE_INCARNATION', [threeRollbacks]],
+  ['the fence vector in receipts', 'NO_RECEIPT_CHECK', [limitTwo, threeRollbacks]],
+  ["keeping a peer's abstention", 'ABSTAIN_YIELDS', [twoNodes]],
   ['merging the fences of peers', 'NO_MERGE_FENCES', [twoNodes]],
 ];
 
