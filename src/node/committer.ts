@@ -152,9 +152,7 @@ export class Committer {
     if (this.#fatal) return Promise.reject(this.#fatal);
     return new Promise((resolve, reject) => {
       this.#gathering.waiters.push({ body, resolve, reject });
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined;
-      });
+      this.#running ??= this.#run();
     });
   }
 
@@ -178,6 +176,8 @@ export class Committer {
       this.#flying = undefined;
       await this.#answer(batch);
     }
+    // In the same turn as the loop's last look: a waiter that comes now starts the loop anew.
+    this.#running = undefined;
   }
 
   async #store(batch: Batch): Promise<void> {

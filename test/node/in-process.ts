@@ -1,0 +1,190 @@
+/** A whole fleet in one process: the real node, coordinator and client logic, software tokens, stores in memory. */
+
+import { generateClientKey } from '../../src/access/client.ts';
+import {
+  createUserToken,
+  generateTenantKey,
+  recordId,
+  SCOPE_SETS,
+  type TenantConfiguration,
+} from '../../src/access/index.ts';
+import { VaultClient } from '../../src/client/index.ts';
+import {
+  Coordinator,
+  type CoordinatorOptions,
+  Maintenance,
+  silentCoordinatorObserver,
+} from '../../src/coordinator/index.ts';
+import { HoldfastError, systemClock, systemRandom } from '../../src/core/index.ts';
+import { verifyEcdsa, verifyEd25519 } from '../../src/crypto/index.ts';
+import { createClientAuthentication } from '../../src/node/authentication.ts';
+import { initialiseNode, openVaultNode, silentObserver, type VaultNode } from '../../src/node/index.ts';
+import { createRequestSealing } from '../../src/node/sealing.ts';
+import {
+  DEFAULT_POLICY,
+  decodeNodeAnswer,
+  decodeNodeRequest,
+  encodeNodeAnswer,
+  encodeNodeRequest,
+  type Fleet,
+  type NodeAnswer,
+  type NodeRequest,
+  type Policy,
+} from '../../src/protocol/index.ts';
+import { MemoryKeyValueStore, openDictionary, wipeStore } from '../../src/store/index.ts';
+import { SoftwareToken } from '../../src/token/index.ts';
+
+export const TEST_POLICY: Omit<Policy, 'minimumShares'> = {
+  ...DEFAULT_POLICY,
+  waits: [0],
+  destroyAfter: 0,
+  keyStretching: { memoryKiB: 8, passes: 1, parallelism: 1 },
+};
+
+export interface Member {
+  readonly token: SoftwareToken;
+  store: MemoryKeyValueStore;
+  node: VaultNode | undefined;
+}
+
+const checks = { ecdsa: verifyEcdsa, ed25519: verifyEd25519 };
+
+export class InProcessFleet {
+  readonly fleet: Fleet;
+  readonly members: Member[];
+  readonly coordinator: Coordinator;
+  readonly maintenance: Maintenance;
+  readonly #tenants: TenantConfiguration[];
+  readonly #tenantKey: Awaited<ReturnType<typeof generateTenantKey>>;
+  /** Looks at, changes or drops (undefined) what a node answers. */
+  tamper: (node: number, request: NodeRequest, answer: NodeAnswer) => NodeAnswer | undefined = (_n, _r, answer) =>
+    answer;
+
+  private constructor(fleet: Fleet, members: Member[], tenantKey: Awaited<ReturnType<typeof generateTenantKey>>) {
+    this.fleet = fleet;
+    this.members = members;
+    this.#tenantKey = tenantKey;
+    this.#tenants = [
+      {
+        issuer: 'https://tenant.example',
+        algorithm: 'ES256',
+        keys: [tenantKey.publicKey],
+        recordIdKey: new Uint8Array(32).fill(9),
+      },
+    ] as unknown as TenantConfiguration[];
+    const options: CoordinatorOptions = {
+      fleet,
+      checks,
+      clock: systemClock,
+      observer: silentCoordinatorObserver,
+      timeout: 2000,
+      grace: 20,
+      enrolmentGrace: 200,
+      transport: { send: (node, request) => this.send(node, request) },
+    };
+    this.coordinator = new Coordinator(options);
+    this.maintenance = new Maintenance(options);
+  }
+
+  static async create(n: number, policy: Partial<Policy> = {}): Promise<InProcessFleet> {
+    const tokens = Array.from({ length: n }, () => new SoftwareToken());
+    const fleet: Fleet = {
+      fleet: 'test',
+      epoch: 1,
+      nodes: tokens.map((token) => token.publicKeys),
+      policy: { ...TEST_POLICY, minimumShares: n, ...policy },
+    };
+    const members = tokens.map((token): Member => ({ token, store: new MemoryKeyValueStore(), node: undefined }));
+    const whole = new InProcessFleet(fleet, members, await generateTenantKey('ES256'));
+    for (const [i, { token, store }] of members.entries()) {
+      await initialiseNode({ fleet, node: i + 1, token, dictionaries: dictionaries(store) });
+    }
+    for (let node = 1; node <= n; node++) await whole.start(node);
+    await whole.settle();
+    return whole;
+  }
+
+  async start(node: number): Promise<void> {
+    const member = this.members[node - 1]!;
+    const { token } = member;
+    member.store = member.store.reopen();
+    member.node = await openVaultNode({
+      fleet: this.fleet,
+      node,
+      token,
+      dictionaries: dictionaries(member.store),
+      sealing: createRequestSealing(token, systemRandom),
+      authentication: createClientAuthentication({
+        fleet: this.fleet.fleet,
+        tenants: this.#tenants,
+        clock: systemClock,
+      }),
+      checks,
+      clock: systemClock,
+      random: systemRandom,
+      observer: silentObserver,
+      batchInterval: 0,
+      requestsPerRecord: 10_000,
+      onFatal: () => {
+        member.node = undefined;
+      },
+    });
+    await member.node.start();
+  }
+
+  kill(node: number): void {
+    this.members[node - 1]!.node = undefined;
+  }
+
+  /** Lets the coordinators' repair traffic run until every running node serves, or nothing more helps. */
+  async settle(): Promise<void> {
+    for (let round = 0; round < 5; round++) {
+      await this.maintenance.repairAll(await this.maintenance.infos());
+      if (this.members.every(({ node }) => !node || node.phase === 'serving')) return;
+    }
+  }
+
+  async send(node: number, request: NodeRequest): Promise<NodeAnswer> {
+    const running = this.members[node - 1]!.node;
+    if (!running) throw new HoldfastError('no_majority', 'unreachable');
+    const decoded = decodeNodeRequest(encodeNodeRequest(request));
+    const answer = decodeNodeAnswer(encodeNodeAnswer(await running.handle(decoded)));
+    const tampered = this.tamper(node, request, answer);
+    if (!tampered) throw new HoldfastError('no_majority', 'dropped');
+    return tampered;
+  }
+
+  /** A client of user `subject`, as on a new device. */
+  async client(
+    subject: string,
+    options: { patience?: number; operations?: readonly string[] } = {},
+  ): Promise<VaultClient> {
+    const clientKey = generateClientKey();
+    const record = recordId(this.#tenants[0]!.recordIdKey!, {
+      fleet: this.fleet.fleet,
+      issuer: 'https://tenant.example',
+      subject,
+    });
+    const userToken = await createUserToken({
+      tenantKey: this.#tenantKey.privateKey,
+      issuer: 'https://tenant.example',
+      subject,
+      fleet: this.fleet.fleet,
+      scope: options.operations ?? [...SCOPE_SETS.enrol, 'delete', 'cancel'],
+      clientKey: clientKey.publicKey,
+      record,
+      issuedAt: Date.now(),
+    } as Parameters<typeof createUserToken>[0]);
+    return new VaultClient({
+      fleet: this.fleet,
+      record,
+      transport: { send: (request) => this.coordinator.handle(request) },
+      credential: async () => ({ userToken, clientKey }),
+      patience: options.patience ?? 1000,
+    });
+  }
+}
+
+function dictionaries(store: MemoryKeyValueStore) {
+  return { open: () => openDictionary(store), wipe: () => wipeStore(store) };
+}
