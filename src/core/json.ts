@@ -25,7 +25,7 @@ function checkMembers(text: string, code: ErrorCode): void {
   /** For every open bracket: an object's names so far, or undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   let previous = '';
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g)) {
+  for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]/g)) {
     if (token === '{' || token === '[') {
       open.push(token === '{' ? new Set() : undefined);
       if (open.length > MAXIMUM_DEPTH) throw new HoldfastError(code, 'the JSON is nested too deeply');

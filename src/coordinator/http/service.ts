@@ -1,0 +1,125 @@
+/** A coordinator with its listeners and background work: what `startCoordinator` makes of a configuration. */
+
+import { asHoldfastError, type Clock, HoldfastError, systemClock } from '../../core/index.ts';
+import { closeGracefully, createMonitoring, type ListenAddress, type Logger } from '../../http/index.ts';
+import type { TlsIdentity } from '../../pki/index.ts';
+import { type Fleet, type SignatureChecks, threshold } from '../../protocol/index.ts';
+import { Coordinator } from '../coordinator.ts';
+import { Maintenance } from '../maintenance.ts';
+import { Background, type MaintenanceIntervals } from './background.ts';
+import { CoordinatorMetrics } from './metrics.ts';
+import { createCoordinatorServer, type RateLimit } from './server.ts';
+import { HttpNodeTransport, type NodeEndpoint } from './transport.ts';
+
+export interface CoordinatorServiceOptions {
+  readonly fleet: Fleet;
+  readonly checks: SignatureChecks;
+  readonly nodes: readonly NodeEndpoint[];
+  /** The certificate of role coordinator, shown to the nodes. */
+  readonly nodeTls: TlsIdentity;
+  /** The certificate shown to clients; undefined serves plain HTTP. */
+  readonly tls: TlsIdentity | undefined;
+  readonly listen: ListenAddress;
+  readonly metrics: ListenAddress;
+  readonly timeouts: { readonly node: number; readonly grace: number; readonly enrolmentGrace: number };
+  readonly maintenance: MaintenanceIntervals;
+  readonly rateLimit: RateLimit | undefined;
+  readonly allowedOrigins: readonly string[];
+  readonly trustedProxies: readonly string[];
+  readonly maximumInFlight: number;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+export interface RunningCoordinator {
+  /** http(s)://host:port for clients. */
+  readonly url: string;
+  /** http://host:port for monitoring. */
+  readonly monitoringUrl: string;
+  /** Finishes requests and background work in flight. The same promise for every call. */
+  close(): Promise<void>;
+}
+
+const CLOSE_DEADLINE = 10_000;
+
+/** @throws HoldfastError `usage` where an address cannot be listened on. */
+export async function startCoordinatorService(options: CoordinatorServiceOptions): Promise<RunningCoordinator> {
+  const { fleet, checks, log, timeouts, clock = systemClock } = options;
+  const metrics = new CoordinatorMetrics(log);
+  const transport = new HttpNodeTransport({
+    fleet: fleet.fleet,
+    tls: options.nodeTls,
+    nodes: options.nodes,
+    timeout: timeouts.node,
+    clock,
+  });
+  const { observer } = metrics;
+  const { node: timeout, grace, enrolmentGrace } = timeouts;
+  const parts = { fleet, transport, checks, clock, observer, timeout, grace, enrolmentGrace };
+  const coordinator = new Coordinator(parts);
+  const maintenance = new Maintenance(parts);
+  const background = new Background({
+    maintenance,
+    nodes: fleet.nodes.length,
+    intervals: options.maintenance,
+    metrics,
+  });
+  let closing = false;
+  const readiness = () => {
+    if (closing) return { ready: false, reason: 'the coordinator is stopping' };
+    const serving = [...background.infos.values()].filter(({ phase }) => phase === 'serving').length;
+    const needed = threshold(fleet);
+    return serving >= needed
+      ? { ready: true, reason: '' }
+      : { ready: false, reason: `${serving} of ${fleet.nodes.length} nodes serve, ${needed} are needed` };
+  };
+  const server = await createCoordinatorServer({
+    ...options,
+    handle: (request) => coordinator.handle(request),
+    readiness,
+    infos: () => background.infos,
+    metrics,
+  });
+  const monitoring = createMonitoring({ registry: metrics.registry, readiness });
+  const stop = async () => {
+    closing = true;
+    log.info({ event: 'stopping' });
+    const steps = [
+      () => closeGracefully(server, CLOSE_DEADLINE),
+      () => background.close(),
+      () => transport.close(),
+      () => monitoring.close(),
+    ];
+    let failure: unknown;
+    for (const step of steps) await step().catch((error: unknown) => (failure ??= error));
+    metrics.registry.clear();
+    if (failure) throw asHoldfastError(failure);
+    log.info({ event: 'stopped' });
+  };
+  try {
+    const url = await listen(server, options.listen);
+    const monitoringUrl = await listen(monitoring, options.metrics);
+    background.start();
+    log.info({ event: 'listening', url, monitoringUrl });
+    let closed: Promise<void> | undefined;
+    return {
+      url,
+      monitoringUrl,
+      close: () => {
+        closed ??= stop();
+        return closed;
+      },
+    };
+  } catch (error) {
+    await Promise.allSettled([server.close(), monitoring.close(), transport.close()]);
+    throw error;
+  }
+}
+
+async function listen(app: ReturnType<typeof createMonitoring>, address: ListenAddress): Promise<string> {
+  try {
+    return await app.listen({ ...address });
+  } catch (cause) {
+    throw new HoldfastError('usage', `cannot listen on ${address.host} port ${address.port}; is it in use?`, { cause });
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * The coordinator's way to the nodes: HTTP over mutual TLS, one pool of connections per node, requests gathered into
+ * batches by back-pressure. A node that hangs or refuses costs its own callers their timeout and nobody else anything.
+ */
+
+import { Pool } from 'undici';
+import { asHoldfastError, type Clock, HoldfastError, systemClock } from '../../core/index.ts';
+import { type TlsIdentity, tlsClientOptions } from '../../pki/index.ts';
+import {
+  decodeNodeAnswer,
+  decodeNodeBatchAnswer,
+  encodeNodeBatch,
+  encodeNodeRequest,
+  MAXIMUM_BATCH,
+  MAXIMUM_BATCH_ANSWER_BYTES,
+  MAXIMUM_BATCH_BYTES,
+  type NodeAnswer,
+  type NodeRequest,
+  type NodeRequestKind,
+} from '../../protocol/index.ts';
+import type { NodeTransport } from '../ports.ts';
+
+export interface NodeEndpoint {
+  /** 1 to n. */
+  readonly node: number;
+  /** https://host:port, without a path. */
+  readonly url: string;
+  /** The name in the node's certificate. */
+  readonly name: string;
+}
+
+export interface HttpNodeTransportOptions {
+  readonly fleet: string;
+  readonly tls: TlsIdentity;
+  readonly nodes: readonly NodeEndpoint[];
+  /** Milliseconds from `send` to its answer; then `no_majority`. */
+  readonly timeout: number;
+  readonly clock?: Clock;
+}
+
+/** Batches in flight to one node, in each lane. */
+const IN_FLIGHT = 2;
+/** Bytes beyond which a batch takes no further element; a larger element goes alone. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+/** Bytes of requests waiting for one node in one lane, beyond which more are refused. */
+const QUEUE_BYTES = 64 * 1024 * 1024;
+/** Milliseconds after a failure for which a node is not asked again, doubled with each failure in a row. */
+const FIRST_PAUSE = 50;
+const LONGEST_PAUSE = 2000;
+/** Milliseconds for TCP and TLS. */
+const CONNECT_TIMEOUT = 2000;
+/** Shorter than the node's, so that this side closes idle connections. */
+const KEEP_ALIVE = 60_000;
+
+/** Kinds that no client waits for: they have a lane of their own, so that no client waits behind them either. */
+const BACKGROUND: ReadonlySet<NodeRequestKind> = new Set(['repair', 'sync', 'compare', 'due', 'spend', 'info']);
+
+export class HttpNodeTransport implements NodeTransport {
+  readonly #peers = new Map<number, Peer>();
+
+  constructor(options: HttpNodeTransportOptions) {
+    for (const endpoint of options.nodes) this.#peers.set(endpoint.node, new Peer(options, endpoint));
+  }
+
+  async send(node: number, request: NodeRequest): Promise<NodeAnswer> {
+    const peer = this.#peers.get(node);
+    if (!peer) throw new HoldfastError('no_majority', `node ${node} is not in this coordinator’s configuration`);
+    return peer.send(request);
+  }
+
+  /** Ends all connections; what waits is refused. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#peers.values()].map((peer) => peer.close()));
+  }
+}
+
+/** One caller of `send`. */
+interface Waiting {
+  readonly encoded: Uint8Array;
+  settled: boolean;
+  readonly resolve: (answer: NodeAnswer) => void;
+  readonly reject: (error: HoldfastError) => void;
+}
+
+/** Requests of one urgency to one node. */
+interface Lane {
+  queue: Waiting[];
+  bytes: number;
+  inFlight: number;
+}
+
+const newLane = (): Lane => ({ queue: [], bytes: 0, inFlight: 0 });
+
+/** One node: its connections, its two lanes, and what is known of its health. */
+class Peer {
+  readonly #node: number;
+  readonly #pool: Pool;
+  readonly #timeout: number;
+  readonly #clock: Clock;
+  readonly #client = newLane();
+  readonly #background = newLane();
+  #failures = 0;
+  /** Until then the node is not asked. */
+  #pausedUntil = 0;
+  #lastFailure = '';
+  #closed = false;
+
+  constructor(options: HttpNodeTransportOptions, endpoint: NodeEndpoint) {
+    const { fleet, tls, timeout } = options;
+    this.#node = endpoint.node;
+    this.#timeout = timeout;
+    this.#clock = options.clock ?? systemClock;
+    this.#pool = new Pool(endpoint.url, {
+      connections: 2 * IN_FLIGHT,
+      pipelining: 1,
+      connect: {
+        ...tlsClientOptions(tls, { fleet, role: 'node', name: endpoint.name }),
+        timeout: Math.min(CONNECT_TIMEOUT, timeout),
+      } as NonNullable<Pool.Options['connect']>,
+      keepAliveTimeout: KEEP_ALIVE,
+      keepAliveMaxTimeout: KEEP_ALIVE,
+      headersTimeout: timeout,
+      bodyTimeout: timeout,
+      maxResponseSize: MAXIMUM_BATCH_ANSWER_BYTES,
+    });
+  }
+
+  send(request: NodeRequest): Promise<NodeAnswer> {
+    const lane = BACKGROUND.has(request.kind) ? this.#background : this.#client;
+    const encoded = encodeNodeRequest(request);
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(this.#unreachable('this coordinator is stopping'));
+      if (this.#paused) return reject(this.#unreachable(this.#lastFailure));
+      if (lane.bytes + encoded.length > QUEUE_BYTES) return reject(this.#unreachable('too much is waiting for it'));
+      if (encoded.length > MAXIMUM_BATCH_BYTES / 2) return reject(this.#unreachable('the request is too large'));
+      const waiting: Waiting = {
+        encoded,
+        settled: false,
+        resolve: (answer) => settle(() => resolve(answer)),
+        reject: (error) => settle(() => reject(error)),
+      };
+      const timer = setTimeout(() => {
+        waiting.reject(this.#unreachable(`no answer within ${this.#timeout} ms`));
+        const at = lane.queue.indexOf(waiting);
+        if (at >= 0) {
+          lane.queue.splice(at, 1);
+          lane.bytes -= encoded.length;
+        }
+      }, this.#timeout);
+      const settle = (how: () => void) => {
+        if (waiting.settled) return;
+        waiting.settled = true;
+        clearTimeout(timer);
+        how();
+      };
+      lane.queue.push(waiting);
+      lane.bytes += encoded.length;
+      // After the callers of this moment have all had their say: what begins together travels together.
+      queueMicrotask(() => this.#pump(lane));
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#refuseAll('this coordinator is stopping');
+    await this.#pool.destroy();
+  }
+
+  get #paused(): boolean {
+    const left = this.#pausedUntil - this.#clock.now();
+    // A clock that stepped back must not silence a node.
+    return left > 0 && left <= 2 * LONGEST_PAUSE;
+  }
+
+  /** After failures one batch goes first, alone, to see whether the node is back. */
+  get #limit(): number {
+    return this.#failures === 0 ? IN_FLIGHT : 1;
+  }
+
+  #pump(lane: Lane): void {
+    while (lane.queue.length > 0 && lane.inFlight < this.#limit && !this.#closed) {
+      const batch = takeBatch(lane);
+      lane.inFlight++;
+      void this.#carry(batch).then(() => {
+        lane.inFlight--;
+        this.#pump(lane);
+      });
+    }
+  }
+
+  async #carry(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const answers = await this.#post(encodeNodeBatch(batch.map(({ encoded }) => encoded)), batch.length);
+      this.#failures = 0;
+      batch.forEach((waiting, i) => {
+        settleWith(waiting, answers[i]!, this.#node);
+      });
+    } catch (thrown) {
+      const reason = reasonOf(thrown);
+      this.#noteFailure(reason);
+      for (const waiting of batch) waiting.reject(this.#unreachable(reason));
+      // What waits would meet the same; whoever still wants it asks again.
+      this.#refuseAll(reason);
+    }
+  }
+
+  async #post(body: Uint8Array, elements: number, again = true): Promise<Uint8Array[]> {
+    // Bounds the whole exchange: a node that was stopped half-way keeps its sockets open.
+    const signal = AbortSignal.timeout(this.#timeout);
+    try {
+      const response = await this.#pool.request({
+        path: '/v1/node',
+        method: 'POST',
+        headers: { 'content-type': 'application/octet-stream' },
+        body,
+        signal,
+      });
+      const bytes = await response.body.bytes();
+      if (response.statusCode !== 200) {
+        throw new HoldfastError('no_majority', `HTTP status ${response.statusCode}`);
+      }
+      const answers = decodeNodeBatchAnswer(bytes);
+      if (answers.length !== elements) throw new HoldfastError('untrusted', 'the batch has another number of answers');
+      return answers;
+    } catch (error) {
+      // A kept connection that the node had closed meanwhile. Every node request may be sent twice.
+      const stale = again && !this.#closed && CLOSED_CONNECTION.has(String((error as { code?: unknown })?.code));
+      if (!stale || signal.aborted) throw error;
+      return this.#post(body, elements, false);
+    }
+  }
+
+  #noteFailure(reason: string): void {
+    this.#lastFailure = reason;
+    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(this.#failures, 10));
+    this.#failures++;
+    this.#pausedUntil = this.#clock.now() + pause * (0.75 + Math.random() / 4);
+  }
+
+  #refuseAll(reason: string): void {
+    for (const lane of [this.#client, this.#background]) {
+      const { queue } = lane;
+      lane.queue = [];
+      lane.bytes = 0;
+      for (const waiting of queue) waiting.reject(this.#unreachable(reason));
+    }
+  }
+
+  #unreachable(reason: string): HoldfastError {
+    return new HoldfastError('no_majority', `node ${this.#node} cannot be reached: ${reason}`, {
+      details: { node: this.#node },
+    });
+  }
+}
+
+/** undici's and the system's names for "the connection was closed under the request". */
+const CLOSED_CONNECTION = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+function takeBatch(lane: Lane): Waiting[] {
+  let count = 0;
+  let bytes = 0;
+  for (const { encoded } of lane.queue) {
+    if (count === MAXIMUM_BATCH || (count > 0 && bytes + encoded.length > BATCH_BYTES)) break;
+    bytes += encoded.length;
+    count++;
+  }
+  lane.bytes -= bytes;
+  return lane.queue.splice(0, count);
+}
+
+function settleWith(waiting: Waiting, encoded: Uint8Array, node: number): void {
+  try {
+    waiting.resolve(decodeNodeAnswer(encoded));
+  } catch (thrown) {
+    const { message } = asHoldfastError(thrown);
+    waiting.reject(
+      new HoldfastError('no_majority', `node ${node} answered wrongly: ${message}`, { details: { node } }),
+    );
+  }
+}
+
+/** In words for the log; the cause of a failed connection is often one level down. */
+function reasonOf(thrown: unknown): string {
+  const { message, code } = thrown as { message?: unknown; code?: unknown };
+  if ((thrown as Error)?.name === 'TimeoutError') return 'it did not answer in time';
+  return `${typeof message === 'string' && message ? message : 'the connection failed'}${typeof code === 'string' ? ` (${code})` : ''}`;
+}

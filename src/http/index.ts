@@ -1,0 +1,7 @@
+/** What every HTTP service of Holdfast shares: logs, problem details, the monitoring listener, bounded shutdown. */
+
+export * from './files.ts';
+export * from './log.ts';
+export * from './monitoring.ts';
+export * from './problem.ts';
+export * from './shutdown.ts';

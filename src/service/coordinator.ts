@@ -1,0 +1,55 @@
+/** From a configuration to a running coordinator: opens trust file and certificates. */
+
+import type { CoordinatorConfiguration } from '../configuration/index.ts';
+import { type RunningCoordinator, startCoordinatorService } from '../coordinator/http/index.ts';
+import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
+import { verifyEcdsa, verifyEd25519 } from '../crypto/index.ts';
+import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
+import { type PinnedTrust, parseTrustFile } from '../trust/index.ts';
+
+export interface StartCoordinatorOptions {
+  readonly log?: Logger;
+  readonly clock?: Clock;
+}
+
+/** @throws HoldfastError `usage` or `bad_input`, with nothing left open. */
+export async function startCoordinator(
+  configuration: CoordinatorConfiguration,
+  options: StartCoordinatorOptions = {},
+): Promise<RunningCoordinator> {
+  const { log = createLogger(configuration.logLevel, { service: 'coordinator' }), clock = systemClock } = options;
+  const text = await readNamedFile('the trust file', configuration.trustFile);
+  const trust = parseTrustFile(text, { now: Number.NEGATIVE_INFINITY });
+  if (clock.now() >= trust.expires) {
+    log.warn({ event: 'trust file expired', expires: new Date(trust.expires).toISOString() });
+  }
+  checkNodes(configuration, trust);
+  const authorityPem = await readNamedFile('the authority’s certificate', configuration.nodeTls.authority);
+  const nodeTls = {
+    authorityPem,
+    certificatePem: await readNamedFile('the coordinator’s certificate', configuration.nodeTls.certificate),
+    privateKeyPem: await readNamedFile('the coordinator’s private key', configuration.nodeTls.key),
+  };
+  const tls = configuration.tls && {
+    authorityPem,
+    certificatePem: await readNamedFile('the certificate for clients', configuration.tls.certificate),
+    privateKeyPem: await readNamedFile('the private key for clients', configuration.tls.key),
+  };
+  const { trustFile: _, logLevel: __, ...settings } = configuration;
+  const checks = { ecdsa: verifyEcdsa, ed25519: verifyEd25519 };
+  return startCoordinatorService({ ...settings, fleet: trust.fleet, checks, nodeTls, tls, log, clock });
+}
+
+/** A node under another's name would be refused at every connection: better said at the start. */
+function checkNodes({ nodes }: CoordinatorConfiguration, trust: PinnedTrust): void {
+  trust.names.forEach((name, i) => {
+    const endpoint = nodes.find(({ node }) => node === i + 1);
+    if (!endpoint) throw new HoldfastError('usage', `the setting nodes does not have node ${i + 1}, ${name}; add it`);
+    if (endpoint.name !== name) {
+      throw new HoldfastError('usage', `node ${i + 1} is called ${name} in the trust file; check the setting nodes`);
+    }
+  });
+  if (nodes.length > trust.names.length) {
+    throw new HoldfastError('usage', `the fleet has ${trust.names.length} nodes; check the setting nodes`);
+  }
+}
