@@ -231,7 +231,7 @@ async function confirm(session: Session, counted: Counted, keys: SeedKeys, hash:
     });
     const fits = (body: { generation: number; attempt: number }) =>
       body.generation === generation && body.attempt === counted.number;
-    if (session.receipts(reply, 'confirmed', fits) >= session.threshold) return;
+    if (session.received(reply, 'confirmed', fits)) return;
     if (session.majorityRefusal(reply, 'superseded', 'destroyed')) {
       throw new HoldfastError('superseded', 'the record was replaced or deleted by its owner meanwhile');
     }

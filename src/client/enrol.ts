@@ -264,7 +264,7 @@ async function activate(
     });
     const fits = (body: { generation: number; documentHash: Uint8Array }) =>
       body.generation === generation && equalBytes(body.documentHash, hash);
-    if (session.receipts(reply, 'active', fits) >= session.threshold) return;
+    if (session.received(reply, 'active', fits)) return;
     if (session.majorityRefusal(reply, 'superseded', 'destroyed', 'owner_required')) {
       throw new HoldfastError('superseded', 'another device enrolled meanwhile; nothing of this enrolment is used');
     }

@@ -1,11 +1,12 @@
 /** One operation from the client's side: sealed to every node, sent, and every part of the answer verified. */
 
-import { asHoldfastError, type ErrorCode, HoldfastError, isErrorCode } from '../core/index.ts';
+import { asHoldfastError, type ErrorCode, equalBytes, HoldfastError, isErrorCode } from '../core/index.ts';
 import {
   type AnswerContent,
   ARGUMENTS,
   type Arguments,
   argumentsHash,
+  assembleCertificate,
   type Body,
   type BodyKind,
   type Certificate,
@@ -16,6 +17,7 @@ import {
   type Fleet,
   type Operation,
   type Outer,
+  type SignedStatement,
   StatementVerifier,
   threshold,
 } from '../protocol/index.ts';
@@ -26,7 +28,7 @@ import type { SealedForNode } from './suite.ts';
 export interface NodeReply {
   readonly node: number;
   readonly code: 'ok' | ErrorCode;
-  readonly statement: Body | undefined;
+  readonly statement: { readonly body: Body; readonly signed: SignedStatement } | undefined;
   readonly head: Body<'head'> | undefined;
   /** What the node sealed to this client, if anything. */
   readonly sealed: AnswerContent | undefined;
@@ -159,7 +161,7 @@ export class Session {
         node,
         code: code === 'ok' || isErrorCode(code) ? code : 'unexpected',
         statement: statement || undefined,
-        head: head && head.kind === 'head' ? this.#ofRecord(head) : undefined,
+        head: head && head.body.kind === 'head' ? this.#ofRecord(head.body) : undefined,
         sealed: sealed || undefined,
       };
     } catch {
@@ -167,10 +169,10 @@ export class Session {
     }
   }
 
-  #signedBy(node: number, encoded: Uint8Array): Body {
-    const statement = decodeSignedStatement(encoded);
-    if (statement.signer.node !== node) throw new HoldfastError('untrusted', 'a statement of another node');
-    return this.verifier.any(statement);
+  #signedBy(node: number, encoded: Uint8Array): { body: Body; signed: SignedStatement } {
+    const signed = decodeSignedStatement(encoded);
+    if (signed.signer.node !== node) throw new HoldfastError('untrusted', 'a statement of another node');
+    return { body: this.verifier.any(signed), signed };
   }
 
   #ofRecord(head: Body<'head'>): Body<'head'> {
@@ -197,10 +199,18 @@ export class Session {
     return { body, certificate };
   }
 
-  /** How many distinct nodes gave a receipt of this kind for which `fits` holds. */
-  receipts<K extends BodyKind>(reply: Reply, kind: K, fits: (body: Body<K>) => boolean): number {
-    return reply.nodes.filter(({ statement }) => statement?.kind === kind && fits(statement as unknown as Body<K>))
-      .length;
+  /**
+   * Whether `t` nodes gave a receipt of this kind for this record for which `fits` holds, and their fences agree: else
+   * a receipt from before a node was rolled back could stand for one that it no longer knows of.
+   */
+  received<K extends BodyKind>(reply: Reply, kind: K, fits: (body: Body<K>) => boolean): boolean {
+    const { record } = this.options;
+    const signed = reply.nodes.flatMap(({ statement }) => {
+      if (statement?.body.kind !== kind) return [];
+      const body = statement.body as unknown as Body<K> & { record: Uint8Array };
+      return equalBytes(body.record, record) && fits(body) ? [statement.signed] : [];
+    });
+    return assembleCertificate(this.threshold, signed) !== undefined;
   }
 
   /** A refusal that enough nodes agree on that no majority can be found against it, or undefined. */

@@ -170,7 +170,7 @@ export class VaultClient {
         attempt: 0,
         arguments: { signature, openCertificate },
       });
-      if (session.receipts(reply, 'destroyed', (body) => body.generation >= generation) >= session.threshold) return;
+      if (session.received(reply, 'destroyed', (body) => body.generation >= generation)) return;
       if (clock.now() >= end) {
         throw new HoldfastError(
           'no_majority',
@@ -190,8 +190,7 @@ export class VaultClient {
     if (generation === undefined) return false;
     const signature = this.#ownerAction(session, keys, generation, 'cancel');
     const reply = await session.perform({ operation: 'cancel', generation, attempt: 0, arguments: { signature } });
-    if (session.receipts(reply, 'cancelled', (body) => body.generation === generation) >= session.threshold)
-      return true;
+    if (session.received(reply, 'cancelled', (body) => body.generation === generation)) return true;
     throw new HoldfastError('no_majority', 'no majority recorded the cancellation; run it again');
   }
 

@@ -1,6 +1,6 @@
 /** What this node tells its peers of its state: signed to one that rejoins, unsigned for anti-entropy (section 7). */
 
-import { equalBytes, HoldfastError, sha256 } from '../core/index.ts';
+import { bytesToHex, equalBytes, HoldfastError, sha256 } from '../core/index.ts';
 import {
   CONTENT,
   decodeSignedStatement,
@@ -24,6 +24,8 @@ export class PeerSync {
   readonly #dictionary: AuthenticatedDictionary;
   readonly #verifier: StatementVerifier;
   readonly #committer: Committer;
+  /** The rejoin by which each node's fence was last raised here, since this process began. */
+  readonly #accepted = new Map<number, { readonly incarnation: number; readonly rejoin: string }>();
 
   constructor(
     options: { readonly fleet: Fleet; readonly dictionary: AuthenticatedDictionary },
@@ -48,20 +50,33 @@ export class PeerSync {
       throw new HoldfastError('untrusted', 'a rejoin speaks for another node or incarnation');
     }
     if (!sound) throw new HoldfastError('not_ready', 'this node’s own store was refused');
-    await this.#committer.updateNode((state) => {
-      const known = state.fences[rejoin.node - 1]!;
-      if (known >= rejoin.incarnation) return state;
-      return { ...state, fences: withFence(state.fences, rejoin.node, rejoin.incarnation) };
-    });
+    const hash = statementHash(statement.body, statement.signer);
+    const accepted = await this.#fence(rejoin.node, rejoin.incarnation, bytesToHex(hash));
     const { fleet, epoch } = this.#fleet;
     const { prefix } = request;
     let content: Uint8Array = new Uint8Array(0);
     const signed = await this.#committer.sign(() => {
-      content = prefix.length === 2 ? this.#facts(prefix) : this.digests(prefix);
-      const hash = statementHash(statement.body, statement.signer);
-      return { kind: 'sync', fleet, epoch, rejoin: hash, prefix, contentHash: sha256(content), intact: true };
+      if (accepted) content = prefix.length === 2 ? this.#facts(prefix) : this.digests(prefix);
+      return { kind: 'sync', fleet, epoch, rejoin: hash, prefix, contentHash: sha256(content), accepted };
     });
     return nodeAnswerWith({ statement: encodeSignedStatement(signed), content });
+  }
+
+  /**
+   * Fences off a node's older incarnations. An incarnation that the fence already stands at is accepted only for the
+   * very rejoin that put it there: a node rolled back to before that rejoin may have signed under this incarnation, and
+   * asking for it again would let those signatures count (found by the model, docs/model.md).
+   */
+  async #fence(node: number, incarnation: number, rejoin: string): Promise<boolean> {
+    if (this.#committer.node().fences[node - 1]! >= incarnation) {
+      // Waits for a fence that is still being written.
+      await this.#committer.updateNode((state) => state);
+      const known = this.#accepted.get(node);
+      return known?.incarnation === incarnation && known.rejoin === rejoin;
+    }
+    this.#accepted.set(node, { incarnation, rejoin });
+    await this.#committer.updateNode((state) => ({ ...state, fences: withFence(state.fences, node, incarnation) }));
+    return true;
   }
 
   /** Digests of the subtrees under a prefix of 0 or 1 byte, or the records in the bucket of a prefix of 2 bytes. */

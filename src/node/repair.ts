@@ -162,13 +162,12 @@ export class Repair {
       throw new HoldfastError('untrusted', 'an answer to another rejoin');
     }
     const fenced = signer.fences[node - 1]!;
-    if (fenced > rejoin.incarnation) {
+    if (fenced > rejoin.incarnation || (fenced === rejoin.incarnation && !body.accepted)) {
       const known = committer.node().incarnation;
       if (fenced <= known + INCARNATION_LEAP) await this.begin(fenced);
       return;
     }
     if (fenced < rejoin.incarnation) throw new HoldfastError('untrusted', 'a peer answered without its fence');
-    if (!body.intact) throw new HoldfastError('behind', 'a peer whose own store was refused cannot help');
     if (!equalBytes(body.contentHash, sha256(content)))
       throw new HoldfastError('untrusted', 'an answer’s content was changed');
     const pending = walk.prefixes.find((prefix) => equalBytes(prefix, body.prefix));

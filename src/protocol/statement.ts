@@ -53,7 +53,8 @@ const BODIES = {
     rejoin: fixed(32),
     prefix: bytes(2),
     contentHash: fixed(32),
-    intact: flag,
+    /** False where the incarnation was not above the fence: the signer's fence vector says what it must exceed. */
+    accepted: flag,
   }),
 } as const;
 

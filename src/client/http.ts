@@ -1,0 +1,182 @@
+/** The client's way to coordinators: JSON over HTTPS by `fetch`, several addresses with failover. Browser-safe. */
+
+import { asHoldfastError, type ErrorCode, fromUtf8, HoldfastError, isErrorCode, parseJson } from '../core/index.ts';
+import {
+  type ClientAnswer,
+  type ClientRequest,
+  clientAnswerFromJson,
+  clientRequestToJson,
+  MAXIMUM_ANSWER_JSON,
+} from '../protocol/index.ts';
+import type { CoordinatorTransport } from './ports.ts';
+
+/** The part of the Fetch standard that is used here. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+export interface HttpTransportOptions {
+  /** One or more addresses `https://host[:port]`, in order of preference; `http:` only for loopback. */
+  readonly urls: readonly string[];
+  /** Default is the global `fetch`. In Node, pass one that trusts the fleet's own authority. */
+  readonly fetch?: Fetch;
+  /** Milliseconds for one coordinator to answer; default 10,000. */
+  readonly timeout?: number;
+}
+
+/**
+ * A coordinator is trusted for nothing but being there, so its word alone never says that a PIN is wrong or a record
+ * gone: only these codes are taken over from a refusal.
+ */
+const TAKEN_OVER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'no_majority',
+  'not_ready',
+  'overloaded',
+  'rate_limited',
+  'malformed',
+  'too_large',
+]);
+
+/** Of the failures of several coordinators the first of these kinds is reported: it says most. */
+const PRECEDENCE: readonly ErrorCode[] = ['untrusted', 'malformed', 'too_large', 'usage', 'rate_limited', 'overloaded'];
+
+export class HttpTransport implements CoordinatorTransport {
+  readonly #urls: readonly string[];
+  readonly #fetch: Fetch;
+  readonly #timeout: number;
+  /** Index of the coordinator that answered last. */
+  #preferred = 0;
+
+  /** @throws HoldfastError `usage` for an address that cannot be used. */
+  constructor(options: HttpTransportOptions) {
+    if (options.urls.length === 0) throw new HoldfastError('usage', 'name at least one coordinator’s address (URL)');
+    this.#urls = options.urls.map(checkUrl);
+    this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
+    this.#timeout = options.timeout ?? 10_000;
+  }
+
+  /**
+   * Asks the coordinators in turn, beginning with the one that answered last.
+   * @throws HoldfastError `no_majority`, `not_ready`, `overloaded`, `rate_limited` (may pass); `untrusted` for a
+   *   certificate or an answer that does not verify; `malformed`, `too_large`, `usage`, `cancelled`.
+   */
+  async send(request: ClientRequest, signal?: AbortSignal): Promise<ClientAnswer> {
+    const body = JSON.stringify(clientRequestToJson(request));
+    const failures: HoldfastError[] = [];
+    for (let i = 0; i < this.#urls.length; i++) {
+      const index = (this.#preferred + i) % this.#urls.length;
+      try {
+        const answer = await this.#ask(this.#urls[index]!, request.operation, body, signal);
+        this.#preferred = index;
+        return answer;
+      } catch (thrown) {
+        if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause: signal.reason });
+        failures.push(asHoldfastError(thrown));
+      }
+    }
+    for (const code of PRECEDENCE) {
+      const failure = failures.find((one) => one.code === code);
+      if (failure) throw failure;
+    }
+    throw failures[0]!;
+  }
+
+  async #ask(url: string, operation: string, body: string, signal: AbortSignal | undefined): Promise<ClientAnswer> {
+    const timeout = AbortSignal.timeout(this.#timeout);
+    let response: Response;
+    let bytes: Uint8Array;
+    try {
+      response = await this.#fetch(`${url}/v1/${operation}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept: 'application/json' },
+        body,
+        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+        redirect: 'error',
+        credentials: 'omit',
+        cache: 'no-store',
+        referrerPolicy: 'no-referrer',
+      });
+      bytes = await readBounded(response);
+    } catch (thrown) {
+      if (thrown instanceof HoldfastError) throw thrown;
+      throw unreachable(url, thrown, timeout.aborted);
+    }
+    if (response.status !== 200) throw refusal(url, response.status, bytes);
+    try {
+      return clientAnswerFromJson(parseJson(fromUtf8(bytes), 'malformed').value);
+    } catch (cause) {
+      throw new HoldfastError('untrusted', `the answer of ${url} is not a coordinator’s; check the address`, { cause });
+    }
+  }
+}
+
+/** The address without a slash at its end. */
+function checkUrl(text: string): string {
+  const url = URL.parse(text);
+  const loopback = url && /^(localhost|127\.[0-9.]+|\[::1\])$/.test(url.hostname);
+  if (!url || !(url.protocol === 'https:' || (url.protocol === 'http:' && loopback))) {
+    throw new HoldfastError('usage', `${JSON.stringify(text)} is not the https:// address of a coordinator`);
+  }
+  if (url.username || url.password || url.search || url.hash) {
+    throw new HoldfastError('usage', 'a coordinator’s address has no user name, query or fragment');
+  }
+  return url.href.replace(/\/+$/, '');
+}
+
+async function readBounded(response: Response): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (const reader = response.body?.getReader(); reader; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.length;
+    if (length > MAXIMUM_ANSWER_JSON) {
+      await reader.cancel();
+      throw new HoldfastError('untrusted', 'the coordinator’s answer is larger than any should be');
+    }
+    parts.push(value);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Names under which Node reports a certificate that does not verify; browsers do not tell. */
+const CERTIFICATE = /CERT|ERR_TLS|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|SIGNATURE_FAILURE/;
+
+function unreachable(url: string, thrown: unknown, timedOut: boolean): HoldfastError {
+  const cause = thrown instanceof Error ? thrown.cause : undefined;
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  if (cause instanceof HoldfastError || (typeof code === 'string' && CERTIFICATE.test(code))) {
+    return new HoldfastError('untrusted', `the certificate of ${url} does not verify for this fleet`, {
+      cause: thrown,
+    });
+  }
+  const reason = timedOut ? 'it did not answer in time' : typeof code === 'string' ? code : 'no connection';
+  const message = `the coordinator at ${url} cannot be reached (${reason}); nothing was counted or lost`;
+  return new HoldfastError('no_majority', message, { cause: thrown });
+}
+
+/** A refusal is problem+json (RFC 9457) of the coordinator, or whatever stands in front of it has to say. */
+function refusal(url: string, status: number, bytes: Uint8Array): HoldfastError {
+  let code: unknown;
+  let detail: unknown;
+  try {
+    ({ code, detail } = JSON.parse(fromUtf8(bytes)) as { code?: unknown; detail?: unknown });
+  } catch {
+    // Not a problem document: the status alone speaks.
+  }
+  if (typeof code === 'string' && isErrorCode(code) && TAKEN_OVER.has(code)) {
+    const words = typeof detail === 'string' && detail !== '' ? detail.slice(0, 500) : `it answered ${status}`;
+    return new HoldfastError(code, `the coordinator at ${url} refused: ${words}`);
+  }
+  const details = { status, ...(typeof code === 'string' && { reported: code.slice(0, 32) }) };
+  if (status === 404)
+    return new HoldfastError('usage', `there is no coordinator of this version at ${url}`, { details });
+  if (status === 429) return new HoldfastError('rate_limited', `${url} refuses more requests for now`, { details });
+  if (status >= 500)
+    return new HoldfastError('not_ready', `${url} answered ${status}; it may be starting`, { details });
+  return new HoldfastError('malformed', `${url} did not accept the request (${status})`, { details });
+}
