@@ -65,6 +65,8 @@ export interface CommitterOptions {
   readonly batchInterval: number;
   /** Called once, when store and anchor can no longer be trusted to agree. The process must end. */
   readonly onFatal: (error: HoldfastError) => void;
+  /** Called with the root and signature of each batch that the token signed. */
+  readonly onSigned: (node: number, root: Uint8Array, signature: Uint8Array) => void;
   /** Called with each record's state when it has become durable. */
   readonly onRecord: (state: RecordState) => void;
 }
@@ -252,6 +254,7 @@ export class Committer {
       const begun = clock.now();
       const signature = await token.sign(batchToSign(fleet, node, root));
       observer.batch('sign', (clock.now() - begun) / 1000, toSign.length);
+      this.#options.onSigned(node, root, signature);
       toSign.forEach(({ waiter, body }, index) => {
         waiter.resolve({ body, signer, batch: { index, size: toSign.length, path: paths[index]!, signature } });
       });

@@ -98,6 +98,7 @@ export class VaultNode {
     this.#committer = new Committer({
       ...options,
       sequenceFloor: options.anchorSequence,
+      onSigned: (node, root, signature) => this.#verifier.trustOwn(node, root, signature),
       onRecord: (state) => this.#spent.note(state),
       onFatal: (error) => {
         this.#phase = 'stopped';

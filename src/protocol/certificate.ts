@@ -69,11 +69,20 @@ export class StatementVerifier {
     const root = batchRoot(statement);
     if (!root) throw untrusted('a statement’s place in its batch is misshapen');
     const signed = batchToSign(this.fleet, node, root);
-    const name = bytesToHex(signed.subarray(-32)) + node + bytesToHex(statement.batch.signature);
+    const name = batchName(node, root, statement.batch.signature);
     if (this.#rightBatches.has(name)) return;
     if (!this.checks.ecdsa(keys.identity, signed, statement.batch.signature)) {
       throw untrusted(`a statement’s signature by node ${node} is wrong`);
     }
+    this.#note(name);
+  }
+
+  /** Takes a batch that this node's own token has just signed as verified. */
+  trustOwn(node: number, root: Uint8Array, signature: Uint8Array): void {
+    this.#note(batchName(node, root, signature));
+  }
+
+  #note(name: string): void {
     if (this.#rightBatches.size >= this.#remember) this.#rightBatches.delete(this.#rightBatches.values().next().value!);
     this.#rightBatches.add(name);
   }
@@ -139,6 +148,11 @@ export function assembleCertificate(t: number, statements: readonly SignedStatem
     return { body, signatures: agreeing.slice(0, t).map(({ signer, batch }) => ({ signer, batch })) };
   }
   return undefined;
+}
+
+/** The whole of what a signature was checked for: node, root, signature. */
+function batchName(node: number, root: Uint8Array, signature: Uint8Array): string {
+  return `${node}:${bytesToHex(root)}${bytesToHex(signature)}`;
 }
 
 function untrusted(message: string): HoldfastError {

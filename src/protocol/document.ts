@@ -94,6 +94,11 @@ export function openDocument(document: Uint8Array, fleet: Fleet, checks: Signatu
   return decoded;
 }
 
+/** The content of a document that `openDocument` has accepted before, when it was stored: not verified again. */
+export function readDocument(document: Uint8Array): DocumentContent {
+  return documentContent.decode(signedDocument.decode(document).content);
+}
+
 function checkLineage(content: DocumentContent, checks: SignatureChecks, refuse: (why: string) => never): void {
   let before: Handover | undefined;
   for (const step of content.lineage) {

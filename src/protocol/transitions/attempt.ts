@@ -151,7 +151,7 @@ export function decideConfirm(
   if (a <= active.confirmed) return { state, body };
   const { fleet, record, generation, blindHash } = attempt;
   const signed = encodeConfirmation({ fleet, record, generation, attempt: a, blindHash });
-  const { confirmKey } = activeDocument(context, state)!;
+  const { confirmKey } = activeDocument(state)!;
   if (!context.verifier.checks.ed25519(confirmKey, signed, proof.signature)) {
     return refuse(state, 'forbidden', 'the confirmation’s signature is wrong');
   }

@@ -97,7 +97,7 @@ export function cancelObjection(
   generation: number,
   signature: Uint8Array,
 ): HoldfastError | undefined {
-  const document = activeDocument(context, state);
+  const document = activeDocument(state);
   if (!document) return new HoldfastError('behind', 'no generation is active here');
   const signed = encodeOwnerAction({ fleet: context.fleet.fleet, record: state.record, generation, action: 'cancel' });
   const right = context.verifier.checks.ed25519(document.ownerKey, signed, signature);

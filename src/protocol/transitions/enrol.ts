@@ -9,6 +9,7 @@ import {
   encodeOpenAuthorisation,
   openDocument,
   ownerConsented,
+  readDocument,
 } from '../document.ts';
 import type { ActivationProof, RecordState } from '../record.ts';
 import type { Body, Signer } from '../statement.ts';
@@ -78,7 +79,7 @@ function ownersObjection(context: Context, state: RecordState, request: OpenRequ
     blindHash: request.blindHash,
     owner: request.ownerKey,
   });
-  const owner = activeDocument(context, state)!.ownerKey;
+  const owner = activeDocument(state)!.ownerKey;
   const right =
     authorisation.previous === active.generation &&
     context.verifier.checks.ed25519(owner, signed, authorisation.signature);
@@ -92,8 +93,8 @@ function takeoverObjection(context: Context): HoldfastError | undefined {
 }
 
 /** The content of the active document. It was verified when it was activated. */
-export function activeDocument(context: Context, state: RecordState): DocumentContent | undefined {
-  return state.active && openDocument(state.active.activation.document, context.fleet, context.verifier.checks);
+export function activeDocument(state: RecordState): DocumentContent | undefined {
+  return state.active && readDocument(state.active.activation.document);
 }
 
 /** The facts that an open certificate proves, with the latest time that a signer gave. */
@@ -173,7 +174,7 @@ function takeoverDelay(context: Context, state: RecordState): Decision | undefin
 }
 
 function lacksConsent(context: Context, state: RecordState, content: DocumentContent): boolean {
-  const active = activeDocument(context, state);
+  const active = activeDocument(state);
   if (!active) return false;
   return content.takeover ? takeoverObjection(context) !== undefined : !ownerConsented(active, content);
 }
