@@ -82,16 +82,21 @@ interface Waiting {
   readonly reject: (error: HoldfastError) => void;
 }
 
-/** Requests of one urgency to one node. */
+/** Requests of one urgency to one node. Each lane learns for itself: slow background work must not silence clients. */
 interface Lane {
   queue: Waiting[];
   bytes: number;
   inFlight: number;
+  /** In a row. */
+  failures: number;
+  lastFailure: string;
+  /** Until then the node is not asked. */
+  pausedUntil: number;
 }
 
-const newLane = (): Lane => ({ queue: [], bytes: 0, inFlight: 0 });
+const newLane = (): Lane => ({ queue: [], bytes: 0, inFlight: 0, failures: 0, lastFailure: '', pausedUntil: 0 });
 
-/** One node: its connections, its two lanes, and what is known of its health. */
+/** One node: its connections and its two lanes. */
 class Peer {
   readonly #node: number;
   readonly #pool: Pool;
@@ -99,10 +104,6 @@ class Peer {
   readonly #clock: Clock;
   readonly #client = newLane();
   readonly #background = newLane();
-  #failures = 0;
-  /** Until then the node is not asked. */
-  #pausedUntil = 0;
-  #lastFailure = '';
   #closed = false;
 
   constructor(options: HttpNodeTransportOptions, endpoint: NodeEndpoint) {
@@ -130,7 +131,7 @@ class Peer {
     const encoded = encodeNodeRequest(request);
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(this.#unreachable('this coordinator is stopping'));
-      if (this.#paused) return reject(this.#unreachable(this.#lastFailure));
+      if (this.#paused(lane)) return reject(this.#unreachable(lane.lastFailure));
       if (lane.bytes + encoded.length > QUEUE_BYTES) return reject(this.#unreachable('too much is waiting for it'));
       if (encoded.length > MAXIMUM_BATCH_BYTES / 2) return reject(this.#unreachable('the request is too large'));
       const waiting: Waiting = {
@@ -162,45 +163,41 @@ class Peer {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#refuseAll('this coordinator is stopping');
+    for (const lane of [this.#client, this.#background]) this.#refuseAll(lane, 'this coordinator is stopping');
     await this.#pool.destroy();
   }
 
-  get #paused(): boolean {
-    const left = this.#pausedUntil - this.#clock.now();
+  #paused(lane: Lane): boolean {
+    const left = lane.pausedUntil - this.#clock.now();
     // A clock that stepped back must not silence a node.
     return left > 0 && left <= 2 * LONGEST_PAUSE;
   }
 
-  /** After failures one batch goes first, alone, to see whether the node is back. */
-  get #limit(): number {
-    return this.#failures === 0 ? IN_FLIGHT : 1;
-  }
-
   #pump(lane: Lane): void {
-    while (lane.queue.length > 0 && lane.inFlight < this.#limit && !this.#closed) {
+    // After failures one batch goes first, alone, to see whether the node is back.
+    while (lane.queue.length > 0 && lane.inFlight < (lane.failures === 0 ? IN_FLIGHT : 1) && !this.#closed) {
       const batch = takeBatch(lane);
       lane.inFlight++;
-      void this.#carry(batch).then(() => {
+      void this.#carry(lane, batch).then(() => {
         lane.inFlight--;
         this.#pump(lane);
       });
     }
   }
 
-  async #carry(batch: readonly Waiting[]): Promise<void> {
+  async #carry(lane: Lane, batch: readonly Waiting[]): Promise<void> {
     try {
       const answers = await this.#post(encodeNodeBatch(batch.map(({ encoded }) => encoded)), batch.length);
-      this.#failures = 0;
+      lane.failures = 0;
       batch.forEach((waiting, i) => {
         settleWith(waiting, answers[i]!, this.#node);
       });
     } catch (thrown) {
       const reason = reasonOf(thrown);
-      this.#noteFailure(reason);
+      noteFailure(lane, reason, this.#clock.now());
       for (const waiting of batch) waiting.reject(this.#unreachable(reason));
       // What waits would meet the same; whoever still wants it asks again.
-      this.#refuseAll(reason);
+      this.#refuseAll(lane, reason);
     }
   }
 
@@ -230,20 +227,11 @@ class Peer {
     }
   }
 
-  #noteFailure(reason: string): void {
-    this.#lastFailure = reason;
-    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(this.#failures, 10));
-    this.#failures++;
-    this.#pausedUntil = this.#clock.now() + pause * (0.75 + Math.random() / 4);
-  }
-
-  #refuseAll(reason: string): void {
-    for (const lane of [this.#client, this.#background]) {
-      const { queue } = lane;
-      lane.queue = [];
-      lane.bytes = 0;
-      for (const waiting of queue) waiting.reject(this.#unreachable(reason));
-    }
+  #refuseAll(lane: Lane, reason: string): void {
+    const { queue } = lane;
+    lane.queue = [];
+    lane.bytes = 0;
+    for (const waiting of queue) waiting.reject(this.#unreachable(reason));
   }
 
   #unreachable(reason: string): HoldfastError {
@@ -255,6 +243,14 @@ class Peer {
 
 /** undici's and the system's names for "the connection was closed under the request". */
 const CLOSED_CONNECTION = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+function noteFailure(lane: Lane, reason: string, now: number): void {
+  const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(lane.failures, 10));
+  lane.failures++;
+  lane.lastFailure = reason;
+  // Coordinators that lost a node at the same moment do not all come back at one.
+  lane.pausedUntil = now + pause * (0.75 + Math.random() / 4);
+}
 
 function takeBatch(lane: Lane): Waiting[] {
   let count = 0;

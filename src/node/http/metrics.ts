@@ -133,26 +133,30 @@ export class NodeMetrics {
   }
 
   #state(): void {
-    const gauge = (name: string, help: string) =>
-      new Gauge({ name: `holdfast_node_${name}`, help, registers: [this.registry] });
-    const queue = gauge('queue_depth', 'Requests waiting for a group commit.');
-    const incarnation = gauge('incarnation', 'How often the node has rejoined its fleet.');
-    const records = gauge('records', 'Entries in the store.');
-    const sequence = gauge('batch_sequence', 'Number of the newest durable group commit.');
+    const registers = [this.registry];
     const figures = () => this.#figures?.();
+    const gauge = (name: string, help: string, figure: (now: NodeFigures) => number) =>
+      new Gauge({
+        name: `holdfast_node_${name}`,
+        help,
+        registers,
+        async collect() {
+          const now = await figures();
+          if (now) this.set(figure(now));
+        },
+      });
+    gauge('queue_depth', 'Requests waiting for a group commit.', (now) => now.queueDepth);
+    gauge('incarnation', 'How often the node has rejoined its fleet.', (now) => now.incarnation);
+    gauge('records', 'Entries in the store.', (now) => now.records);
+    gauge('batch_sequence', 'Number of the newest durable group commit.', (now) => now.sequence);
     new Gauge({
       name: 'holdfast_node_phase',
       help: '1 for the phase that the node is in.',
       labelNames: ['phase'],
-      registers: [this.registry],
+      registers,
       async collect() {
         const now = await figures();
-        if (!now) return;
-        for (const phase of PHASES) this.set({ phase }, phase === now.phase ? 1 : 0);
-        queue.set(now.queueDepth);
-        incarnation.set(now.incarnation);
-        records.set(now.records);
-        sequence.set(now.sequence);
+        if (now) for (const phase of PHASES) this.set({ phase }, phase === now.phase ? 1 : 0);
       },
     });
   }

@@ -1,0 +1,34 @@
+/** Writes the documents that are made from code: docs/configuration.md's tables and docs/api/openapi.json. Tests compare them. */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import {
+  COORDINATOR_PREFIX,
+  COORDINATOR_SETTINGS,
+  NODE_PREFIX,
+  NODE_SETTINGS,
+  settingsTable,
+} from '../src/configuration/index.ts';
+import { openApiDocument } from '../src/coordinator/http/openapi.ts';
+
+const at = (path: string) => new URL(`../docs/${path}`, import.meta.url);
+
+/** `text` with what stands between the two marks called `name` replaced. */
+function between(text: string, name: string, content: string): string {
+  const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
+  const [before, rest] = text.split(begin);
+  const after = rest?.split(end)[1];
+  if (before === undefined || after === undefined) throw new Error(`the marks of ${name} are missing`);
+  return `${before}${begin}\n\n${content}\n\n${end}${after}`;
+}
+
+/** What each document should hold now, by its path below docs/. */
+export function documents(): ReadonlyMap<string, string> {
+  const configuration = readFileSync(at('configuration.md'), 'utf8');
+  const withNode = between(configuration, 'node', settingsTable(NODE_SETTINGS, NODE_PREFIX));
+  return new Map([
+    ['configuration.md', between(withNode, 'coordinator', settingsTable(COORDINATOR_SETTINGS, COORDINATOR_PREFIX))],
+    ['api/openapi.json', `${JSON.stringify(openApiDocument, undefined, 2)}\n`],
+  ]);
+}
+
+if (import.meta.main) for (const [path, text] of documents()) writeFileSync(at(path), text);

@@ -1,0 +1,209 @@
+/** The coordinator's way to a node: batches, timeouts, nodes that hang, refuse, lie, or are somebody else. */
+
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { HttpNodeTransport } from '../../src/coordinator/http/index.ts';
+import { tlsServerOptions } from '../../src/pki/index.ts';
+import {
+  decodeNodeBatch,
+  decodeNodeRequest,
+  encodeNodeAnswer,
+  encodeNodeBatchAnswer,
+  type NodeRequest,
+  nodeAnswerWith,
+} from '../../src/protocol/index.ts';
+import { createFleet, type TestFleet } from '../pki/fixtures.ts';
+import { FLEET } from './fixtures.ts';
+
+let pki: TestFleet;
+const cleanUp: (() => Promise<unknown> | unknown)[] = [];
+
+beforeAll(async () => {
+  pki = await createFleet(FLEET);
+});
+afterEach(async () => {
+  for (const step of cleanUp.splice(0).reverse()) await step();
+});
+
+const head = (i: number): NodeRequest => ({ kind: 'head', record: new Uint8Array(32).fill(i) });
+/** Answers that carry the record they were asked for, so that each caller can tell its own. */
+const echo = (batch: readonly Uint8Array[]) =>
+  encodeNodeBatchAnswer(
+    batch.map((element) => {
+      const request = decodeNodeRequest(element);
+      return encodeNodeAnswer(nodeAnswerWith(request.kind === 'head' ? { content: request.record } : {}));
+    }),
+  );
+
+type Handler = (batch: Uint8Array[], response: ServerResponse) => void;
+
+async function listen(handler: Handler, name = 'node-1', port = 0) {
+  const tls = await pki.issue('node', name);
+  const batches: number[] = [];
+  const server: Server = createServer(tlsServerOptions(tls), async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const batch = decodeNodeBatch(Buffer.concat(chunks));
+    batches.push(batch.length);
+    handler(batch, response);
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  const close = () => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  cleanUp.push(close);
+  const { port: taken } = server.address() as AddressInfo;
+  return { url: `https://127.0.0.1:${taken}`, port: taken, batches, close };
+}
+
+async function connect(urls: readonly string[], timeout = 2000) {
+  const transport = new HttpNodeTransport({
+    fleet: FLEET,
+    tls: await pki.issue('coordinator', 'coordinator-1'),
+    nodes: urls.map((url, i) => ({ node: i + 1, url, name: `node-${i + 1}` })),
+    timeout,
+  });
+  cleanUp.push(() => transport.close());
+  return transport;
+}
+
+const answerAll: Handler = (batch, response) => response.end(echo(batch));
+const refused = { code: 'no_majority' };
+
+describe('batches', () => {
+  it('carry a hundred concurrent requests in a few HTTP requests, each caller getting its own answer', async () => {
+    const node = await listen(answerAll);
+    const transport = await connect([node.url]);
+    const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => transport.send(1, head(i))));
+    expect(answers.map(({ content }) => content![0])).toEqual(Array.from({ length: 100 }, (_, i) => i));
+    expect(node.batches.length).toBeLessThanOrEqual(4);
+    expect(node.batches.reduce((sum, size) => sum + size)).toBe(100);
+  });
+
+  it('number at most two in flight; what arrives meanwhile travels in the next one, at most 256 together', async () => {
+    const held: (() => void)[] = [];
+    const node = await listen((batch, response) => held.push(() => answerAll(batch, response)));
+    const transport = await connect([node.url]);
+    const first = transport.send(1, head(1));
+    while (held.length < 1) await new Promise(setImmediate);
+    const second = transport.send(1, head(2));
+    while (held.length < 2) await new Promise(setImmediate);
+    const rest = Array.from({ length: 300 }, (_, i) => transport.send(1, head(i % 200)));
+    held.shift()!();
+    await first;
+    while (held.length < 2) await new Promise(setImmediate);
+    expect(node.batches).toEqual([1, 1, 256]);
+    const release = setInterval(() => held.shift()?.(), 1);
+    await Promise.all([second, ...rest]);
+    clearInterval(release);
+    expect(node.batches).toEqual([1, 1, 256, 44]);
+  });
+
+  it('of background work do not hold up those of clients', async () => {
+    const node = await listen((batch, response) => {
+      if (decodeNodeRequest(batch[0]!).kind === 'head') answerAll(batch, response);
+    });
+    const transport = await connect([node.url], 500);
+    const background = Array.from({ length: 8 }, () => transport.send(1, { kind: 'info' }));
+    const settled = Promise.allSettled(background);
+    expect((await transport.send(1, head(7))).code).toBe('ok');
+    expect((await settled).every(({ status }) => status === 'rejected')).toBe(true);
+  });
+});
+
+describe('a node that fails', () => {
+  it('by refusing connections is refused quickly, and costs the others nothing', async () => {
+    const gone = await listen(answerAll);
+    await gone.close();
+    const alive = await listen(answerAll, 'node-2');
+    const transport = await connect([gone.url, alive.url]);
+    const begun = performance.now();
+    await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+    expect((await transport.send(2, head(1))).code).toBe('ok');
+    expect(performance.now() - begun).toBeLessThan(1000);
+  });
+
+  it('is not asked again at once, and is found again when it is back', async () => {
+    let up = false;
+    const node = await listen((batch, response) => {
+      if (up) answerAll(batch, response);
+      else response.writeHead(503).end();
+    });
+    const transport = await connect([node.url]);
+    for (let i = 0; i < 20; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);
+    expect(node.batches.length).toBe(1);
+    up = true;
+    for (;;) {
+      const answer = await transport.send(1, head(1)).catch(() => undefined);
+      if (answer?.code === 'ok') break;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(node.batches.length).toBeLessThan(10);
+  });
+
+  it('by hanging costs its callers their timeout and later ones nothing once it goes on', async () => {
+    let hanging = true;
+    const node = await listen((batch, response) => {
+      if (!hanging) answerAll(batch, response);
+    });
+    const transport = await connect([node.url], 300);
+    const begun = performance.now();
+    const stuck = Array.from({ length: 20 }, (_, i) => transport.send(1, head(i)));
+    for (const { status } of await Promise.allSettled(stuck)) expect(status).toBe('rejected');
+    expect(performance.now() - begun).toBeLessThan(900);
+    hanging = false;
+    for (;;) {
+      const answer = await transport.send(1, head(1)).catch(() => undefined);
+      if (answer?.code === 'ok') break;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  });
+
+  it.each([
+    ['bytes that are no batch', () => Buffer.from('nonsense')],
+    ['fewer answers than requests', () => encodeNodeBatchAnswer([])],
+    ['an answer that is none', () => encodeNodeBatchAnswer([Uint8Array.of(1, 2, 3)])],
+  ])('with %s gets its caller a refusal', async (_, body) => {
+    const node = await listen((_batch, response) => response.end(body()));
+    const transport = await connect([node.url]);
+    await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+  });
+
+  it('under another node’s name gets no request', async () => {
+    const node = await listen(answerAll, 'node-9');
+    const transport = await connect([node.url]);
+    await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+    expect(node.batches).toEqual([]);
+  });
+});
+
+describe('closing', () => {
+  it('refuses what waits and what comes', async () => {
+    const node = await listen(() => {});
+    const transport = await connect([node.url]);
+    const waiting = expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+    await transport.close();
+    await waiting;
+    await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+  });
+
+  it('a kept connection that the node closed meanwhile costs no answer', async () => {
+    const node = await listen(answerAll);
+    const transport = await connect([node.url]);
+    await transport.send(1, head(1));
+    await node.close();
+    const again = await listen(answerAll, 'node-1', node.port);
+    expect((await transport.send(1, head(2))).content![0]).toBe(2);
+    expect(again.batches).toEqual([1]);
+  });
+
+  it('an unknown node is unreachable', async () => {
+    const transport = await connect([]);
+    await expect(transport.send(3, head(1))).rejects.toMatchObject(refused);
+  });
+});
