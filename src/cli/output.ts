@@ -27,20 +27,51 @@ export function printResult(result: Result, streams: Streams = process): number 
 /**
  * Reports the error that ended a command, on standard error for a person, on standard output for a program.
  * Of what is not a HoldfastError only the message goes out; causes and stacks never do.
- * @returns the exit code of the error's kind.
+ * @returns the exit code: of the error's kind, unless another is given.
  */
-export function reportError(thrown: unknown, options: { readonly json: boolean }, streams: Streams = process): number {
+export function reportError(
+  thrown: unknown,
+  options: { readonly json: boolean; readonly exitCode?: number },
+  streams: Streams = process,
+): number {
   const error = asHoldfastError(thrown);
+  const exitCode = options.exitCode ?? error.exitCode;
   const { title } = ERROR_KINDS[error.code];
   if (options.json) {
-    const { code, message, details, exitCode } = error;
+    const { code, message, details } = error;
     streams.stdout.write(`${toJson({ error: { code, title, message, details }, code, exitCode })}\n`);
   } else {
     streams.stderr.write(`holdfast: ${withoutControls(error.message)}\n`);
+    for (const fact of factsOf(error, Date.now())) streams.stderr.write(`${fact}\n`);
     const hint = hintFor(error);
     if (hint) streams.stderr.write(`${hint}\n`);
   }
-  return error.exitCode;
+  return exitCode;
+}
+
+/** What somebody who failed with a PIN needs to know: how many attempts are left, and when the next may be made. */
+export function factsOf(error: HoldfastError, now: number): string[] {
+  const { attemptsLeft, nextAttemptAt } = error.details;
+  const lines: string[] = [];
+  if (typeof attemptsLeft === 'number') lines.push(`Attempts left: ${attemptsLeft}.`);
+  if (typeof nextAttemptAt === 'number' && attemptsLeft !== 0)
+    lines.push(`Next attempt: ${formatWhen(nextAttemptAt, now)}.`);
+  return lines;
+}
+
+/** `now`, or a local date and time and how far off that is. Times in milliseconds since 1970. */
+export function formatWhen(time: number, now: number): string {
+  const seconds = Math.ceil((time - now) / 1000);
+  if (seconds <= 0) return 'now';
+  return `${new Date(time).toLocaleString('sv-SE')} (in ${formatDuration(seconds)})`;
+}
+
+/** Seconds in the largest unit that keeps the number readable: `45 s`, `5 min`, `12 h`, `7 days`. */
+export function formatDuration(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.ceil(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.ceil(seconds / 3600)} h`;
+  return `${Math.ceil(seconds / 86_400)} days`;
 }
 
 /** Advice that belongs to a kind of error, wherever it arose; a message adds what is particular. */

@@ -64,3 +64,25 @@ export function formatBytes(bytes: number): string {
   }
   return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
+
+/** The step that is going on, redrawn in place; silent where nobody watches. */
+export class StepLine {
+  readonly #output: ProgressOutput;
+  #isShown = false;
+
+  constructor(output: ProgressOutput = process.stderr) {
+    this.#output = output;
+  }
+
+  show(text: string): void {
+    if (!this.#output.isTTY) return;
+    this.#isShown = true;
+    this.#output.write(`${REDRAW}${text.slice(0, (this.#output.columns ?? 80) - 1)}`);
+  }
+
+  /** Clears the line. Call it before anything else is written. */
+  [Symbol.dispose](): void {
+    if (this.#isShown) this.#output.write(REDRAW);
+    this.#isShown = false;
+  }
+}

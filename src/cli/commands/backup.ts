@@ -1,0 +1,171 @@
+/** `holdfast backup`: files in a standard age file whose identity the vault keeps under the PIN. */
+
+import { access, constants } from 'node:fs/promises';
+import {
+  createBackup,
+  generateIdentity,
+  type Progress,
+  parseIdentity,
+  recipientOf,
+  restoreBackup,
+} from '../../backup/index.ts';
+import { fromUtf8, HoldfastError, utf8 } from '../../core/index.ts';
+import { type Connection, connect } from '../connect.ts';
+import { explainWaiting, recoveryNotices } from '../notices.ts';
+import { askPin, kindOf } from '../pins.ts';
+import { defaultProfilePath, type Profile, readProfile, writeProfile } from '../profile.ts';
+import { formatBytes, ProgressLine } from '../progress.ts';
+import type { CommandResult } from '../run.ts';
+import type { SecretFlags } from './secret.ts';
+
+export interface BackupFlags extends SecretFlags {
+  readonly profile?: string;
+}
+
+export interface CreateFlags extends BackupFlags {
+  readonly out: string;
+  readonly overwrite?: boolean;
+  readonly skipUnreadable?: boolean;
+  readonly offline?: boolean;
+  readonly acceptDegraded?: boolean;
+}
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+export async function create(
+  paths: readonly string[],
+  flags: CreateFlags,
+  signal: AbortSignal,
+): Promise<CommandResult> {
+  const recipient = await recipientFor(flags, signal);
+  using progress = new ProgressLine('Encrypting');
+  const created = await createBackup({
+    paths,
+    out: flags.out,
+    recipient,
+    overwrite: flags.overwrite ?? false,
+    skipUnreadable: flags.skipUnreadable ?? false,
+    ...(process.stderr.isTTY && {
+      onProgress: ({ bytes, totalBytes }: Progress) => progress.update(bytes, totalBytes),
+    }),
+    signal,
+  });
+  progress[Symbol.dispose]();
+  for (const warning of created.warnings) say(`warning: ${warning}`);
+  const { files, directories, symbolicLinks, contentBytes, bytes, file, warnings, warningCount } = created;
+  return {
+    value: { file, bytes, contentBytes, files, directories, symbolicLinks, recipient, warnings, warningCount },
+    lines: [
+      `Backed up ${files} files in ${directories} folders (${formatBytes(contentBytes)}) to ${file} (${formatBytes(bytes)}).`,
+    ],
+  };
+}
+
+/** The recipient of this user's backups: remembered, or of the identity in the vault, or of a new one put there. */
+async function recipientFor(flags: CreateFlags, signal: AbortSignal): Promise<string> {
+  const path = flags.profile ?? defaultProfilePath(process.env);
+  await using connection = await connect(flags);
+  const { credential, client } = connection;
+  const known = await readProfile(path, credential);
+  if (known && flags.offline) return known.recipient;
+  // Without a PIN the record can be seen to be there, and to be the same generation: nothing is encrypted to a
+  // recipient whose identity nobody could get back.
+  const { state, generation, takenOver } = await client.status({ signal });
+  connection.clear();
+  if (state === 'active' && known?.generation === generation && !takenOver) return known.recipient;
+  if (state === 'spent') {
+    throw new HoldfastError('spent', 'no attempts are left on the record that your backups need; nothing was written');
+  }
+  const profile =
+    state === 'active'
+      ? await recoverProfile(connection, flags, signal)
+      : await enrolProfile(connection, flags, signal);
+  await writeProfile(path, profile);
+  return profile.recipient;
+}
+
+async function enrolProfile(connection: Connection, flags: CreateFlags, signal: AbortSignal): Promise<Profile> {
+  const { client, credential } = connection;
+  say('There is no record yet: choose the PIN that your backups will be restored with.');
+  const pin = await askPin(flags, { prompt: 'New PIN: ', confirm: true, signal });
+  const { identity, recipient } = await generateIdentity();
+  const { generation, degraded } = await client.enrol(pin, utf8(identity), {
+    signal,
+    kind: kindOf(flags),
+    acceptDegraded: flags.acceptDegraded ?? false,
+  });
+  connection.clear();
+  if (degraded) say('Fewer nodes than the fleet has hold a share. When all are back: holdfast secret change-pin');
+  return { fleet: credential.fleet, record: credential.record, generation, recipient };
+}
+
+async function recoverProfile(connection: Connection, flags: BackupFlags, signal: AbortSignal): Promise<Profile> {
+  const { credential } = connection;
+  const { identity, generation } = await recoverIdentity(connection, flags, signal);
+  return { fleet: credential.fleet, record: credential.record, generation, recipient: await recipientOf(identity) };
+}
+
+/** The age identity that the vault keeps. Costs one attempt, given back by the right PIN. */
+async function recoverIdentity(connection: Connection, flags: BackupFlags, signal: AbortSignal) {
+  const { client } = connection;
+  const pin = await askPin(flags, { prompt: 'PIN: ', signal });
+  const recovered = await client
+    .recover(pin, { signal, kind: kindOf(flags) })
+    .catch(async (thrown: unknown) => Promise.reject(await explainWaiting(thrown, () => client.status({ signal }))));
+  connection.clear();
+  for (const notice of recoveryNotices(recovered)) say(notice);
+  try {
+    return { identity: parseIdentity(fromUtf8(recovered.secret.reveal())), generation: recovered.generation };
+  } catch (cause) {
+    throw new HoldfastError(
+      'bad_input',
+      'the recovered secret is not an age X25519 identity; it is no backup’s record',
+      {
+        cause,
+      },
+    );
+  } finally {
+    recovered.secret.wipe();
+  }
+}
+
+export interface RestoreFlags extends BackupFlags {
+  readonly to: string;
+  readonly overwrite?: boolean;
+  readonly keepPartial?: boolean;
+}
+
+export async function restore(file: string, flags: RestoreFlags, signal: AbortSignal): Promise<CommandResult> {
+  // Before an attempt is spent on it.
+  await access(file, constants.R_OK).catch((cause: unknown) => {
+    throw new HoldfastError('usage', `cannot read the backup ${JSON.stringify(file)}`, { cause });
+  });
+  const identity = await identityFor(flags, signal);
+  using progress = new ProgressLine('Restoring');
+  const restored = await restoreBackup({
+    file,
+    directory: flags.to,
+    identity,
+    overwrite: flags.overwrite ?? false,
+    keepPartial: flags.keepPartial ?? false,
+    onProgress: ({ bytes, totalBytes }) => progress.update(bytes, totalBytes),
+    signal,
+  });
+  progress[Symbol.dispose]();
+  for (const warning of restored.warnings) say(`warning: ${warning}`);
+  const { files, directories, symbolicLinks, contentBytes, directory, warnings, warningCount } = restored;
+  return {
+    value: { directory, contentBytes, files, directories, symbolicLinks, warnings, warningCount },
+    lines: [`Restored ${files} files in ${directories} folders (${formatBytes(contentBytes)}) to ${directory}.`],
+  };
+}
+
+async function identityFor(flags: RestoreFlags, signal: AbortSignal): Promise<string> {
+  await using connection = await connect(flags);
+  const { identity, generation } = await recoverIdentity(connection, flags, signal);
+  const { fleet, record } = connection.credential;
+  // This device can make backups without the PIN from now on.
+  const path = flags.profile ?? defaultProfilePath(process.env);
+  await writeProfile(path, { fleet, record, generation, recipient: await recipientOf(identity) });
+  return identity;
+}

@@ -1,0 +1,126 @@
+/** `holdfast node`: a vault node, from an empty token to a running process. */
+
+import { loadNodeConfiguration, type NodeConfiguration } from '../../configuration/index.ts';
+import { HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
+import { initialiseNode } from '../../node/index.ts';
+import { dictionariesOf, openNodeStore, openNodeToken, readNodeTrust, startNode } from '../../service/index.ts';
+import { createTokenKeys, initialiseToken, readPin } from '../../token/index.ts';
+import { askHidden } from '../prompt.ts';
+import type { CommandResult } from '../run.ts';
+import { untilStopped } from '../service.ts';
+
+export interface ConfigurationFlags {
+  readonly config?: string;
+}
+
+export interface RunFlags extends ConfigurationFlags {
+  readonly stopWithStdin?: boolean;
+}
+
+/** The node's configuration, with SoftHSM told where its own is: that must be known before the module is opened. */
+function load({ config }: ConfigurationFlags): NodeConfiguration {
+  const configuration = loadNodeConfiguration({ file: config, environment: process.env });
+  const { softhsmConfiguration } = configuration.token;
+  if (softhsmConfiguration !== undefined) process.env.SOFTHSM2_CONF = softhsmConfiguration;
+  return configuration;
+}
+
+/** The token's PIN, from wherever the configuration says. */
+async function tokenPin({ token }: NodeConfiguration): Promise<Secret> {
+  const source = token.pin;
+  if (!source) return askHidden('PIN of the token: ');
+  const { pin, warnings } = await readPin(source, process.env);
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  return pin;
+}
+
+export async function run(flags: RunFlags, signal: AbortSignal): Promise<undefined> {
+  const configuration = load(flags);
+  const stopped = untilStopped(signal, flags.stopWithStdin ?? false);
+  const node = await startNode(configuration, {
+    readPin: () => tokenPin(configuration),
+    onFatal: (error) => stopped.fail(error),
+  });
+  try {
+    await stopped.promise;
+  } finally {
+    await node.close();
+  }
+}
+
+export async function init(flags: ConfigurationFlags): Promise<CommandResult> {
+  const configuration = load(flags);
+  const trust = await readNodeTrust(configuration);
+  const token = await openNodeToken(configuration, trust, () => tokenPin(configuration));
+  try {
+    const store = await openNodeStore(configuration);
+    try {
+      const dictionaries = dictionariesOf(store);
+      await initialiseNode({ fleet: trust.fleet, node: configuration.node, token, dictionaries });
+    } finally {
+      await store.close();
+    }
+  } finally {
+    await token.close();
+  }
+  const { node } = configuration;
+  return { value: { node }, lines: [`Node ${node} is ready; run it with holdfast node run.`] };
+}
+
+export async function info(flags: ConfigurationFlags): Promise<CommandResult> {
+  const configuration = load(flags);
+  const trust = await readNodeTrust(configuration);
+  const token = await openNodeToken(configuration, trust, () => tokenPin(configuration));
+  try {
+    const { node } = configuration;
+    const expected = trust.fleet.nodes[node - 1]!;
+    const names = ['identity', 'session', 'oprf'] as const;
+    const keys = Object.fromEntries(names.map((name) => [name, toBase64Url(token.publicKeys[name])]));
+    const different = names.filter((name) => keys[name] !== toBase64Url(expected[name]));
+    if (different.length > 0) {
+      throw new HoldfastError('untrusted', `the token’s keys are not the trust file’s: ${different.join(', ')}`);
+    }
+    const { keysCreatedAt, rollbackResistant, description } = token;
+    return {
+      value: { node, fleet: trust.fleet.fleet, epoch: trust.fleet.epoch, description, keys, keysCreatedAt },
+      lines: [
+        `Node ${node} of fleet ${trust.fleet.fleet}, epoch ${trust.fleet.epoch}. Its token’s keys are those of the trust file.`,
+        `Token ${description.label} (${description.manufacturer} ${description.model}, serial ${description.serial}).`,
+        `Declared rollback-resistant: ${rollbackResistant ? 'yes' : 'no'}.`,
+      ],
+    };
+  } finally {
+    await token.close();
+  }
+}
+
+export interface KeysFlags {
+  readonly module: string;
+  readonly label: string;
+  readonly fleet: string;
+  readonly name: string;
+  readonly pinFile?: string;
+  readonly soPinFile?: string;
+}
+
+/** Makes a node's keys, and before that the token itself where the security officer's PIN is given. */
+export async function keys(flags: KeysFlags): Promise<CommandResult> {
+  const { module, label, fleet, name } = flags;
+  const read = async (file: string | undefined, question: string) =>
+    file === undefined ? askHidden(question) : (await readPin({ file })).pin;
+  using pin = await read(flags.pinFile, 'PIN of the token: ');
+  if (flags.soPinFile !== undefined) {
+    using soPin = await read(flags.soPinFile, '');
+    await initialiseToken({ module, label, soPin, userPin: pin });
+  }
+  const { publicKeys, profile } = await createTokenKeys({ module, label, pin, fleet, node: name });
+  const encoded = {
+    identity: toBase64Url(publicKeys.identity),
+    session: toBase64Url(publicKeys.session),
+    oprf: toBase64Url(publicKeys.oprf),
+  };
+  return {
+    value: { name, ...encoded, profile },
+    lines: [`Keys of ${name}, for the trust file:`, ...Object.entries(encoded).map(([use, key]) => `  ${use} ${key}`)],
+  };
+}

@@ -1,0 +1,203 @@
+/** `holdfast secret`: keeps a secret under a PIN, and gives it back for the right one. */
+
+import { buffer } from 'node:stream/consumers';
+import type { Recovered, Status } from '../../client/index.ts';
+import { HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
+import { type ConnectFlags, connect } from '../connect.ts';
+import { readSmallFile, writeWholeFile } from '../files.ts';
+import { explainWaiting, recoveryFacts, recoveryNotices } from '../notices.ts';
+import { formatWhen } from '../output.ts';
+import { askPin, kindOf, type PinFlags } from '../pins.ts';
+import { askHidden } from '../prompt.ts';
+import type { CommandResult } from '../run.ts';
+
+const MAXIMUM_SECRET = 1024;
+
+export interface SecretFlags extends ConnectFlags, PinFlags {
+  readonly json?: boolean;
+}
+
+export interface PutFlags extends SecretFlags {
+  readonly secretFile?: string;
+  readonly takeover?: boolean;
+  readonly acceptDegraded?: boolean;
+}
+
+export async function put(flags: PutFlags, signal: AbortSignal): Promise<CommandResult> {
+  await using connection = await connect(flags);
+  if (flags.pinStdin && flags.secretFile === undefined) {
+    throw new HoldfastError('usage', 'standard input cannot give both; name the secret with --secret-file FILE');
+  }
+  const secret = await readSecret(flags.secretFile, signal);
+  const pin = await askPin(flags, { prompt: 'New PIN: ', confirm: true, signal });
+  const { takeover = false, acceptDegraded = false } = flags;
+  try {
+    const enrolled = await connection.client.enrol(pin, secret, {
+      signal,
+      kind: kindOf(flags),
+      takeover,
+      acceptDegraded,
+    });
+    return enrolledResult(enrolled, 'The secret is kept; the PIN has been tried and gives it back.', connection.clear);
+  } catch (thrown) {
+    if (!(thrown instanceof HoldfastError) || thrown.code !== 'owner_required') throw thrown;
+    const advice = 'there is a record already; use holdfast secret change-pin, or --takeover where the fleet allows it';
+    throw new HoldfastError('owner_required', advice, { cause: thrown });
+  } finally {
+    secret.fill(0);
+  }
+}
+
+function enrolledResult(
+  enrolled: { generation: number; nodes: readonly number[]; degraded: boolean },
+  line: string,
+  clear: () => void,
+): CommandResult {
+  clear();
+  const { generation, nodes, degraded } = enrolled;
+  const lines = [line];
+  if (degraded) {
+    lines.push(`Only ${nodes.length} nodes hold a share. When all are back, renew it: holdfast secret change-pin`);
+  }
+  return { value: { generation, nodes, degraded }, lines };
+}
+
+async function readSecret(file: string | undefined, signal: AbortSignal): Promise<Uint8Array> {
+  const secret = await secretBytes(file, signal);
+  if (secret.length === 0) throw new HoldfastError('usage', 'the secret is empty; nothing was sent');
+  if (secret.length > MAXIMUM_SECRET) {
+    throw new HoldfastError('too_large', `a secret has at most ${MAXIMUM_SECRET} bytes; use holdfast backup for files`);
+  }
+  return secret;
+}
+
+async function secretBytes(file: string | undefined, signal: AbortSignal): Promise<Uint8Array> {
+  if (file !== undefined) return readSmallFile(file, 'the secret file', MAXIMUM_SECRET);
+  if (process.stdin.isTTY) return (await askHidden('Secret to keep: ', { signal })).reveal();
+  return Uint8Array.from(await buffer(process.stdin));
+}
+
+export interface GetFlags extends SecretFlags {
+  readonly out?: string;
+  readonly overwrite?: boolean;
+  readonly show?: boolean;
+}
+
+export async function get(flags: GetFlags, signal: AbortSignal): Promise<CommandResult> {
+  const printed = flags.out === undefined;
+  if (printed && process.stdout.isTTY && !flags.show) {
+    throw new HoldfastError('usage', 'the secret would show on the screen; use --out FILE, a pipe, or --show');
+  }
+  const recovered = await recover(flags, signal);
+  const { secret } = recovered;
+  const notices = recoveryNotices(recovered);
+  if (flags.out !== undefined) {
+    await writeWholeFile(flags.out, secret.reveal(), { mode: 0o600, overwrite: flags.overwrite ?? false });
+    secret.wipe();
+    const value = { ...recoveryFacts(recovered), out: flags.out };
+    return { value, lines: [`The secret is in ${flags.out}, readable only by you.`, ...notices] };
+  }
+  if (flags.json) {
+    // The person asked for the secret itself, so it goes out as text; a Secret in a result shows as redacted.
+    return { value: { ...recoveryFacts(recovered), secret: toBase64Url(secret.reveal()) }, lines: [] };
+  }
+  await writeOut(secret);
+  for (const notice of notices) process.stderr.write(`${notice}\n`);
+  return { value: {}, lines: [] };
+}
+
+function writeOut(secret: Secret): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(secret.reveal(), (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** One attempt with the PIN asked for. */
+async function recover(flags: SecretFlags, signal: AbortSignal): Promise<Recovered> {
+  await using connection = await connect(flags);
+  const pin = await askPin(flags, { prompt: 'PIN: ', signal });
+  try {
+    return await connection.client.recover(pin, { signal, kind: kindOf(flags) });
+  } catch (thrown) {
+    throw await explainWaiting(thrown, () => connection.client.status({ signal }));
+  }
+}
+
+export async function status(flags: SecretFlags, signal: AbortSignal): Promise<CommandResult> {
+  await using connection = await connect(flags);
+  const found = await connection.client.status({ signal });
+  connection.clear();
+  return { value: { ...found }, lines: statusLines(found, connection.trust.names.length) };
+}
+
+function statusLines(status: Status, nodes: number): string[] {
+  if (status.state === 'none') return ['Nothing is enrolled.'];
+  if (status.state === 'destroyed') return ['The record has been destroyed; its secret is gone for good.'];
+  const lines =
+    status.state === 'spent'
+      ? ['No attempts are left. The record will be destroyed after the policy’s delay.']
+      : [
+          `A secret is kept. Attempts left: ${status.attemptsLeft}; next: ${formatWhen(status.nextAttemptAt, Date.now())}.`,
+        ];
+  if (status.attemptsSinceSuccess > 0) {
+    lines.push(`Attempts since the right PIN was last used: ${status.attemptsSinceSuccess}.`);
+  }
+  lines.push(`Shares: ${status.shares} of ${nodes} nodes. Uses left in its life: ${status.lifetimeLeft}.`);
+  if (status.takenOver) lines.push('It was enrolled over an earlier record without its PIN.');
+  if (status.takeoverPending) {
+    lines.push('Somebody is taking it over. If that is not you: holdfast secret cancel-takeover');
+  }
+  return lines;
+}
+
+export interface ChangePinFlags extends SecretFlags {
+  readonly newPinFile?: string;
+  readonly newRecoveryCode?: boolean;
+  readonly secretFile?: string;
+  readonly acceptDegraded?: boolean;
+}
+
+export async function changePin(flags: ChangePinFlags, signal: AbortSignal): Promise<CommandResult> {
+  await using connection = await connect(flags);
+  const { client } = connection;
+  const secret = flags.secretFile === undefined ? undefined : await readSecret(flags.secretFile, signal);
+  const oldPin = await askPin(flags, { prompt: 'PIN until now: ', signal });
+  const newPin = await askPin({ pinFile: flags.newPinFile }, { prompt: 'New PIN: ', confirm: true, signal });
+  try {
+    const enrolled = await client.changePin(oldPin, newPin, {
+      signal,
+      kind: kindOf(flags),
+      newKind: kindOf({ recoveryCode: flags.newRecoveryCode }),
+      acceptDegraded: flags.acceptDegraded ?? false,
+      ...(secret && { secret }),
+    });
+    return enrolledResult(enrolled, 'The PIN is changed; the new one has been tried.', connection.clear);
+  } catch (thrown) {
+    throw await explainWaiting(thrown, () => client.status({ signal }));
+  } finally {
+    secret?.fill(0);
+  }
+}
+
+export async function remove(flags: SecretFlags, signal: AbortSignal): Promise<CommandResult> {
+  await using connection = await connect(flags);
+  const pin = await askPin(flags, { prompt: 'PIN (the record will be deleted for good): ', signal });
+  try {
+    await connection.client.delete(pin, { signal, kind: kindOf(flags) });
+  } catch (thrown) {
+    throw await explainWaiting(thrown, () => connection.client.status({ signal }));
+  }
+  connection.clear();
+  return { value: { deleted: true }, lines: ['The record is deleted; its secret is gone for good.'] };
+}
+
+export async function cancelTakeover(flags: SecretFlags, signal: AbortSignal): Promise<CommandResult> {
+  await using connection = await connect(flags);
+  const pin = await askPin(flags, { prompt: 'PIN: ', signal });
+  const cancelled = await connection.client.cancelTakeover(pin, { signal, kind: kindOf(flags) });
+  connection.clear();
+  return {
+    value: { cancelled },
+    lines: [cancelled ? 'The takeover is cancelled. Change your PIN if it was not you.' : 'Nobody is taking it over.'],
+  };
+}

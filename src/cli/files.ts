@@ -1,0 +1,83 @@
+/** The small files that commands read and write: read with a bound, written whole or not at all. */
+
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { type ErrorCode, fromUtf8, HoldfastError } from '../core/index.ts';
+
+/**
+ * Bytes of a file of at most `maximum` bytes.
+ * @throws HoldfastError `usage` if it cannot be read, `bad_input` if it is larger.
+ */
+export async function readSmallFile(path: string, what: string, maximum: number): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(path);
+    if (size > maximum) throw new HoldfastError('bad_input', `${what} ${quote(path)} has more than ${maximum} bytes`);
+    return Uint8Array.from(await readFile(path));
+  } catch (cause) {
+    if (cause instanceof HoldfastError) throw cause;
+    throw new HoldfastError('usage', `cannot read ${what} ${quote(path)} (${systemCode(cause)})`, { cause });
+  }
+}
+
+/** The same as text. @throws HoldfastError `bad_input` also for what is not UTF-8. */
+export async function readTextFile(path: string, what: string, maximum: number): Promise<string> {
+  const bytes = await readSmallFile(path, what, maximum);
+  try {
+    return fromUtf8(bytes);
+  } catch (cause) {
+    throw new HoldfastError('bad_input', `${what} ${quote(path)} is not text in UTF-8`, { cause });
+  }
+}
+
+export interface WriteOptions {
+  /** File mode, for example 0o600. */
+  readonly mode: number;
+  /** Whether a file of that name may be replaced. */
+  readonly overwrite: boolean;
+}
+
+/**
+ * Writes a file durably: a name beside it first, then renamed or linked into place.
+ * @throws HoldfastError `usage` if it exists and may not be replaced, or cannot be written.
+ */
+export async function writeWholeFile(path: string, content: Uint8Array | string, options: WriteOptions): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path).slice(0, 80)}.${randomBytes(6).toString('hex')}`);
+  try {
+    await using file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, options.mode);
+    await file.writeFile(content);
+    await file.sync();
+    if (options.overwrite) await rename(temporary, path);
+    else await link(temporary, path);
+  } catch (cause) {
+    const code = systemCode(cause);
+    const reason = code === 'EEXIST' ? 'exists already; nothing was written' : `cannot be written (${code})`;
+    throw new HoldfastError('usage', `${quote(path)} ${reason}`, { cause });
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/** Makes the folder that a file will be in, for its owner only. */
+export async function makeParent(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+}
+
+export function quote(path: string): string {
+  return JSON.stringify(path);
+}
+
+function systemCode(thrown: unknown): string {
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  return typeof code === 'string' ? code : 'error';
+}
+
+/** A number given on the command line. @throws HoldfastError `usage`. */
+export function wholeNumber(name: string, minimum: number, maximum: number, code: ErrorCode = 'usage') {
+  return (text: string): number => {
+    const value = Number(text);
+    if (/^\d{1,12}$/.test(text) && value >= minimum && value <= maximum) return value;
+    throw new HoldfastError(code, `${name} must be a whole number from ${minimum} to ${maximum}`);
+  };
+}

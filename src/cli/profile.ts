@@ -1,0 +1,55 @@
+/** What a device remembers between backups: the public recipient to encrypt to. Nothing in it is secret. */
+
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { equalBytes, parseJson, toBase64Url } from '../core/index.ts';
+import { makeParent, readTextFile, writeWholeFile } from './files.ts';
+
+const FORMAT = 'holdfast/profile/v1';
+const MAXIMUM_BYTES = 4096;
+
+export interface Profile {
+  readonly fleet: string;
+  /** 32 bytes. */
+  readonly record: Uint8Array;
+  /** The generation whose secret is the identity of this recipient. */
+  readonly generation: number;
+  /** `age1...`. */
+  readonly recipient: string;
+}
+
+/** `$XDG_CONFIG_HOME/holdfast/profile.json`, or below `~/.config`. */
+export function defaultProfilePath(environment: Readonly<Record<string, string | undefined>>): string {
+  const base = environment.XDG_CONFIG_HOME || join(homedir(), '.config');
+  return environment.HOLDFAST_PROFILE ?? join(base, 'holdfast', 'profile.json');
+}
+
+/** The profile of this record, or undefined if there is none yet or it is another record's. @throws `bad_input`. */
+export async function readProfile(
+  path: string,
+  owner: Pick<Profile, 'fleet' | 'record'>,
+): Promise<Profile | undefined> {
+  const text = await readTextFile(path, 'the profile', MAXIMUM_BYTES).catch((error: { cause?: { code?: unknown } }) => {
+    if (error.cause?.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  const file = parseJson(text, 'bad_input').object(['format', 'fleet', 'record', 'generation', 'recipient']);
+  file.required('format').word([FORMAT]);
+  const recipient = file.required('recipient');
+  if (!/^age1[0-9a-z]{58}$/.test(recipient.text(62))) recipient.fail('must be an age X25519 recipient');
+  const profile = {
+    fleet: file.required('fleet').text(64),
+    record: file.required('record').bytes(32, 32),
+    generation: file.required('generation').integer(1),
+    recipient: recipient.text(62),
+  };
+  return profile.fleet === owner.fleet && equalBytes(profile.record, owner.record) ? profile : undefined;
+}
+
+export async function writeProfile(path: string, profile: Profile): Promise<void> {
+  const { fleet, record, generation, recipient } = profile;
+  const content = { format: FORMAT, fleet, record: toBase64Url(record), generation, recipient };
+  await makeParent(path);
+  await writeWholeFile(path, `${JSON.stringify(content, undefined, 2)}\n`, { mode: 0o600, overwrite: true });
+}

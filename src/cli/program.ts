@@ -1,0 +1,321 @@
+/** All commands and their options. A command's own code is loaded when it runs, so that help comes at once. */
+
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { checked, collect, examples, nodeCount, seconds, takeover, whole, words } from './options.ts';
+import { type CommandResult, runCommand } from './run.ts';
+
+const EXIT_CODES = `
+Exit codes: 0 done; 1 something unexpected; 2 wrong usage; 3 wrong PIN, or too early; 4 no attempts left: out of reach
+at once, destroyed for good after the policy's delay; 5 no majority of nodes reachable, nothing counted or lost; 6 something
+did not verify; 7 not allowed; 8 no such record; 9 bad input file; 130 interrupted.`;
+
+const JSON_OPTION = ['--json', 'print exactly one JSON object'] as const;
+
+/** `flags` are whatever the command's options make them: each module names its own. */
+type Work = (flags: never, signal: AbortSignal, words: readonly string[]) => Promise<CommandResult | undefined>;
+
+/** The action of a command whose arguments, if any, are words or one list of words. */
+function act(command: Command, work: Work): Command {
+  return command.action(async (...given: unknown[]) => {
+    const named = given.slice(0, -2).flat() as string[];
+    const flags = given.at(-2) as { readonly json?: boolean };
+    await runCommand(flags, (signal) => work(flags as never, signal, named));
+  });
+}
+
+export function createProgram(): Command {
+  const program = new Command('holdfast')
+    .description('Keeps a secret under a PIN on PKCS#11 tokens of which no minority, and no operator, can test a PIN.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('--help', 'show this help')
+    .showSuggestionAfterError()
+    .addHelpText('after', EXIT_CODES);
+  addSecret(program);
+  addBackup(program);
+  addFleet(program);
+  addServices(program);
+  addToken(program);
+  return program;
+}
+
+/** From package.json, which lies two folders up from both src/cli and dist/cli. */
+function version(): string {
+  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(file) as { version: string }).version;
+}
+
+function group(program: Command, name: string, description: string): Command {
+  return program.command(name).description(description);
+}
+
+/** Options of every command that talks to a fleet as a user. */
+function connected(command: Command): Command {
+  return command
+    .option('--trust <file>', 'trust file of the fleet (or HOLDFAST_TRUST)')
+    .option('--user <file>', 'your credential file (or HOLDFAST_USER)')
+    .addOption(
+      new Option('--url <url>', 'coordinator, instead of the trust file’s; repeatable (or HOLDFAST_URL)').argParser(
+        collect,
+      ),
+    )
+    .option(...JSON_OPTION);
+}
+
+function withPin(command: Command): Command {
+  return connected(command)
+    .option('--pin-file <file>', 'take the PIN from the first line of a file instead of asking')
+    .option('--pin-stdin', 'take the PIN from the first line of standard input')
+    .option('--recovery-code', 'what is entered is a recovery code, not a PIN');
+}
+
+function addSecret(program: Command): void {
+  const secret = group(program, 'secret', 'keep a secret of up to 1 KiB, and get it back');
+  const load = () => import('./commands/secret.ts');
+
+  const put = withPin(secret.command('put').description('keep a secret under a new PIN'))
+    .option('--secret-file <file>', 'the secret; else it comes from standard input')
+    .option('--takeover', 'replace a record whose PIN is forgotten, where the fleet allows it')
+    .option('--accept-degraded', 'go on where not all nodes take part');
+  act(put, async (flags, signal) => (await load()).put(flags, signal));
+  examples(
+    put,
+    'holdfast secret put --trust trust.json --user me.json --secret-file key.bin',
+    'head -c 32 /dev/urandom | holdfast secret put --pin-file pin.txt',
+  );
+
+  const get = withPin(secret.command('get').description('get the secret back; a wrong PIN is counted'))
+    .option('--out <file>', 'write it to a file that only you can read')
+    .option('--overwrite', 'replace that file')
+    .option('--show', 'print it even to a screen');
+  act(get, async (flags, signal) => (await load()).get(flags, signal));
+  examples(get, 'holdfast secret get --out key.bin', 'holdfast secret get --pin-stdin <pin.txt | sha256sum');
+
+  const status = connected(secret.command('status').description('where the record stands; costs no attempt'));
+  act(status, async (flags, signal) => (await load()).status(flags, signal));
+  examples(status, 'holdfast secret status --json');
+
+  const change = withPin(secret.command('change-pin').description('put the same secret, or a new one, under a new PIN'))
+    .option('--new-pin-file <file>', 'take the new PIN from a file')
+    .option('--new-recovery-code', 'the new PIN is a recovery code')
+    .option('--secret-file <file>', 'keep this secret from now on')
+    .option('--accept-degraded', 'go on where not all nodes take part');
+  act(change, async (flags, signal) => (await load()).changePin(flags, signal));
+  examples(
+    change,
+    'holdfast secret change-pin',
+    'holdfast secret change-pin --pin-file old.txt --new-pin-file new.txt',
+  );
+
+  const remove = withPin(secret.command('delete').description('delete the record for good'));
+  act(remove, async (flags, signal) => (await load()).remove(flags, signal));
+  examples(remove, 'holdfast secret delete');
+
+  const cancel = withPin(secret.command('cancel-takeover').description('stop somebody who is taking the record over'));
+  act(cancel, async (flags, signal) => (await load()).cancelTakeover(flags, signal));
+  examples(cancel, 'holdfast secret cancel-takeover');
+}
+
+function addBackup(program: Command): void {
+  const backup = group(program, 'backup', 'back files up, and restore them on a new device with the PIN');
+  const load = () => import('./commands/backup.ts');
+  const profile = ['--profile <file>', 'what this device remembers, nothing secret (or HOLDFAST_PROFILE)'] as const;
+
+  const create = withPin(backup.command('create').description('write files and folders into one age file'))
+    .argument('<path...>', 'files and folders')
+    .requiredOption('--out <file>', 'the age file to write')
+    .option(...profile)
+    .option('--overwrite', 'replace the age file')
+    .option('--skip-unreadable', 'leave out what cannot be read, with a warning')
+    .option('--offline', 'do not ask the fleet whether the record is still there')
+    .option('--accept-degraded', 'go on where not all nodes take part in a first enrolment');
+  act(create, async (flags, signal, paths) => (await load()).create(paths, flags, signal));
+  examples(create, 'holdfast backup create ~/Documents --out documents.age');
+
+  const restore = withPin(backup.command('restore').description('decrypt and unpack an age file'))
+    .argument('<file>', 'the age file')
+    .requiredOption('--to <folder>', 'where to')
+    .option(...profile)
+    .option('--overwrite', 'the folder may hold something already; files of the same name are replaced')
+    .option('--keep-partial', 'of a damaged backup, keep what was whole');
+  act(restore, async (flags, signal, [file]) => (await load()).restore(file!, flags, signal));
+  examples(restore, 'holdfast backup restore documents.age --to ~/Restored');
+}
+
+function addFleet(program: Command): void {
+  const fleet = group(program, 'fleet', 'a whole fleet on this machine, for development and demonstrations');
+  const load = () => import('./commands/fleet.ts');
+  const directory = ['<folder>', 'the fleet’s folder'] as const;
+
+  const create = fleet
+    .command('create')
+    .description('make tokens (SoftHSM), keys, certificates, stores, configurations and the trust file')
+    .argument(...directory)
+    .addOption(checked('--nodes <n>', '1, 3, 5, 7 or 9', nodeCount, 5))
+    .addOption(checked('--coordinators <n>', '1 to 9', whole(1, 9), 2))
+    .option('--name <name>', 'name of the fleet', 'development')
+    .option('--environment <name>', 'which deployment it is for', 'development')
+    .addOption(checked('--base-port <port>', 'first of 40 ports; default is a free range', whole(1024, 65_000)))
+    .addOption(checked('--limit <n>', 'guesses between two uses of the right PIN', whole(1, 100), 10))
+    .addOption(checked('--lifetime-limit <n>', 'uses in a record’s whole life', whole(1, 10_000), 50))
+    .addOption(checked('--waits <seconds>', 'before the 1st, 2nd, ... attempt since the last success', seconds))
+    .addOption(checked('--destroy-after <seconds>', 'delay before a spent record is destroyed', whole(0, 31_536_000)))
+    .addOption(checked('--takeover <policy>', 'off, immediate, or seconds of delay (default: off)', takeover))
+    .addOption(checked('--argon2-memory-kib <n>', 'memory to stretch a PIN with', whole(8, 4_194_304)))
+    .addOption(checked('--argon2-passes <n>', 'passes to stretch a PIN with', whole(1, 100)))
+    .option(...JSON_OPTION);
+  act(create, async (flags, signal, [folder]) => (await load()).create(folder!, flags, signal));
+  examples(
+    create,
+    'holdfast fleet create ./fleet --nodes 5',
+    'holdfast fleet create ./fleet --nodes 3 --waits 0 --takeover 60',
+  );
+
+  const up = fleet
+    .command('up')
+    .description('run it; Ctrl-C stops it')
+    .argument(...directory)
+    .option('--detach', 'run it in the background; return when it serves')
+    .addOption(checked('--coordinators <n>', 'how many of the coordinators run', whole(1, 9), 1))
+    .option(...JSON_OPTION);
+  act(up, async (flags, signal, [folder]) => (await load()).up(folder!, flags, signal));
+  examples(up, 'holdfast fleet up ./fleet', 'holdfast fleet up ./fleet --detach --coordinators 2');
+
+  const down = fleet
+    .command('down')
+    .description('stop it, and wait until it is down')
+    .argument(...directory);
+  act(down.option(...JSON_OPTION), async (_flags, _signal, [folder]) => (await load()).down(folder!));
+  examples(down, 'holdfast fleet down ./fleet');
+
+  const status = fleet
+    .command('status')
+    .description('how each process stands')
+    .argument(...directory);
+  act(status.option(...JSON_OPTION), async (_flags, _signal, [folder]) => (await load()).status(folder!));
+  examples(status, 'holdfast fleet status ./fleet --json');
+
+  const process = ['<process...>', 'such as node-2 or coordinator-1'] as const;
+  const kill = fleet
+    .command('kill')
+    .description('end processes as a power cut would (SIGKILL), not to be started again')
+    .argument(...directory)
+    .argument(...process);
+  act(kill.option(...JSON_OPTION), async (_flags, _signal, [folder, ...names]) => (await load()).kill(folder!, names));
+  examples(kill, 'holdfast fleet kill ./fleet node-2 node-4');
+
+  const start = fleet
+    .command('start')
+    .description('start processes that were killed')
+    .argument(...directory)
+    .argument(...process);
+  act(start.option(...JSON_OPTION), async (_flags, signal, [folder, ...names]) =>
+    (await load()).start(folder!, names, signal),
+  );
+  examples(start, 'holdfast fleet start ./fleet node-2 node-4');
+
+  const user = program
+    .command('user-token')
+    .description('make a credential (user token and client key) of the development tenant')
+    .requiredOption('--fleet <folder>', 'the fleet’s folder')
+    .requiredOption('--subject <name>', 'who the user is')
+    .addOption(
+      checked('--operations <words>', 'enrol, recover, or single operations', words, [
+        'enrol',
+        'recover',
+        'delete',
+        'cancel',
+      ]),
+    )
+    .addOption(checked('--lifetime <seconds>', 'how long the user token is good for', whole(1, 86_400), 86_400))
+    .option('--out <file>', 'the credential file; if it is there, its client key stays and its token is renewed')
+    .option(...JSON_OPTION);
+  act(user, async (flags) => (await import('./commands/user-token.ts')).userToken(flags));
+  examples(user, 'holdfast user-token --fleet ./fleet --subject alice --out alice.json');
+}
+
+function addServices(program: Command): void {
+  const node = group(program, 'node', 'a vault node');
+  const load = () => import('./commands/node.ts');
+  const config = ['--config <file>', 'configuration file; HOLDFAST_NODE_* variables come first'] as const;
+  const withStdin = new Option('--stop-with-stdin', 'end when standard input ends').hideHelp();
+
+  const run = node
+    .command('run')
+    .description('run it until SIGTERM')
+    .option(...config);
+  act(run.addOption(withStdin), async (flags, signal) => (await load()).run(flags, signal));
+  examples(run, 'holdfast node run --config node.json');
+
+  const keys = node
+    .command('keys')
+    .description('make a node’s keys on its token; prints the public halves for the trust file')
+    .requiredOption('--module <path>', 'PKCS#11 module')
+    .requiredOption('--label <label>', 'label of the token')
+    .requiredOption('--fleet <name>', 'name of the fleet')
+    .requiredOption('--name <name>', 'name of the node')
+    .option('--pin-file <file>', 'PIN of the token; else it is asked for')
+    .option('--so-pin-file <file>', 'makes the token first, with this PIN of the security officer')
+    .option(...JSON_OPTION);
+  act(keys, async (flags) => (await load()).keys(flags));
+  examples(keys, 'holdfast node keys --module /usr/lib/vendor/pkcs11.so --label vault --fleet main --name node-1');
+
+  const init = node
+    .command('init')
+    .description('write the first batch and anchor of a new node, once')
+    .option(...config);
+  act(init.option(...JSON_OPTION), async (flags) => (await load()).init(flags));
+  examples(init, 'holdfast node init --config node.json');
+
+  const info = node
+    .command('info')
+    .description('whether its token’s keys are the trust file’s')
+    .option(...config);
+  act(info.option(...JSON_OPTION), async (flags) => (await load()).info(flags));
+  examples(info, 'holdfast node info --config node.json');
+
+  const coordinator = group(program, 'coordinator', 'the service that clients talk to');
+  const serve = coordinator
+    .command('run')
+    .description('run it until SIGTERM')
+    .option('--config <file>', 'configuration file; HOLDFAST_COORDINATOR_* variables come first');
+  act(serve.addOption(withStdin), async (flags, signal) =>
+    (await import('./commands/coordinator.ts')).run(flags, signal),
+  );
+  examples(serve, 'holdfast coordinator run --config coordinator.json');
+}
+
+function addToken(program: Command): void {
+  const token = group(program, 'token', 'PKCS#11 tokens, for operators');
+  const load = () => import('./commands/token.ts');
+  const module = ['--module <path>', 'PKCS#11 module (default: SoftHSM, where it is installed)'] as const;
+  const pin = ['--pin-file <file>', 'PIN of the token; else it is asked for'] as const;
+
+  const list = token
+    .command('list')
+    .description('the tokens of a module')
+    .option(...module);
+  act(list.option(...JSON_OPTION), async (flags) => (await load()).list(flags));
+  examples(list, 'holdfast token list --module /usr/lib/vendor/pkcs11.so');
+
+  const inventory = token
+    .command('inventory')
+    .description('mechanisms and objects with their attributes, never a key’s value')
+    .option(...module)
+    .option('--serial <serial>', 'log in to this token to see its private objects too')
+    .option(...pin)
+    .option(...JSON_OPTION);
+  act(inventory, async (flags) => (await load()).inventory(flags));
+  examples(inventory, 'holdfast token inventory --serial 1234abcd --pin-file pin.txt --json');
+
+  const probe = token
+    .command('probe')
+    .description('try whether a token can do what a node needs; leaves nothing behind')
+    .option(...module)
+    .option('--label <label>', 'label of the token')
+    .option('--serial <serial>', 'serial number of the token')
+    .option(...pin)
+    .option(...JSON_OPTION);
+  act(probe, async (flags) => (await load()).probe(flags));
+  examples(probe, 'holdfast token probe --label vault');
+}

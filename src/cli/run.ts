@@ -1,0 +1,45 @@
+/** How every command runs: one signal for Ctrl-C, one place for results and errors, and the exit codes. */
+
+import { HoldfastError } from '../core/index.ts';
+import { printResult, reportError } from './output.ts';
+
+/** What an interrupted command exits with, as shells expect it: 128 and the number of SIGINT. */
+export const INTERRUPTED = 130;
+
+/** What a command gives for printing. */
+export interface CommandResult {
+  /** For programs; secrets in it are refused. */
+  readonly value: Readonly<Record<string, unknown>>;
+  /** For people. */
+  readonly lines: readonly string[];
+}
+
+/**
+ * Runs a command to its end and sets the process's exit code. The first Ctrl-C (or SIGTERM) aborts `signal`, the second
+ * ends the process at once.
+ */
+export async function runCommand(
+  options: { readonly json?: boolean | undefined },
+  command: (signal: AbortSignal) => Promise<CommandResult | undefined>,
+): Promise<void> {
+  const json = options.json ?? false;
+  const interruption = new AbortController();
+  const onSignal = () => {
+    if (interruption.signal.aborted) process.exit(INTERRUPTED);
+    interruption.abort(new HoldfastError('cancelled', 'cancelled'));
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  try {
+    const result = await command(interruption.signal);
+    process.exitCode = result ? printResult({ json, ...result }) : 0;
+  } catch (thrown) {
+    const isCancelled = interruption.signal.aborted || (thrown instanceof HoldfastError && thrown.code === 'cancelled');
+    const error =
+      isCancelled && !(thrown instanceof HoldfastError && thrown.code === 'cancelled')
+        ? new HoldfastError('cancelled', 'cancelled', { cause: thrown })
+        : thrown;
+    process.exitCode = reportError(error, { json, ...(isCancelled && { exitCode: INTERRUPTED }) });
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  }
+}

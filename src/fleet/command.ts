@@ -1,0 +1,53 @@
+/** Running `holdfast` commands as child processes: one token's library per process (docs/protocol.md, section 3). */
+
+import { spawn } from 'node:child_process';
+import { HoldfastError, isErrorCode } from '../core/index.ts';
+
+/** How to start `holdfast` again, and in which environment. */
+export interface HoldfastCommand {
+  readonly executable: string;
+  /** What comes before the command's own arguments: the entry file. */
+  readonly prefix: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Runs a command that prints one JSON object and waits for it.
+ * @throws HoldfastError what the command reported, or `unexpected`.
+ */
+export async function runJson(
+  command: HoldfastCommand,
+  words: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<Readonly<Record<string, unknown>>> {
+  const child = spawn(command.executable, [...command.prefix, ...words, '--json'], {
+    env: { ...command.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(signal && { signal }),
+  });
+  const output: Buffer[] = [];
+  const errors: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  }).catch((cause: unknown) => {
+    if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause });
+    throw new HoldfastError('unexpected', `cannot run ${words.slice(0, 2).join(' ')}`, { cause });
+  });
+  const result = parse(Buffer.concat(output).toString('utf8'));
+  if (code === 0 && result) return result;
+  const error = result?.error as { code?: unknown; message?: unknown } | undefined;
+  const known = typeof error?.code === 'string' && isErrorCode(error.code) ? error.code : 'unexpected';
+  const said = typeof error?.message === 'string' ? error.message : Buffer.concat(errors).toString('utf8').slice(-500);
+  throw new HoldfastError(known, `holdfast ${words.slice(0, 2).join(' ')}: ${said || `exit code ${code}`}`);
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}

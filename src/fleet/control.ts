@@ -1,0 +1,100 @@
+/** What others than the supervisor do to a running fleet: wait for it, stop it, kill one process and start it again. */
+
+import { rmSync, writeFileSync } from 'node:fs';
+import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
+import { type FleetFolder, processNames, readPlan } from './folder.ts';
+import { isAlive, signalProcess, waitUntilGone } from './process.ts';
+import { readState } from './state.ts';
+import { type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
+import { endProcess } from './supervisor.ts';
+
+/** Milliseconds for the supervisor to stop everything, which gives each process its own time. */
+const DOWN_GRACE = 35_000;
+const POLL = 100;
+
+export interface WaitOptions {
+  /** Milliseconds. */
+  readonly timeout: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onStatus?: (status: FleetStatus) => void;
+  /** Throws where waiting has become pointless. */
+  readonly check?: () => void;
+  readonly clock?: Clock;
+}
+
+/** Waits until `isDone`. @throws HoldfastError `not_ready` after the timeout, `cancelled`. */
+export async function waitForFleet(
+  folder: FleetFolder,
+  isDone: (status: FleetStatus) => boolean,
+  { timeout, signal, onStatus, check, clock = systemClock }: WaitOptions,
+): Promise<FleetStatus> {
+  const end = performance.now() + timeout;
+  for (;;) {
+    if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause: signal.reason });
+    const status = await fleetStatus(folder);
+    onStatus?.(status);
+    if (isDone(status)) return status;
+    check?.();
+    if (performance.now() > end) {
+      const { nodesServing, nodesNeeded } = status;
+      const message = `after ${timeout / 1000} s ${nodesServing} nodes serve, ${nodesNeeded} are needed; see ${folder.logs}`;
+      throw new HoldfastError('not_ready', message);
+    }
+    await clock.sleep(POLL, signal).catch(() => {});
+  }
+}
+
+/** Stops a fleet and waits for its end. @returns whether anything ran. */
+export async function stopFleet(folder: FleetFolder): Promise<boolean> {
+  readPlan(folder);
+  const state = readState(folder);
+  if (!state) return false;
+  const ran = isAlive(state.supervisor) || state.processes.some((one) => isAlive(one.process));
+  await endProcess(state.supervisor, DOWN_GRACE);
+  // Whatever an unclean end left behind.
+  await Promise.all((readState(folder)?.processes ?? []).map((one) => endProcess(one.process, DOWN_GRACE)));
+  rmSync(folder.state, { force: true });
+  for (const name of processNames(readPlan(folder))) rmSync(folder.held(name), { force: true });
+  return ran;
+}
+
+/** SIGKILL, as a power cut would end it, and not started again. @throws HoldfastError `not_found`, `usage`. */
+export async function killProcess(folder: FleetFolder, name: string): Promise<number> {
+  const state = requireUp(folder);
+  const known = requireKnown(state.processes, name);
+  writeFileSync(folder.held(name), '', { mode: 0o600 });
+  if (!signalProcess(known.process, 'SIGKILL')) {
+    throw new HoldfastError('usage', `${name} was not running; it stays down until holdfast fleet start`);
+  }
+  await waitUntilGone(known.process, 5000);
+  return known.process!.pid;
+}
+
+/** Starts a process that was killed, and waits until it runs. @throws HoldfastError `not_found`, `usage`, `not_ready`. */
+export async function startProcess(folder: FleetFolder, name: string, wait: WaitOptions): Promise<ProcessStatus> {
+  const state = requireUp(folder);
+  requireKnown(state.processes, name);
+  rmSync(folder.held(name), { force: true });
+  signalProcess(state.supervisor, 'SIGUSR2');
+  const find = ({ processes }: FleetStatus) => processes.find((one) => one.name === name);
+  // Alone it cannot repair, and waits for others: running and answering is all that can be promised.
+  const done = (status: FleetStatus) => {
+    const one = find(status);
+    return one !== undefined && (one.ready || (one.phase === 'repairing' && status.nodesServing < status.nodesNeeded));
+  };
+  return find(await waitForFleet(folder, done, wait))!;
+}
+
+function requireUp(folder: FleetFolder) {
+  readPlan(folder);
+  const state = readState(folder);
+  if (state && isAlive(state.supervisor)) return state;
+  throw new HoldfastError('usage', 'this fleet is down; start it with holdfast fleet up');
+}
+
+function requireKnown<T extends { readonly name: string }>(processes: readonly T[], name: string): T {
+  const known = processes.find((one) => one.name === name);
+  if (known) return known;
+  const names = processes.map((one) => one.name).join(', ');
+  throw new HoldfastError('not_found', `there is no process ${JSON.stringify(name)} here, but ${names}`);
+}
