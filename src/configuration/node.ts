@@ -187,3 +187,11 @@ function pinSource(settings: Settings): PinConfiguration | undefined {
   if (variable !== undefined) return Object.freeze({ variable });
   return credential === undefined ? undefined : Object.freeze({ credential });
 }
+
+/** SoftHSM reads the path of its own configuration from the process's environment: to be set before it is opened. */
+export function applyTokenEnvironment(
+  { token }: Pick<NodeConfiguration, 'token'>,
+  environment: Record<string, string | undefined> = process.env,
+): void {
+  if (token.softhsmConfiguration !== undefined) environment.SOFTHSM2_CONF = token.softhsmConfiguration;
+}

@@ -1,6 +1,6 @@
 /** From a configuration to a running node: opens trust file, token, store and certificates. */
 
-import type { NodeConfiguration } from '../configuration/index.ts';
+import { applyTokenEnvironment, type NodeConfiguration } from '../configuration/index.ts';
 import { type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
 import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
 import { parseTenants, type RunningNode, startNodeService } from '../node/http/index.ts';
@@ -31,13 +31,14 @@ export async function readNodeTrust(
   throw new HoldfastError('usage', `the fleet has no node ${configuration.node}; check the setting node`);
 }
 
-/** Opens this node's part of its token. SOFTHSM2_CONF must be set before, where the module is SoftHSM. */
+/** Opens this node’s part of its token. @throws HoldfastError `token_*`, or what `readPin` throws. */
 export async function openNodeToken(
   configuration: NodeConfiguration,
   trust: PinnedTrust,
   readPin: () => Promise<Secret>,
 ): Promise<Token> {
   const { module, slot, label, serial, workers, rollbackResistant } = configuration.token;
+  applyTokenEnvironment(configuration);
   using pin = await readPin();
   return await openToken({
     module,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
+  applyTokenEnvironment,
   type Environment,
   loadCoordinatorConfiguration,
   loadNodeConfiguration,
@@ -114,6 +115,14 @@ describe('a node’s configuration', () => {
     const loaded = loadNode(node) as unknown as Record<string, object>;
     expect(Object.isFrozen(loaded)).toBe(true);
     for (const part of Object.values(loaded)) expect(Object.isFrozen(part)).toBe(true);
+  });
+
+  it('tells SoftHSM where its own configuration is, and leaves the variable alone where it says nothing', () => {
+    const environment: Record<string, string | undefined> = { SOFTHSM2_CONF: '/before' };
+    applyTokenEnvironment(loadNode(node), environment);
+    expect(environment.SOFTHSM2_CONF).toBe('/before');
+    applyTokenEnvironment(loadNode(node, { HOLDFAST_NODE_TOKEN_SOFTHSM_CONFIGURATION: '/conf' }), environment);
+    expect(environment.SOFTHSM2_CONF).toBe('/conf');
   });
 
   it.each<[string, unknown, Environment, string]>([
