@@ -29,7 +29,7 @@ import {
   type Signer,
   statementHash,
 } from '../protocol/index.ts';
-import type { AuthenticatedDictionary, DictionaryChange } from '../store/port.ts';
+import type { AuthenticatedDictionary, BatchHead, DictionaryChange } from '../store/port.ts';
 import type { Token } from '../token/port.ts';
 import { anchorMac, encodeAnchor, readAnchor } from './anchor.ts';
 import type { NodeObserver } from './ports.ts';
@@ -143,7 +143,7 @@ export class Committer {
 
   #durableNode(): NodeState {
     const stored = this.#options.dictionary.get(NODE_STATE_KEY);
-    return stored ? decodeNodeState(stored) : { incarnation: 0, fences: this.#options.fleet.nodes.map(() => 0) };
+    return stored ? decodeNodeState(stored) : emptyNode(this.#options.fleet);
   }
 
   #change(key: Uint8Array, state: State): void {
@@ -193,13 +193,13 @@ export class Committer {
     await dictionary.commit(prepared, mac);
     const stored = clock.now();
     observer.batch('store', (stored - begun) / 1000, batch.waiters.length);
-    await this.#anchor(encodeAnchor(prepared.head, mac), prepared.head.root);
+    await this.#anchor(encodeAnchor(prepared.head, mac), prepared.head);
     observer.batch('anchor', (clock.now() - stored) / 1000, batch.waiters.length);
     for (const { state } of batch.changes.values()) if (state.kind === 'record') this.#options.onRecord(state.value);
   }
 
   /** Writes the anchor; where the result is unclear, reads both objects again before anything else happens. */
-  async #anchor(value: Uint8Array, root: Uint8Array): Promise<void> {
+  async #anchor(value: Uint8Array, head: BatchHead): Promise<void> {
     const { token, fleet, node, observer } = this.#options;
     let cause: unknown;
     for (let round = 0; round < 3; round++) {
@@ -213,7 +213,8 @@ export class Committer {
       }
       try {
         const anchor = await readAnchor(token, { fleet: fleet.fleet, node });
-        if (anchor && equalBytes(anchor.root, root)) return;
+        // The sequence too: a batch that changes nothing has its predecessor's root.
+        if (anchor && anchor.sequence === head.sequence && equalBytes(anchor.root, head.root)) return;
       } catch (error) {
         cause = error;
       }
@@ -263,6 +264,11 @@ export class Committer {
       for (const { waiter } of toSign) waiter.reject(error);
     }
   }
+}
+
+/** What a node knows of itself whose store was emptied. */
+function emptyNode(fleet: Fleet): NodeState {
+  return { incarnation: 0, fences: fleet.nodes.map(() => 0), sound: false };
 }
 
 function encodeChange({ key, state }: { key: Uint8Array; state: State }): DictionaryChange {

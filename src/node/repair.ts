@@ -52,6 +52,8 @@ export interface RepairOptions {
   readonly committer: Committer;
   readonly dictionary: AuthenticatedDictionary;
   readonly random: Random;
+  /** Whether the store is all that this node ever anchored; else it helps no other node before it is repaired. */
+  readonly intact: boolean;
   /** Merges certified state and then votes into a record; throws `behind` where a proof is missing. */
   readonly merge: (record: Uint8Array, portable: Uint8Array | undefined, facts: RecordFacts) => Promise<void>;
 }
@@ -94,7 +96,11 @@ export class Repair {
     this.#mustExceed = Math.max(this.#mustExceed, mustExceed);
     await committer.updateNode((state) => {
       const incarnation = Math.max(state.incarnation, this.#mustExceed) + 1;
-      return { incarnation, fences: withFence(state.fences, node, incarnation) };
+      return {
+        incarnation,
+        fences: withFence(state.fences, node, incarnation),
+        sound: state.sound && this.#options.intact,
+      };
     });
     this.#walks.clear();
     this.#known.clear();

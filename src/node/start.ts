@@ -1,7 +1,7 @@
 /** Opening a node's store against its token's anchor, and making both for a new node (docs/protocol.md, section 7). */
 
 import { equalBytes, HoldfastError } from '../core/index.ts';
-import { encodeNodeState, NODE_STATE_KEY, NOT_COMPARED, threshold } from '../protocol/index.ts';
+import { decodeNodeState, encodeNodeState, NODE_STATE_KEY, NOT_COMPARED, threshold } from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import { anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } from './anchor.ts';
 import type { DictionarySource } from './ports.ts';
@@ -25,7 +25,7 @@ export async function initialiseNode(
   if ((await readAnchor(token, owner)) || dictionary.size > 0) {
     throw new HoldfastError('conflict', 'this node has been initialised before');
   }
-  const value = encodeNodeState({ incarnation: 1, fences: fleet.nodes.map(() => 0) });
+  const value = encodeNodeState({ incarnation: 1, fences: fleet.nodes.map(() => 0), sound: true });
   const prepared = dictionary.prepare([{ key: NODE_STATE_KEY, value, syncHash: NOT_COMPARED }]);
   const mac = await anchorMac(token, owner, prepared.head);
   await dictionary.commit(prepared, mac);
@@ -66,7 +66,7 @@ export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
     });
   }
   if (verdict === 'ahead') await token.writeAnchor(encodeAnchor(dictionary.head, dictionary.mac!));
-  const intact = verdict === 'matches' || verdict === 'ahead';
+  const intact = (verdict === 'matches' || verdict === 'ahead') && isSound(dictionary);
   const alone = fleet.nodes.length === 1;
   if (alone && !intact) {
     throw new HoldfastError(
@@ -82,6 +82,12 @@ export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
     anchorSequence: anchor.sequence,
     headsNeeded: trusted ? 0 : threshold(fleet),
   });
+}
+
+/** False for a store whose repair was cut short: its anchor is right, but the node still lacks what it once knew. */
+function isSound(dictionary: AuthenticatedDictionary): boolean {
+  const stored = dictionary.get(NODE_STATE_KEY);
+  return stored !== undefined && decodeNodeState(stored).sound;
 }
 
 function checkKeys({ fleet, node, token }: StartOptions): void {

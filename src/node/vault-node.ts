@@ -106,7 +106,7 @@ export class VaultNode {
       },
     });
     this.#admission = new Admission(options);
-    this.#repair = this.#newRepair(options.headsNeeded);
+    this.#repair = this.#newRepair(options.headsNeeded, options.intact);
     this.#spent = new SpentRecords(options, this.#committer);
     this.#peers = new PeerSync(options, this.#verifier, this.#committer);
   }
@@ -123,7 +123,7 @@ export class VaultNode {
   /** Takes a new incarnation and begins to repair; serves at once where no heads are needed. */
   async start(): Promise<void> {
     await this.#repair.begin();
-    this.#finishRepair();
+    await this.#finishRepair();
   }
 
   /** Refuses new work and waits for the batch in flight. */
@@ -161,7 +161,7 @@ export class VaultNode {
       case 'repair':
         return this.#takeRepair(request.answers);
       case 'sync':
-        return this.#peers.answer(request, this.#options.intact || this.#phase === 'serving');
+        return this.#peers.answer(request, this.#committer.node().sound);
       case 'compare':
         return nodeAnswerWith({ content: this.#peers.digests(request.prefix) });
       case 'export':
@@ -332,20 +332,23 @@ export class VaultNode {
         this.#options.observer.event('warn', 'repair answer refused', { peer, code, reason: message });
       }
     }
-    this.#finishRepair();
+    await this.#finishRepair();
     const queries = this.#phase === 'repairing' ? this.#repair.queries() : [];
     return nodeAnswerWith({ content: CONTENT.queries.encode({ phase: this.#phase, queries }) });
   }
 
-  #finishRepair(): void {
-    if (this.#phase !== 'repairing' || !this.#repair.done) return;
+  async #finishRepair(): Promise<void> {
+    const repair = this.#repair;
+    if (this.#phase !== 'repairing' || !repair.done) return;
+    await this.#committer.updateNode((state) => (state.sound ? state : { ...state, sound: true }));
+    if (this.#phase !== 'repairing' || this.#repair !== repair) return;
     this.#phase = 'serving';
     this.#options.observer.count('repairs');
     const { incarnation } = this.#committer.node();
     this.#options.observer.event('info', 'serving', { incarnation, heads: this.#repair.headsKnown });
   }
 
-  #newRepair(needed: number): Repair {
+  #newRepair(needed: number, intact: boolean): Repair {
     const { fleet, node, dictionary, random } = this.#options;
     return new Repair(
       {
@@ -353,6 +356,7 @@ export class VaultNode {
         node,
         dictionary,
         random,
+        intact,
         verifier: this.#verifier,
         committer: this.#committer,
         merge: (record, carried, facts) => this.#mergePeer(record, carried, facts),
@@ -401,7 +405,7 @@ export class VaultNode {
     if (!newer) return;
     observer.event('error', 'own newer statement seen', { incarnation: signer.incarnation, sequence: signer.sequence });
     this.#phase = 'repairing';
-    this.#repair = this.#newRepair(threshold(this.#options.fleet));
+    this.#repair = this.#newRepair(threshold(this.#options.fleet), false);
     this.#repairing ??= this.#repair.begin(signer.incarnation).finally(() => {
       this.#repairing = undefined;
     });
