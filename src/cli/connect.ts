@@ -14,6 +14,8 @@ export interface ConnectFlags {
   readonly trust?: string | undefined;
   readonly user?: string | undefined;
   readonly url?: readonly string[] | undefined;
+  /** Seconds during which what may pass is tried again. */
+  readonly patience?: number | undefined;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -57,6 +59,7 @@ export async function connect(flags: ConnectFlags, environment: Environment = pr
     transport: new HttpTransport({ urls: urlsOf(flags, environment, trust), fetch: fetcher.fetch }),
     // Read anew each time: a user token lives shortly, and another program may renew it meanwhile.
     credential: () => readCredential(userPath),
+    patience: (flags.patience ?? 15) * 1000,
     onStep: (step) => line.show(`${STEPS[step]} …`),
   });
   return {

@@ -59,6 +59,7 @@ function connected(command: Command): Command {
         collect,
       ),
     )
+    .addOption(checked('--patience <seconds>', 'how long to go on trying without a majority', whole(0, 3600), 15))
     .option(...JSON_OPTION);
 }
 

@@ -1,0 +1,277 @@
+/** The story that scripts/demo tells: each step does something with the command line and checks what came of it. */
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { compareTrees } from './compare-trees.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const entry = join(root, 'src/cli/main.ts');
+const keep = process.argv.includes('--keep');
+const named = process.argv.slice(2).filter((word) => word !== '--keep');
+const files = resolve(named[0] ?? join(root, 'docs'));
+
+const place = mkdtempSync(join(tmpdir(), 'holdfast-demo-'));
+const fleet = join(place, 'fleet');
+const device = join(place, 'device');
+const log = join(place, 'commands.log');
+const started = performance.now();
+const running = new Set<ChildProcess>();
+let checks = 0;
+/** Whatever this machine's user has set is not part of the story. */
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HOLDFAST_')));
+
+class FailedCheck extends Error {}
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+/** Runs `holdfast` with these words; what it said goes into the log, secrets excepted: those come as files or raw output. */
+async function run(words: readonly string[]): Promise<Outcome> {
+  const child = spawn(process.execPath, [entry, ...words], {
+    env: { ...environment, HOLDFAST_TRUST: join(fleet, 'trust.json') },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.add(child);
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+  const code = await new Promise<number | null>((done, fail) => child.once('error', fail).once('close', done));
+  running.delete(child);
+  const stderr = Buffer.concat(err).toString('utf8');
+  writeFileSync(log, `holdfast ${words.join(' ')}\n${stderr}exit code ${code}\n\n`, { flag: 'a', mode: 0o600 });
+  return { code, stdout: Buffer.concat(out), stderr };
+}
+
+/** Runs a command with `--json` that must end with `code`, and gives its object. */
+async function json(code: number, ...words: readonly string[]): Promise<Record<string, unknown>> {
+  const outcome = await run([...words, '--json']);
+  if (outcome.code !== code) {
+    const said = outcome.stderr || outcome.stdout.toString('utf8').slice(0, 2000);
+    throw new FailedCheck(`holdfast ${words.join(' ')} ended with ${outcome.code}, not ${code}:\n${said}`);
+  }
+  return JSON.parse(outcome.stdout.toString('utf8')) as Record<string, unknown>;
+}
+
+const details = (result: Record<string, unknown>) =>
+  ((result.error as Record<string, unknown> | undefined)?.details ?? {}) as Record<string, unknown>;
+
+function check(what: string, holds: boolean): void {
+  if (!holds) throw new FailedCheck(`this does not hold: ${what}`);
+  checks++;
+  console.log(`   checked: ${what}`);
+}
+
+let step = 0;
+function tell(title: string): void {
+  step++;
+  const seconds = ((performance.now() - started) / 1000).toFixed(0).padStart(3);
+  console.log(`\n${step}. ${title}  [${seconds} s]`);
+}
+
+const pinFile = (name: string, pin: string) => {
+  const path = join(place, name);
+  writeFileSync(path, `${pin}\n`, { mode: 0o600 });
+  return path;
+};
+
+async function status() {
+  const found = await json(0, 'fleet', 'status', fleet);
+  return found as unknown as {
+    nodesServing: number;
+    serving: boolean;
+    processes: { name: string; pid: number | null; phase: string | null; incarnation: number | null; ready: boolean }[];
+  };
+}
+
+async function until(what: string, seconds: number, holds: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new FailedCheck(`this did not come about in ${seconds} s: ${what}`);
+    await new Promise((done) => setTimeout(done, 250));
+  }
+  check(what, true);
+}
+
+async function story(): Promise<void> {
+  if (!existsSync(files)) throw new FailedCheck(`there is no folder ${files}`);
+  mkdirSync(device, { mode: 0o700 });
+  const right = pinFile('right-pin', '493027');
+  const wrong = pinFile('wrong-pin', '111111');
+  const user = join(device, 'alice.json');
+  const profile = join(device, 'profile.json');
+  const backup = join(place, `${basename(files)}.age`);
+  const alice = ['--user', user, '--pin-file', right];
+
+  tell('A fleet of five nodes, each a process with a SoftHSM token of its own, and two coordinators');
+  await json(
+    0,
+    ...['fleet', 'create', fleet, '--nodes', '5', '--coordinators', '2'],
+    // The demonstration does not wait between guesses, and destroys soon; PINs are stretched as in production.
+    ...['--name', 'demo', '--environment', 'demo', '--waits', '0', '--destroy-after', '3'],
+  );
+  await json(0, 'fleet', 'up', fleet, '--detach', '--coordinators', '2');
+  await until('all five nodes serve', 30, async () => (await status()).nodesServing === 5);
+  const first = await status();
+  check('seven processes run', new Set(first.processes.map(({ pid }) => pid)).size === 7);
+  const tokens = await Promise.all(
+    [1, 2, 3, 4, 5].map((node) => json(0, 'node', 'info', '--config', join(fleet, `node-${node}`, 'config.json'))),
+  );
+  const serials = tokens.map(({ description }) => (description as { serial: string }).serial);
+  check('five different tokens hold the keys of the trust file', new Set(serials).size === 5);
+
+  tell(`Alice backs up ${files}`);
+  await json(0, 'user-token', '--fleet', fleet, '--subject', 'alice', '--out', user);
+  const made = await json(0, 'backup', 'create', files, '--out', backup, '--profile', profile, ...alice);
+  check(`${made.files} files are in one age file of ${made.bytes} bytes`, Number(made.files) > 0 && existsSync(backup));
+  const kept = await json(0, 'secret', 'status', '--user', user);
+  check(
+    'its identity is kept under her PIN, in shares on all five nodes',
+    kept.state === 'active' && kept.shares === 5,
+  );
+
+  tell('Her device is lost: credential, profile and everything on it are gone');
+  rmSync(device, { recursive: true });
+  mkdirSync(device, { mode: 0o700 });
+  check('nothing of it is left', !existsSync(user) && !existsSync(profile));
+
+  tell('On a new device she signs in, enters her PIN, and restores');
+  await json(0, 'user-token', '--fleet', fleet, '--subject', 'alice', '--out', user);
+  const restored = join(place, 'restored');
+  await json(0, 'backup', 'restore', backup, '--to', restored, '--profile', profile, ...alice);
+  const differences = compareTrees(files, join(restored, basename(files)));
+  for (const difference of differences.slice(0, 5)) console.log(`   ${difference}`);
+  check('every file is there: names, contents byte for byte, modes and times', differences.length === 0);
+  const identity = join(place, 'identity.txt');
+  await json(0, 'secret', 'get', '--out', identity, ...alice);
+  stockAge(identity, backup);
+
+  tell('Somebody guesses: each wrong PIN is counted, and the right one gives the budget back');
+  for (const left of [9, 8]) {
+    const refused = await json(3, 'secret', 'get', '--user', user, '--pin-file', wrong);
+    check(`wrong PIN, exit code 3, ${left} attempts left`, details(refused).attemptsLeft === left);
+  }
+  const got = await json(0, 'secret', 'get', '--out', identity, '--overwrite', ...alice);
+  check('the right PIN works, and tells of the two attempts before it', got.earlierAttempts === 2);
+  check('all ten attempts are there again', (await json(0, 'secret', 'status', '--user', user)).attemptsLeft === 10);
+
+  tell('Two of five nodes are killed with SIGKILL');
+  await json(0, 'fleet', 'kill', fleet, 'node-2', 'node-4');
+  await json(0, 'secret', 'get', '--out', identity, '--overwrite', ...alice);
+  check('nobody notices: the secret is recovered from three', true);
+  const before = await status();
+  check('three nodes serve', before.nodesServing === 3);
+  await json(0, 'fleet', 'start', fleet, 'node-2', 'node-4');
+  await until(
+    'the two come back, repair from the others and serve',
+    30,
+    async () => (await status()).nodesServing === 5,
+  );
+  const after = await status();
+  const rejoined = ['node-2', 'node-4'].every((name) => {
+    const of = (all: typeof first) => all.processes.find((one) => one.name === name)!.incarnation ?? 0;
+    return of(after) > of(first);
+  });
+  check('each in a new incarnation, so that no old vote of theirs counts', rejoined);
+
+  tell('Three of five are killed: no majority is left');
+  await json(0, 'fleet', 'kill', fleet, 'node-1', 'node-3', 'node-5');
+  await json(5, 'secret', 'get', '--out', identity, '--overwrite', '--patience', '2', ...alice);
+  check('exit code 5: out of reach for now', true);
+  await json(0, 'fleet', 'start', fleet, 'node-1', 'node-3', 'node-5');
+  await until('back up, all five serve', 30, async () => (await status()).nodesServing === 5);
+  const still = await json(0, 'secret', 'status', '--user', user);
+  check('nothing was counted, nothing lost', still.attemptsLeft === 10 && still.attemptsSinceSuccess === 0);
+  await json(0, 'secret', 'get', '--out', identity, '--overwrite', ...alice);
+  check('and the right PIN works', true);
+
+  tell('Bob’s phone falls into wrong hands: ten wrong PINs');
+  const bob = join(place, 'bob.json');
+  const secret = join(place, 'bob-secret');
+  writeFileSync(secret, 'the key to everything of Bob’s');
+  await json(0, 'user-token', '--fleet', fleet, '--subject', 'bob', '--out', bob);
+  await json(0, 'secret', 'put', '--user', bob, '--pin-file', right, '--secret-file', secret);
+  const lefts: unknown[] = [];
+  for (let i = 0; i < 10; i++) {
+    lefts.push(details(await json(3, 'secret', 'get', '--user', bob, '--pin-file', wrong)).attemptsLeft);
+  }
+  check(`attempts left after each: ${lefts.join(' ')}`, lefts.join() === '9,8,7,6,5,4,3,2,1,0');
+  await json(4, 'secret', 'get', '--user', bob, '--pin-file', wrong);
+  check('the eleventh is refused at once, exit code 4', true);
+  await json(4, 'secret', 'get', '--user', bob, '--pin-file', right);
+  check('and so is the right PIN', true);
+  const state = async () => (await json(0, 'secret', 'status', '--user', bob)).state;
+  await until(
+    'after the policy’s delay (here 3 s) the record is destroyed',
+    30,
+    async () => (await state()) === 'destroyed',
+  );
+  await json(0, 'fleet', 'down', fleet);
+  await json(0, 'fleet', 'up', fleet, '--detach', '--coordinators', '2');
+  check('a restart of the whole fleet does not bring it back', (await state()) === 'destroyed');
+  await json(4, 'secret', 'get', '--user', bob, '--pin-file', right);
+  check('Bob’s right PIN: exit code 4, for good', true);
+  await json(0, 'secret', 'get', '--out', identity, '--overwrite', ...alice);
+  check('Alice’s record is untouched', true);
+}
+
+/** The backup is a standard age file: the reference implementation opens it too, where it is installed. */
+function stockAge(identity: string, backup: string): void {
+  if (spawnSync('age', ['--version']).error) {
+    console.log('   not checked: whether stock age opens the backup (age is not installed)');
+    return;
+  }
+  const there = join(place, 'by-age');
+  mkdirSync(there);
+  const archive = join(place, 'by-age.tar');
+  const age = spawnSync('age', ['-d', '-i', identity, '-o', archive, backup], { encoding: 'utf8' });
+  const tar = spawnSync('tar', ['-xpf', archive, '-C', there], { encoding: 'utf8' });
+  if (age.status !== 0 || tar.status !== 0)
+    throw new FailedCheck(`stock age or tar failed: ${age.stderr}${tar.stderr}`);
+  check(
+    'stock age and tar open the backup with the recovered identity',
+    compareTrees(files, join(there, basename(files))).length === 0,
+  );
+}
+
+/** Stops everything that was started here; the temporary folder stays only if somebody is to look at it. */
+function cleanUp(remove: boolean): void {
+  for (const child of running) child.kill('SIGKILL');
+  if (existsSync(join(fleet, 'fleet.json'))) {
+    spawnSync(process.execPath, [entry, 'fleet', 'down', fleet], { env: environment, stdio: 'ignore' });
+  }
+  if (remove) rmSync(place, { recursive: true, force: true });
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    console.log('\nStopping and cleaning up …');
+    cleanUp(true);
+    process.exit(130);
+  });
+}
+
+try {
+  await story();
+  const seconds = ((performance.now() - started) / 1000).toFixed(0);
+  console.log(`\nAll ${checks} checks passed in ${seconds} s.`);
+  if (keep) {
+    console.log(`\nThe fleet goes on running. To use it:
+  export HOLDFAST_TRUST=${join(fleet, 'trust.json')} HOLDFAST_USER=${join(place, 'carol.json')}
+  ${root}/scripts/holdfast user-token --fleet ${fleet} --subject carol --out ${join(place, 'carol.json')}
+  echo 'my secret' | ${root}/scripts/holdfast secret put
+  ${root}/scripts/holdfast secret get --show
+To stop it and remove everything:
+  ${root}/scripts/holdfast fleet down ${fleet} && rm -r ${place}`);
+  } else cleanUp(true);
+} catch (error) {
+  console.error(`\nA check failed: ${error instanceof Error ? error.message : String(error)}`);
+  console.error(`The logs: ${log} and ${join(fleet, 'logs')}`);
+  cleanUp(false);
+  process.exitCode = 1;
+}
