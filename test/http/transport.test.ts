@@ -164,6 +164,23 @@ describe('a node that fails', () => {
     }
   });
 
+  it('by sending its answer drop by drop is cut off in time', async () => {
+    let dripping = true;
+    const node = await listen((batch, response) => {
+      if (!dripping) return answerAll(batch, response);
+      const drip = setInterval(() => response.write('x'), 20);
+      response.on('close', () => clearInterval(drip));
+    });
+    const transport = await connect([node.url], 200);
+    for (let i = 0; i < 2; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);
+    dripping = false;
+    for (;;) {
+      const answer = await transport.send(1, head(1)).catch(() => undefined);
+      if (answer?.code === 'ok') break;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  });
+
   it.each([
     ['bytes that are no batch', () => Buffer.from('nonsense')],
     ['fewer answers than requests', () => encodeNodeBatchAnswer([])],

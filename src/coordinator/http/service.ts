@@ -86,8 +86,8 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     log.info({ event: 'stopping' });
     const steps = [
       () => closeGracefully(server, CLOSE_DEADLINE),
-      () => background.close(),
-      () => transport.close(),
+      // Rounds under way end with their connections: each of their steps may be cut short and done again by others.
+      async () => void (await Promise.all([background.close(), transport.close()])),
       () => monitoring.close(),
     ];
     let failure: unknown;
