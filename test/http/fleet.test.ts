@@ -16,12 +16,13 @@ import { FLEET, startNodes, TestClient, type TestNodes, until } from './fixtures
 
 let nodes: TestNodes;
 let url: string;
+let monitoringUrl: string;
 let dispatcher: Agent;
 
 beforeAll(async () => {
   nodes = await startNodes(3);
   const coordinator = await nodes.coordinator();
-  ({ url } = coordinator);
+  ({ url, monitoringUrl } = coordinator);
   dispatcher = new Agent({
     connect: tlsClientOptions({ authorityPem: nodes.pki.authorityPem }, { fleet: FLEET, role: 'public' }) as object,
   });
@@ -62,5 +63,43 @@ describe('a client over HTTPS', () => {
       expect(content.code).toBe('ok');
       expect(content.evaluatedElement?.length).toBe(33);
     }
+  });
+
+  it('is told the same by a majority when one node is gone, and everybody that it is gone', async () => {
+    await nodes.running[2]!.close();
+    const client = new TestClient(nodes);
+    const { blindedElement } = blind(utf8('input'), systemRandom);
+    const { request: sent } = await client.openRequest(blindedElement, client.key.publicKey);
+    const begun = performance.now();
+    const answer = await post(sent);
+    expect(performance.now() - begun).toBeLessThan(2000);
+    expect(answer.nodes.map(({ node, code }) => [node, code])).toEqual([
+      [1, 'ok'],
+      [2, 'ok'],
+    ]);
+    const phases = async () => {
+      const { nodes: all } = (await (await get('/v1/nodes')).body.json()) as { nodes: { phase: string }[] };
+      return all.map(({ phase }) => phase).join();
+    };
+    await until(async () => (await phases()) === 'serving,serving,unreachable');
+    const metrics = await (await request(`${monitoringUrl}/metrics`)).body.text();
+    expect(metrics).toContain('holdfast_coordinator_node_phase{node="3",phase="unreachable"} 1');
+    expect(metrics).toContain('holdfast_coordinator_answers_total{operation="open",code="ok"} 2');
+    expect(metrics).toMatch(/holdfast_coordinator_unreachable_total\{node="3"\} [1-9]/);
+  });
+
+  it('is told that there is no majority when two are gone', async () => {
+    await nodes.running[1]!.close();
+    const client = new TestClient(nodes);
+    const { request: sent } = await client.statusRequest();
+    const response = await request(`${url}/v1/confirm`, {
+      method: 'POST',
+      dispatcher,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(clientRequestToJson(sent)),
+    });
+    expect(response.statusCode).toBe(503);
+    expect(await response.body.json()).toMatchObject({ code: 'no_majority', retryable: true });
+    await until(async () => (await get('/readyz')).statusCode === 503);
   });
 });
