@@ -18,15 +18,32 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: [],
   crypto: ['core'],
   protocol: ['core', 'crypto'],
-  trust: ['core', 'crypto'],
+  trust: ['core', 'crypto', 'protocol'],
   access: ['core', 'crypto'],
   backup: ['core'],
   configuration: ['core'],
+  http: ['core'],
   token: ['core', 'crypto'],
   store: ['core', 'protocol'],
   pki: ['core', 'crypto', 'token/port.ts'],
-  node: ['core', 'crypto', 'protocol', 'access', 'pki', 'token/port.ts', 'store/port.ts'],
-  coordinator: ['core', 'protocol', 'trust', 'access', 'pki'],
+  node: ['core', 'crypto', 'protocol', 'access', 'pki', 'http', 'token/port.ts', 'store/port.ts'],
+  coordinator: ['core', 'protocol', 'trust', 'access', 'pki', 'http'],
+  service: [
+    'core',
+    'crypto',
+    'configuration',
+    'http',
+    'trust',
+    'pki',
+    'store',
+    'store/port.ts',
+    'token',
+    'token/port.ts',
+    'node',
+    'node/http/index.ts',
+    'coordinator/http/index.ts',
+  ],
+  fleet: ['core', 'protocol', 'trust', 'access', 'pki', 'token'],
   cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
   cli: ['*'],
@@ -58,6 +75,7 @@ function fault(file: string, specifier: string): string | undefined {
     return undefined;
   }
   const imported = target(file, specifier);
+  if (imported === 'package.json' && file.startsWith('src/cli/')) return undefined;
   if (!imported.startsWith('src/')) return 'it is outside src';
   const folder = folderOf(imported);
   if (folder === folderOf(file)) return undefined;
