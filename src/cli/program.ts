@@ -1,8 +1,10 @@
 /** All commands and their options. A command's own code is loaded when it runs, so that help comes at once. */
 
 import { readFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
+import { HoldfastError } from '../core/index.ts';
 import { checked, collect, examples, nodeCount, seconds, takeover, whole, words } from './options.ts';
+import { reportError } from './output.ts';
 import { type CommandResult, runCommand } from './run.ts';
 
 const EXIT_CODES = `
@@ -22,6 +24,33 @@ function act(command: Command, work: Work): Command {
     const flags = given.at(-2) as { readonly json?: boolean };
     await runCommand(flags, (signal) => work(flags as never, signal, named));
   });
+}
+
+/**
+ * Runs the command that `words` name and sets the process's exit code. Wrong usage is reported like every other error:
+ * code `usage`, exit code 2, one JSON object with `--json`.
+ */
+export async function runProgram(words: readonly string[]): Promise<void> {
+  const program = createProgram();
+  const each = (command: Command): void => {
+    command.exitOverride().configureOutput({ outputError: () => {} });
+    for (const inner of command.commands) each(inner);
+  };
+  each(program);
+  try {
+    await program.parseAsync(words, { from: 'user' });
+  } catch (thrown) {
+    process.exitCode = exitCodeOf(thrown, words);
+  }
+}
+
+function exitCodeOf(thrown: unknown, words: readonly string[]): number {
+  const json = words.includes('--json');
+  if (!(thrown instanceof CommanderError)) return reportError(thrown, { json });
+  if (thrown.exitCode === 0) return 0;
+  // A group without its command: commander has printed the group's help.
+  if (thrown.code === 'commander.help') return 2;
+  return reportError(new HoldfastError('usage', thrown.message.replace(/^error: /, '')), { json });
 }
 
 export function createProgram(): Command {
