@@ -1,0 +1,212 @@
+/**
+ * Fleets of real processes on real tokens for tests: made once per run and kind, then copied, each copy with free ports.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { FleetFolder, type FleetStatus, readPlan } from '../../src/fleet/index.ts';
+import { findFreePorts } from '../../src/fleet/ports.ts';
+
+export const entry = resolve(import.meta.dirname, '../../src/cli/main.ts');
+
+/** Shared by all files of one run of the tests (test/run-directory.ts), and removed with it. */
+const shared = dirname(tmpdir());
+
+export interface Outcome {
+  /** Null if a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly input?: string | Uint8Array;
+  /** Told of the process as soon as it runs. */
+  readonly onStart?: (child: ChildProcess) => void;
+}
+
+/** An environment in which nothing of the person who runs the tests counts. */
+export function cleanEnvironment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const kept = Object.entries(process.env).filter(
+    ([name, value]) => value !== undefined && !/^(HOLDFAST|SOFTHSM|XDG)/.test(name),
+  );
+  return {
+    ...(Object.fromEntries(kept) as Record<string, string>),
+    XDG_CONFIG_HOME: join(tmpdir(), 'config'),
+    XDG_CACHE_HOME: join(shared, 'cache'),
+    ...more,
+  };
+}
+
+/** Runs `holdfast` to its end. */
+export function holdfast(words: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, [entry, ...words], {
+      env: cleanEnvironment(options.environment),
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input ?? '');
+    child.once('error', fail);
+    child.once('close', (code) =>
+      done({ code, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString('utf8') }),
+    );
+    options.onStart?.(child);
+  });
+}
+
+export interface FleetKind {
+  readonly nodes?: number;
+  readonly coordinators?: number;
+  /** More options of `fleet create`. */
+  readonly options?: readonly string[];
+}
+
+/** PINs are stretched little, and nothing waits. */
+const QUICK = ['--waits', '0', '--argon2-memory-kib', '256', '--argon2-passes', '1'];
+
+/** A folder with a fleet that is down, a copy of the run's template of that kind. */
+export async function copyFleet(kind: FleetKind = {}): Promise<FleetFolder> {
+  const { nodes = 3, coordinators = 2, options = [] } = kind;
+  const words = ['--nodes', String(nodes), '--coordinators', String(coordinators), ...QUICK, ...options];
+  const template = join(shared, `fleet-${words.join('_').replace(/[^a-z0-9]+/gi, '-')}`);
+  await makeOnce(template, async (path) => {
+    const made = await holdfast(['fleet', 'create', path, ...words, '--json']);
+    if (made.code !== 0) throw new Error(`fleet create failed: ${made.stdout}${made.stderr}`);
+  });
+  const folder = new FleetFolder(join(mkdtempSync(join(tmpdir(), 'fleet-')), 'f'));
+  cpSync(template, folder.path, { recursive: true });
+  movePorts(folder, readPlan(folder).basePort, await findFreePorts());
+  return folder;
+}
+
+/** Whoever comes first makes it; other processes wait for that. */
+async function makeOnce(path: string, make: (path: string) => Promise<void>): Promise<void> {
+  const lock = `${path}.lock`;
+  const end = performance.now() + 120_000;
+  while (!existsSync(join(path, 'fleet.json'))) {
+    try {
+      mkdirSync(lock);
+    } catch {
+      if (performance.now() > end) throw new Error(`${path} was not made in time`);
+      await new Promise((done) => setTimeout(done, 100));
+      continue;
+    }
+    try {
+      if (!existsSync(join(path, 'fleet.json'))) await make(path);
+    } finally {
+      rmSync(lock, { recursive: true });
+    }
+  }
+}
+
+function movePorts(folder: FleetFolder, from: number, to: number): void {
+  const files = readdirSync(folder.path, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    /(^|\/)(fleet|trust|config)\.json$/.test(name),
+  );
+  for (const name of files) {
+    const path = join(folder.path, name);
+    const moved = readFileSync(path, 'utf8').replace(/(127\.0\.0\.1:|ort": )(\d+)\b/g, (_, before: string, port) =>
+      Number(port) === 0 ? `${before}${port}` : `${before}${Number(port) - from + to}`,
+    );
+    writeFileSync(path, moved);
+  }
+}
+
+/** A fleet that serves, and a user's way to it. */
+export class TestFleet implements AsyncDisposable {
+  readonly folder: FleetFolder;
+  /** A folder for the test's own files. */
+  readonly files: string;
+
+  private constructor(folder: FleetFolder) {
+    this.folder = folder;
+    this.files = mkdtempSync(join(tmpdir(), 'files-'));
+  }
+
+  static async launch(kind: FleetKind = {}): Promise<TestFleet> {
+    const fleet = new TestFleet(await copyFleet(kind));
+    await fleet.up(kind.coordinators ?? 2);
+    return fleet;
+  }
+
+  /** Brings it up and waits until all nodes serve. */
+  async up(coordinators = 2): Promise<void> {
+    await this.ok('fleet', 'up', this.folder.path, '--detach', '--coordinators', String(coordinators));
+    await this.until(({ processes }) => processes.every(({ ready }) => ready));
+  }
+
+  async down(): Promise<void> {
+    await this.ok('fleet', 'down', this.folder.path);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.down();
+    rmSync(dirname(this.folder.path), { recursive: true, force: true });
+  }
+
+  async status(): Promise<FleetStatus> {
+    return (await this.ok('fleet', 'status', this.folder.path)) as unknown as FleetStatus;
+  }
+
+  /** Waits until the fleet's status is so; fails after 30 seconds with the last one. */
+  async until(holds: (status: FleetStatus) => boolean): Promise<FleetStatus> {
+    const end = performance.now() + 30_000;
+    for (;;) {
+      const status = await this.status();
+      if (holds(status)) return status;
+      if (performance.now() > end) throw new Error(`not in time: ${JSON.stringify(status, undefined, 1)}`);
+      await new Promise((done) => setTimeout(done, 100));
+    }
+  }
+
+  /** A file of the test's own. */
+  file(name: string, content: string | Uint8Array): string {
+    const path = join(this.files, name);
+    writeFileSync(path, content, { mode: 0o600 });
+    return path;
+  }
+
+  path(name: string): string {
+    return join(this.files, name);
+  }
+
+  /** A credential of the development tenant. */
+  async user(subject: string, ...more: readonly string[]): Promise<string> {
+    const out = this.path(`${subject}.json`);
+    await this.ok('user-token', '--fleet', this.folder.path, '--subject', subject, '--out', out, ...more);
+    return out;
+  }
+
+  run(words: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+    return holdfast(words, { ...options, environment: { HOLDFAST_TRUST: this.folder.trust, ...options.environment } });
+  }
+
+  /** Runs a command with `--json` that must end with `code`, and gives its one object. */
+  async json(code: number, ...words: readonly string[]): Promise<Record<string, unknown>> {
+    const { code: actual, stdout, stderr } = await this.run([...words, '--json']);
+    if (actual !== code) throw new Error(`${words.join(' ')} ended with ${actual}: ${stdout}${stderr}`);
+    const result = JSON.parse(stdout.toString('utf8')) as Record<string, unknown>;
+    if (result.exitCode !== code) throw new Error(`the object says exit code ${result.exitCode}, not ${code}`);
+    return result;
+  }
+
+  ok(...words: readonly string[]): Promise<Record<string, unknown>> {
+    return this.json(0, ...words);
+  }
+
+  /** Everything that any process of the fleet has logged. */
+  logs(): string {
+    const { logs } = this.folder;
+    return readdirSync(logs)
+      .map((name) => readFileSync(join(logs, name), 'utf8'))
+      .join('\n');
+  }
+}
