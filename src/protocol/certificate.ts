@@ -139,13 +139,28 @@ export function assembleCertificate(t: number, statements: readonly SignedStatem
         newest.set(statement.signer.node, statement);
       }
     }
-    // A signer that another one has fenced off is dropped; those that remain agree.
-    const candidates = [...newest.values()];
-    const agreeing = candidates.filter((one) =>
-      candidates.every((other) => (other.signer.fences[one.signer.node - 1] ?? 0) <= one.signer.incarnation),
-    );
-    if (agreeing.length < t) continue;
-    return { body, signatures: agreeing.slice(0, t).map(({ signer, batch }) => ({ signer, batch })) };
+    const agreeing = agreeingSigners(t, [...newest.values()]);
+    if (agreeing) return { body, signatures: agreeing.map(({ signer, batch }) => ({ signer, batch })) };
+  }
+  return undefined;
+}
+
+/**
+ * `t` statements whose fences agree, or undefined. Of at most nine nodes all choices are looked at: by dropping whomever
+ * another one has fenced off, a single node that lies about its fences could keep all others from a certificate.
+ */
+function agreeingSigners(
+  t: number,
+  candidates: readonly SignedStatement[],
+  chosen: readonly SignedStatement[] = [],
+): readonly SignedStatement[] | undefined {
+  if (chosen.length === t) return chosen;
+  for (const [i, candidate] of candidates.entries()) {
+    if (candidates.length - i < t - chosen.length) return undefined;
+    const together = [...chosen, candidate];
+    if (!fencesAgree(together.map(({ signer }) => signer))) continue;
+    const found = agreeingSigners(t, candidates.slice(i + 1), together);
+    if (found) return found;
   }
   return undefined;
 }
