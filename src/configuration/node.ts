@@ -26,12 +26,15 @@ export interface NodeConfiguration {
     readonly workers: number;
     readonly rollbackResistant: boolean;
     readonly softhsmConfiguration: string | undefined;
+    readonly syncFolder: string | undefined;
   };
   readonly store: { readonly directory: string };
   readonly listen: ListenConfiguration;
   readonly metrics: ListenConfiguration;
   readonly tls: TlsFiles;
   readonly tenants: string;
+  /** Undefined: no override. */
+  readonly repairOverride: { readonly node: number; readonly epoch: number; readonly reason: string } | undefined;
   readonly batchIntervalMilliseconds: number;
   /** Per record and ten seconds. */
   readonly requestsPerRecord: number;
@@ -76,6 +79,12 @@ export const NODE_SETTINGS: readonly Setting[] = [
     description: 'SoftHSM’s own configuration file (SOFTHSM2_CONF), for development.',
   },
   {
+    path: 'token.syncFolder',
+    kind: 'path',
+    description:
+      'Folder whose files are synchronised to disk after each anchor write: SoftHSM itself never does, and a power cut could otherwise take anchors back.',
+  },
+  {
     path: 'store.directory',
     kind: 'path',
     required: true,
@@ -106,6 +115,21 @@ export const NODE_SETTINGS: readonly Setting[] = [
     required: true,
     description: 'JSON file with the tenants whose user tokens are taken.',
   },
+  {
+    path: 'repairOverride.node',
+    kind: 'integer',
+    minimum: 1,
+    maximum: 9,
+    description:
+      'Emergency only: number of this node, to let it serve although too few others can be reached to repair it. It counts as malicious from then on. Remove it afterwards.',
+  },
+  {
+    path: 'repairOverride.epoch',
+    kind: 'integer',
+    minimum: 1,
+    description: 'Epoch for which the override is meant.',
+  },
+  { path: 'repairOverride.reason', kind: 'text', description: 'Why, and who decided it; logged at every start.' },
   {
     path: 'batchIntervalMilliseconds',
     kind: 'integer',
@@ -153,6 +177,7 @@ export function loadNodeConfiguration(sources: Sources): NodeConfiguration {
       workers: settings.integer('token.workers'),
       rollbackResistant: settings.boolean('token.rollbackResistant'),
       softhsmConfiguration: settings.optionalText('token.softhsmConfiguration'),
+      syncFolder: settings.optionalText('token.syncFolder'),
     }),
     store: Object.freeze({ directory: settings.text('store.directory') }),
     listen: Object.freeze({ host: settings.text('listen.host'), port: settings.integer('listen.port') }),
@@ -163,6 +188,7 @@ export function loadNodeConfiguration(sources: Sources): NodeConfiguration {
       key: settings.text('tls.key'),
     }),
     tenants: settings.text('tenants'),
+    repairOverride: repairOverride(settings),
     batchIntervalMilliseconds: settings.integer('batchIntervalMilliseconds'),
     requestsPerRecord: settings.integer('requestsPerRecord'),
     maximumInFlight: settings.integer('maximumInFlight'),
@@ -173,6 +199,17 @@ export function loadNodeConfiguration(sources: Sources): NodeConfiguration {
     throw new HoldfastError('usage', 'say which token: set token.label, token.serial or token.slot');
   }
   return Object.freeze(configuration);
+}
+
+function repairOverride(settings: Settings): NodeConfiguration['repairOverride'] {
+  const node = settings.optionalInteger('repairOverride.node');
+  const epoch = settings.optionalInteger('repairOverride.epoch');
+  const reason = settings.optionalText('repairOverride.reason');
+  if (node === undefined && epoch === undefined && reason === undefined) return undefined;
+  if (node === undefined || epoch === undefined || !reason) {
+    throw new HoldfastError('usage', 'a repair override needs repairOverride.node, .epoch and .reason');
+  }
+  return Object.freeze({ node, epoch, reason });
 }
 
 function pinSource(settings: Settings): PinConfiguration | undefined {

@@ -237,7 +237,13 @@ async function makeConfigurations(folder: FleetFolder, plan: FleetPlan, module: 
     const configuration = {
       trustFile: '../trust.json',
       node,
-      token: { module, label: name, pinFile: 'pin', softhsmConfiguration: 'token/softhsm2.conf' },
+      token: {
+        module,
+        label: name,
+        pinFile: 'pin',
+        softhsmConfiguration: 'token/softhsm2.conf',
+        syncFolder: 'token/tokens',
+      },
       store: { directory: 'store' },
       ...listeners(name),
       tls: certificate,

@@ -34,7 +34,8 @@ export type NodeCounter =
   | 'refusals'
   | 'batches'
   | 'anchor_writes'
-  | 'repairs';
+  | 'repairs'
+  | 'overrides';
 
 export interface NodeObserver {
   count(name: NodeCounter, label?: string): void;

@@ -7,8 +7,20 @@ import { anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } fr
 import type { DictionarySource } from './ports.ts';
 import { VaultNode, type VaultNodeOptions } from './vault-node.ts';
 
+/**
+ * An operator's decision to let one named node serve without the heads of the others, where too few can be reached. The
+ * guess bound then counts this node as malicious until the epoch ends (docs/protocol.md, section 7).
+ */
+export interface RepairOverride {
+  readonly node: number;
+  readonly epoch: number;
+  /** For the log. */
+  readonly reason: string;
+}
+
 export type StartOptions = Omit<VaultNodeOptions, 'dictionary' | 'intact' | 'anchorSequence' | 'headsNeeded'> & {
   readonly dictionaries: DictionarySource;
+  readonly repairOverride?: RepairOverride | undefined;
 };
 
 /**
@@ -80,8 +92,20 @@ export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
     dictionary,
     intact,
     anchorSequence: anchor.sequence,
-    headsNeeded: trusted ? 0 : threshold(fleet),
+    headsNeeded: trusted || overridden(options) ? 0 : threshold(fleet),
   });
+}
+
+/** @throws HoldfastError `usage` where the override names another node or epoch: it must not outlive its occasion. */
+function overridden({ fleet, node, observer, repairOverride }: StartOptions): boolean {
+  if (!repairOverride) return false;
+  if (repairOverride.node !== node || repairOverride.epoch !== fleet.epoch) {
+    throw new HoldfastError('usage', 'the repair override is for another node or epoch; remove it');
+  }
+  const { reason } = repairOverride;
+  observer.event('error', 'OPERATOR OVERRIDE: serving without the other nodes; counts as malicious', { reason });
+  observer.count('overrides');
+  return true;
 }
 
 /** False for a store whose repair was cut short: its anchor is right, but the node still lacks what it once knew. */

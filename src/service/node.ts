@@ -37,7 +37,7 @@ export async function openNodeToken(
   trust: PinnedTrust,
   readPin: () => Promise<Secret>,
 ): Promise<Token> {
-  const { module, slot, label, serial, workers, rollbackResistant } = configuration.token;
+  const { module, slot, label, serial, workers, rollbackResistant, syncFolder } = configuration.token;
   applyTokenEnvironment(configuration);
   using pin = await readPin();
   return await openToken({
@@ -47,6 +47,7 @@ export async function openNodeToken(
     rollbackResistant,
     fleet: trust.fleet.fleet,
     node: trust.names[configuration.node - 1]!,
+    ...(syncFolder !== undefined && { syncFolder }),
     ...(slot !== undefined && { slot }),
     ...(label !== undefined && { label }),
     ...(serial !== undefined && { serial }),
@@ -90,6 +91,7 @@ export async function startNode(configuration: NodeConfiguration, options: Start
     batchIntervalMilliseconds,
     requestsPerRecord,
     maximumInFlight,
+    repairOverride: configuration.repairOverride,
     ...(options.onFatal && { onFatal: options.onFatal }),
     ...(options.clock && { clock: options.clock }),
   });

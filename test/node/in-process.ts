@@ -18,7 +18,13 @@ import {
 import { HoldfastError, systemClock, systemRandom } from '../../src/core/index.ts';
 import { verifyEcdsa, verifyEd25519 } from '../../src/crypto/index.ts';
 import { createClientAuthentication } from '../../src/node/authentication.ts';
-import { initialiseNode, openVaultNode, silentObserver, type VaultNode } from '../../src/node/index.ts';
+import {
+  initialiseNode,
+  openVaultNode,
+  type RepairOverride,
+  silentObserver,
+  type VaultNode,
+} from '../../src/node/index.ts';
 import { createRequestSealing } from '../../src/node/sealing.ts';
 import {
   DEFAULT_POLICY,
@@ -104,7 +110,7 @@ export class InProcessFleet {
     return whole;
   }
 
-  async start(node: number): Promise<void> {
+  async start(node: number, repairOverride?: RepairOverride): Promise<void> {
     const member = this.members[node - 1]!;
     const { token } = member;
     member.store = member.store.reopen();
@@ -125,6 +131,7 @@ export class InProcessFleet {
       observer: silentObserver,
       batchInterval: 0,
       requestsPerRecord: 10_000,
+      repairOverride,
       onFatal: () => {
         member.node = undefined;
       },

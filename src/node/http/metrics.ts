@@ -24,6 +24,7 @@ const HELP: Readonly<Record<NodeCounter, string>> = {
   batches: 'Group commits.',
   anchor_writes: 'Writes of the anchor to the token.',
   repairs: 'Repairs finished since the process began.',
+  overrides: 'Starts by operator override, without the heads of the other nodes.',
 };
 const PHASES = ['repairing', 'serving', 'stopped'] as const;
 const STEP_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5];

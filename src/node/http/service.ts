@@ -17,7 +17,7 @@ import type { Token } from '../../token/port.ts';
 import { createClientAuthentication } from '../authentication.ts';
 import type { DictionarySource } from '../ports.ts';
 import { createRequestSealing } from '../sealing.ts';
-import { openVaultNode } from '../start.ts';
+import { openVaultNode, type RepairOverride } from '../start.ts';
 import type { Phase, VaultNode } from '../vault-node.ts';
 import { NodeMetrics } from './metrics.ts';
 import { createNodeServer } from './server.ts';
@@ -36,6 +36,7 @@ export interface NodeServiceOptions {
   readonly batchIntervalMilliseconds: number;
   readonly requestsPerRecord: number;
   readonly maximumInFlight: number;
+  readonly repairOverride?: RepairOverride | undefined;
   readonly log: Logger;
   /** Called once where store and anchor can no longer be trusted to agree: close, and end the process. */
   readonly onFatal?: (error: HoldfastError) => void;
@@ -86,6 +87,7 @@ async function start(options: NodeServiceOptions): Promise<RunningNode> {
     observer: metrics.observer,
     batchInterval: options.batchIntervalMilliseconds,
     requestsPerRecord: options.requestsPerRecord,
+    repairOverride: options.repairOverride,
     onFatal: (error) => {
       fatal = error;
       log.fatal({ event: 'fatal', code: error.code, reason: error.message });
