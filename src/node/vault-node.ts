@@ -13,17 +13,7 @@ import {
   type ClientRequest,
   CONTENT,
   type Context,
-  cancelObjection,
   type Decision,
-  decideActivate,
-  decideAttempt,
-  decideCancel,
-  decideConfirm,
-  decideDestroy,
-  decideEvaluation,
-  decideOpen,
-  decideSpent,
-  decideStage,
   decodeCertificate,
   decodePortableRecord,
   decodeSignedStatement,
@@ -35,8 +25,6 @@ import {
   type Head,
   headBody,
   latestTime,
-  mergeCertified,
-  mergeVotes,
   type NodeAnswer,
   type NodeRequest,
   nodeAnswerWith,
@@ -46,7 +34,9 @@ import {
   type SignatureChecks,
   type Signer,
   StatementVerifier,
+  type Transitions,
   threshold,
+  transitions,
 } from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Token } from '../token/port.ts';
@@ -77,6 +67,8 @@ export interface VaultNodeOptions {
   /** Heads of others to wait for; by default `t`, or none for a node alone or an intact store on a token declared rollback-resistant. */
   readonly headsNeeded: number;
   readonly onFatal: (error: HoldfastError) => void;
+  /** The record state machine; the real one by default. */
+  readonly transitions?: Transitions;
 }
 
 export type Phase = 'repairing' | 'serving' | 'stopped';
@@ -84,6 +76,7 @@ export type Phase = 'repairing' | 'serving' | 'stopped';
 export class VaultNode {
   readonly #options: VaultNodeOptions;
   readonly #verifier: StatementVerifier;
+  readonly #transitions: Transitions;
   readonly #committer: Committer;
   readonly #admission: Admission;
   readonly #spent: SpentRecords;
@@ -95,6 +88,7 @@ export class VaultNode {
   constructor(options: VaultNodeOptions) {
     this.#options = options;
     this.#verifier = new StatementVerifier(options.fleet, options.checks);
+    this.#transitions = options.transitions ?? transitions;
     this.#committer = new Committer({
       ...options,
       sequenceFloor: options.anchorSequence,
@@ -211,37 +205,38 @@ export class VaultNode {
       case 'open': {
         const args = decoded('open');
         namesElement(this.#elementHash(admitted), args.blindHash);
-        return (state) => decideOpen(this.#context(), state, { generation, ...args }, heads);
+        return (state) => this.#transitions.decideOpen(this.#context(), state, { generation, ...args }, heads);
       }
       case 'stage': {
         const args = decoded('stage');
         const opened = this.#certified(decodeCertificate(args.openCertificate), 'open');
-        return (state) => decideStage(this.#context(), state, args.document, opened);
+        return (state) => this.#transitions.decideStage(this.#context(), state, args.document, opened);
       }
       case 'activate': {
         const args = decoded('activate');
-        return (state) => decideActivate(this.#context(), state, args);
+        return (state) => this.#transitions.decideActivate(this.#context(), state, args);
       }
       case 'attempt': {
         const args = decoded('attempt');
         namesElement(this.#elementHash(admitted), args.blindHash);
-        return (state) => decideAttempt(this.#context(), state, { generation, attempt, ...args }, heads);
+        return (state) =>
+          this.#transitions.decideAttempt(this.#context(), state, { generation, attempt, ...args }, heads);
       }
       case 'confirm': {
         const args = decoded('confirm');
         this.#certified(decodeCertificate(args.certificate), 'attempt');
-        return (state) => decideConfirm(this.#context(), state, args, heads);
+        return (state) => this.#transitions.decideConfirm(this.#context(), state, args, heads);
       }
       case 'delete': {
         const args = decoded('delete');
         const proof = { generation, kind: 'owner' as const, proof: encodeOwnerDeletion(args) };
-        return (state) => decideDestroy(this.#context(), state, proof);
+        return (state) => this.#transitions.decideDestroy(this.#context(), state, proof);
       }
       case 'cancel': {
         const { signature } = decoded('cancel');
         return (state) => {
-          const refusal = cancelObjection(this.#context(), state, generation, signature);
-          return refusal ? { state, refusal } : decideCancel(this.#context(), state, generation);
+          const refusal = this.#transitions.cancelObjection(this.#context(), state, generation, signature);
+          return refusal ? { state, refusal } : this.#transitions.decideCancel(this.#context(), state, generation);
         };
       }
       case 'status':
@@ -285,7 +280,7 @@ export class VaultNode {
       (body.kind === 'open' || body.attempt === request.attempt);
     if (!same) throw new HoldfastError('untrusted', 'the certificate is for another request');
     const update = await this.#committer.update(request.record, (state) =>
-      decideEvaluation(this.#context(), state, certified),
+      this.#transitions.decideEvaluation(this.#context(), state, certified),
     );
     if (update.decision.refusal) return this.#answerDecision(update, admitted);
     const { fleet, record, generation } = body;
@@ -309,7 +304,7 @@ export class VaultNode {
     const carried = decodePortableRecord(encoded);
     const verified = this.#heads(heads);
     const { statement } = await this.#committer.update(carried.record, (before) => {
-      const state = mergeCertified(this.#context(), before, carried, verified);
+      const state = this.#transitions.mergeCertified(this.#context(), before, carried, verified);
       return { state, body: headBody(this.#options.fleet, state, this.#options.clock.now()) };
     });
     return nodeAnswerWith({ head: statement && encodeSignedStatement(statement) });
@@ -318,7 +313,7 @@ export class VaultNode {
   async #spend(request: NodeRequest<'spend'>): Promise<NodeAnswer> {
     const heads = this.#heads(request.heads);
     const update = await this.#committer.update(request.record, (state) =>
-      decideSpent(this.#context(), state, request, heads),
+      this.#transitions.decideSpent(this.#context(), state, request, heads),
     );
     return this.#answerDecision(update);
   }
@@ -368,8 +363,10 @@ export class VaultNode {
   async #mergePeer(record: Uint8Array, carried: Uint8Array | undefined, facts: RecordFacts): Promise<void> {
     await this.#committer.update(record, (before) => {
       const context = this.#context();
-      const certified = carried ? mergeCertified(context, before, decodePortableRecord(carried)) : before;
-      return { state: mergeVotes(context, certified, facts) };
+      const certified = carried
+        ? this.#transitions.mergeCertified(context, before, decodePortableRecord(carried))
+        : before;
+      return { state: this.#transitions.mergeVotes(context, certified, facts) };
     });
   }
 
