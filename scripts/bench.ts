@@ -1,0 +1,75 @@
+/** Measures a fresh fleet on this machine: rates, latencies, the token's share, memory. `npm run bench -- --help`. */
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { measureFleet } from './bench/fleet.ts';
+import { printFleet } from './bench/report.ts';
+
+const HELP = `usage: npm run bench -- [options]
+
+  --only <parts>        some of fleet, scale, token; default all
+  --seconds <n>         length of each timed window (default 10)
+  --windows <n>         timed windows under load; the median one is reported (default 3)
+  --concurrency <n>     recoveries at a time under load (default 32)
+  --records <n>         records under load (default 96)
+  --coordinators <n>    coordinators under load (default 1)
+  --node-options <text> Node's own options in every process of the fleet, for profiles
+  --json <file>         where the results go (default bench-results/<time>.json)
+  --keep                leave the fleet's folder in place
+`;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: 'fleet,scale,token' },
+    seconds: { type: 'string', default: '10' },
+    windows: { type: 'string', default: '3' },
+    concurrency: { type: 'string', default: '32' },
+    records: { type: 'string', default: '96' },
+    coordinators: { type: 'string', default: '1' },
+    'node-options': { type: 'string' },
+    json: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+function whole(name: 'seconds' | 'windows' | 'concurrency' | 'records' | 'coordinators'): number {
+  const number = Number(values[name]);
+  if (Number.isSafeInteger(number) && number >= 1) return number;
+  throw new Error(`--${name} must be a whole number from 1`);
+}
+
+async function main(): Promise<void> {
+  const parts = values.only.split(',');
+  const unknown = parts.find((part) => !['fleet', 'scale', 'token'].includes(part));
+  if (unknown !== undefined) throw new Error(`--only: ${JSON.stringify(unknown)} is none of fleet, scale, token`);
+  const place = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
+  const say = (line: string) => void process.stderr.write(`${line}\n`);
+  const results: Record<string, unknown> = {
+    time: new Date().toISOString(),
+    machine: { cores: cpus().length, processor: cpus()[0]?.model, runtime: process.version, loadAverage: loadavg() },
+  };
+  try {
+    if (parts.includes('fleet')) {
+      const fleet = await measureFleet({
+        ...{ directory: join(place, 'fleet'), say, nodeOptions: values['node-options'] },
+        ...{ seconds: whole('seconds'), windows: whole('windows'), concurrency: whole('concurrency') },
+        ...{ records: whole('records'), coordinators: whole('coordinators') },
+      });
+      results.fleet = fleet;
+      printFleet(fleet);
+    }
+  } finally {
+    if (values.keep) say(`kept: ${place}`);
+    else rmSync(place, { recursive: true, force: true });
+  }
+  const path = resolve(values.json ?? join('bench-results', `${String(results.time).replaceAll(':', '-')}.json`));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify(results, undefined, 2)}\n`);
+  console.log(`\nWritten: ${path}`);
+}
+
+if (values.help) console.log(HELP);
+else await main();

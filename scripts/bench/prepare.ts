@@ -1,0 +1,200 @@
+/** Recoveries made ahead of the timed window: everything of a client's work that does not depend on an answer. */
+
+import { createECDH } from 'node:crypto';
+import { hashUserToken, signAsClient } from '../../src/access/client.ts';
+import { standardSuite } from '../../src/client/index.ts';
+import { type Secret, toBase64Url } from '../../src/core/index.ts';
+import {
+  ARGUMENTS,
+  argumentsHash,
+  blindHash,
+  encodeConfirmation,
+  encodeOprfInput,
+  encodeOuter,
+  encodeRequestContent,
+  encodeSealingInfo,
+  encodeStretchSalt,
+  type Fleet,
+  type Operation,
+  type Outer,
+} from '../../src/protocol/index.ts';
+import { type BenchRecord, PIN, type Tenancy } from './records.ts';
+import { newSender, type Sender, sealWith } from './seal.ts';
+
+/** Kept of a recovery whose answer is fully checked after the window. */
+export interface Sample {
+  readonly input: Uint8Array;
+  readonly blind: Secret;
+  /** Opens what node `node` sealed to the attempt. */
+  readonly openers: ReadonlyMap<number, (sealed: Uint8Array) => Promise<Uint8Array>>;
+}
+
+export interface PreparedRecovery {
+  readonly record: BenchRecord;
+  readonly attempt: number;
+  readonly blindHash: Uint8Array;
+  readonly status: Buffer;
+  readonly attemptBody: Buffer;
+  readonly sample: Sample | undefined;
+  /** The body of the confirmation of exactly this attempt, once its certificate is known. About 1 ms. */
+  confirm(certificate: Uint8Array): Buffer;
+}
+
+const GENERATION = 1;
+const suite = standardSuite();
+
+/** One of a lane's records in turn, so that a record rests between two of its recoveries. */
+export async function prepareRecoveries(
+  tenancy: Tenancy,
+  records: readonly BenchRecord[],
+  count: number,
+  sampleEvery: number,
+): Promise<PreparedRecovery[]> {
+  const usable = records.filter((record) => record.usable);
+  if (usable.length === 0) throw new Error('no record is left that can be used');
+  const planned = new Map(usable.map((record) => [record, record.next]));
+  const prepared: PreparedRecovery[] = [];
+  for (let i = 0; i < count; i++) {
+    const record = usable[i % usable.length]!;
+    const attempt = planned.get(record)!;
+    planned.set(record, attempt + 1);
+    prepared.push(await prepare(tenancy, record, attempt, sampleEvery > 0 && i % sampleEvery === 0));
+  }
+  return prepared;
+}
+
+async function prepare(
+  tenancy: Tenancy,
+  record: BenchRecord,
+  attempt: number,
+  sampled: boolean,
+): Promise<PreparedRecovery> {
+  const { fleet } = tenancy.trust;
+  // A new device gets a new user token: the nodes verify its signature anew.
+  const userToken = await tenancy.userToken(record);
+  const maker = new RequestMaker(fleet, record, userToken);
+  const { blindedElement, blinding } = sampled ? await realBlind(fleet, record) : randomElement();
+  const hash = blindHash(blindedElement);
+  const statusBody = maker.body('status', 0, 0, ARGUMENTS.status.encode({}), maker.senders());
+  const attemptArguments = ARGUMENTS.attempt.encode({ blindHash: hash });
+  const openers = new Map<number, (sealed: Uint8Array) => Promise<Uint8Array>>();
+  const attemptBody = sampled
+    ? await maker.bodyBySuite('attempt', GENERATION, attempt, attemptArguments, blindedElement, openers)
+    : maker.body('attempt', GENERATION, attempt, attemptArguments, maker.senders(), blindedElement);
+  const signature = suite.sign(
+    record.keys.confirmKey,
+    encodeConfirmation({
+      fleet: fleet.fleet,
+      record: record.record,
+      generation: GENERATION,
+      attempt,
+      blindHash: hash,
+    }),
+  );
+  const confirmSenders = maker.senders();
+  return {
+    record,
+    attempt,
+    blindHash: hash,
+    status: statusBody,
+    attemptBody,
+    sample: blinding && { ...blinding, openers },
+    confirm: (certificate) =>
+      maker.body('confirm', GENERATION, attempt, ARGUMENTS.confirm.encode({ certificate, signature }), confirmSenders),
+  };
+}
+
+interface Blinding {
+  readonly blindedElement: Uint8Array;
+  readonly blinding: { readonly input: Uint8Array; readonly blind: Secret } | undefined;
+}
+
+/** A random point looks to everybody as a blinded element does. */
+function randomElement(): Blinding {
+  const ephemeral = createECDH('prime256v1');
+  ephemeral.generateKeys();
+  return { blindedElement: new Uint8Array(ephemeral.getPublicKey(null, 'compressed')), blinding: undefined };
+}
+
+async function realBlind(fleet: Fleet, { record }: BenchRecord): Promise<Blinding> {
+  const salt = encodeStretchSalt(fleet.fleet, record);
+  const stretched = await suite.stretch(new TextEncoder().encode(PIN), salt, fleet.policy.keyStretching);
+  const input = encodeOprfInput({ fleet: fleet.fleet, record, stretched });
+  const { blind, blindedElement } = suite.blind(input);
+  return { blindedElement, blinding: { input, blind } };
+}
+
+/** Requests of one user in one recovery, as the SDK's session makes them. */
+class RequestMaker {
+  readonly #fleet: Fleet;
+  readonly #record: BenchRecord;
+  readonly #userToken: string;
+  readonly #tokenHash: Uint8Array;
+
+  constructor(fleet: Fleet, record: BenchRecord, userToken: string) {
+    this.#fleet = fleet;
+    this.#record = record;
+    this.#userToken = userToken;
+    this.#tokenHash = hashUserToken(userToken);
+  }
+
+  senders(): Sender[] {
+    const { fleet, epoch, nodes } = this.#fleet;
+    return nodes.map(({ session }, i) => newSender(session, encodeSealingInfo({ fleet, epoch, node: i + 1 })));
+  }
+
+  body(
+    operation: Operation,
+    generation: number,
+    attempt: number,
+    encoded: Uint8Array,
+    senders: readonly Sender[],
+    blindedElement?: Uint8Array,
+  ): Buffer {
+    const sealed = senders.map((sender, i) => {
+      const outer = this.#outer(operation, generation, attempt, encoded, i + 1);
+      const ciphertext = sealWith(sender, encodeOuter(outer), this.#content(outer, blindedElement));
+      return { node: i + 1, enc: toBase64Url(sender.enc), ciphertext: toBase64Url(ciphertext) };
+    });
+    return this.#json(generation, attempt, encoded, sealed);
+  }
+
+  /** By the SDK's own sealing, which can open the answers. */
+  async bodyBySuite(
+    operation: Operation,
+    generation: number,
+    attempt: number,
+    encoded: Uint8Array,
+    blindedElement: Uint8Array,
+    openers: Map<number, (sealed: Uint8Array) => Promise<Uint8Array>>,
+  ): Promise<Buffer> {
+    const sealed = await Promise.all(
+      this.#fleet.nodes.map(async ({ session }, i) => {
+        const outer = this.#outer(operation, generation, attempt, encoded, i + 1);
+        const { enc, ciphertext, openAnswer } = await suite.seal(session, outer, this.#content(outer, blindedElement));
+        openers.set(i + 1, openAnswer);
+        return { node: i + 1, enc: toBase64Url(enc), ciphertext: toBase64Url(ciphertext) };
+      }),
+    );
+    return this.#json(generation, attempt, encoded, sealed);
+  }
+
+  #outer(operation: Operation, generation: number, attempt: number, encoded: Uint8Array, node: number): Outer {
+    const { fleet, epoch } = this.#fleet;
+    const { record } = this.#record;
+    return { fleet, epoch, node, operation, record, generation, attempt, argumentsHash: argumentsHash(encoded) };
+  }
+
+  #content(outer: Outer, blindedElement: Uint8Array | undefined): Uint8Array {
+    const clientSignature = signAsClient(this.#record.clientKey, encodeOuter(outer), this.#tokenHash);
+    return encodeRequestContent({ userToken: this.#userToken, clientSignature, blindedElement });
+  }
+
+  #json(generation: number, attempt: number, encoded: Uint8Array, sealed: readonly object[]): Buffer {
+    const { fleet, epoch } = this.#fleet;
+    const record = toBase64Url(this.#record.record);
+    return Buffer.from(
+      JSON.stringify({ fleet, epoch, record, generation, attempt, arguments: toBase64Url(encoded), sealed }),
+    );
+  }
+}

@@ -1,0 +1,73 @@
+/** What the system says of a process: CPU time of it and of each kind of its threads, and memory (Linux, proc(5)). */
+
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** CPU seconds since the process began. */
+export interface ProcessUsage {
+  readonly total: number;
+  /** The thread that runs the event loop. */
+  readonly main: number;
+  /** Threads that call the PKCS#11 module, where the system shows their name. */
+  readonly token: number;
+  /** Everything else: file and compression threads, the engine's compiler and collector. */
+  readonly other: number;
+}
+
+export interface ProcessMemory {
+  /** MiB. Pages of a mapped file count as resident, though the kernel may take them back at any time. */
+  readonly resident: number;
+  /** MiB that belong to no file: what the process needs. */
+  readonly anonymous: number;
+}
+
+const TICKS = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+
+export interface ThreadStat {
+  readonly name: string;
+  readonly seconds: number;
+}
+
+/** Reads a `stat` file: the name stands in brackets and may hold anything; utime and stime are fields 14 and 15. */
+export function parseStat(text: string, ticks: number = TICKS): ThreadStat {
+  const end = text.lastIndexOf(')');
+  const fields = text.slice(end + 2).split(' ');
+  return {
+    name: text.slice(text.indexOf('(') + 1, end),
+    seconds: (Number(fields[11]) + Number(fields[12])) / ticks,
+  };
+}
+
+export function processUsage(pid: number): ProcessUsage {
+  const total = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8')).seconds;
+  let main = 0;
+  let token = 0;
+  let known = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    let stat: ThreadStat;
+    try {
+      stat = parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'));
+    } catch {
+      continue; // it has ended meanwhile
+    }
+    known += stat.seconds;
+    if (Number(thread) === pid) main += stat.seconds;
+    else if (stat.name.includes('pkcs11')) token += stat.seconds;
+  }
+  return { total, main, token, other: Math.max(0, Math.max(known, total) - main - token) };
+}
+
+export function usageBetween(before: ProcessUsage, after: ProcessUsage): ProcessUsage {
+  return {
+    total: after.total - before.total,
+    main: after.main - before.main,
+    token: after.token - before.token,
+    other: Math.max(0, after.other - before.other),
+  };
+}
+
+export function processMemory(pid: number): ProcessMemory {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? Number.NaN);
+  return { resident: field('VmRSS') / 1024, anonymous: field('RssAnon') / 1024 };
+}

@@ -1,0 +1,92 @@
+/** The bench's results in words and tables. */
+
+import type { FleetResult } from './fleet.ts';
+import { cpuSeconds, isNode, type ProcessFigures, tokenTotals } from './observe.ts';
+import { median, sum } from './statistics.ts';
+import type { Window } from './throughput.ts';
+
+const fixed = (number: number, digits = 1): string => (Number.isFinite(number) ? number.toFixed(digits) : '-');
+
+/** Columns as wide as their widest cell, numbers to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)));
+  const line = (row: readonly string[]) =>
+    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ');
+  return [head, widths.map((width) => '-'.repeat(width)), ...rows].map((row) => `  ${line(row).trimEnd()}`).join('\n');
+}
+
+/** The window whose rate is the median of all. */
+export function medianWindow(windows: readonly Window[]): Window {
+  const rate = median(windows.map(({ perSecond }) => perSecond));
+  return windows.find(({ perSecond }) => perSecond === rate)!;
+}
+
+export function printFleet(result: FleetResult): void {
+  const window = medianWindow(result.loaded);
+  const rates = result.loaded.map(({ perSecond }) => fixed(perSecond)).join(', ');
+  console.log(`\nWhole fleet: ${result.nodes} nodes on SoftHSM, ${result.coordinators} coordinator(s)`);
+  console.log(`  ${fixed(window.perSecond)} recoveries/s (median of ${rates}), ${window.concurrency} at a time`);
+  const cores = window.seconds;
+  console.log(
+    `  CPU: fleet ${fixed(cpuSeconds(window.processes) / cores, 2)} cores, load generator ${fixed(window.generatorSeconds / cores, 2)} cores; load average ${fixed(window.loadAverage, 2)}`,
+  );
+  console.log(
+    `  failed ${sum(result.loaded.map(({ failed }) => failed))}, checked in full ${sum(result.loaded.map(({ verified }) => verified))}`,
+  );
+  for (const { failures } of result.loaded) for (const failure of failures) console.log(`  failure: ${failure}`);
+  console.log('\nMilliseconds per request');
+  console.log(
+    table(
+      ['step', 'alone: median', 'p95', 'under load: median', 'p95 '],
+      (['status', 'attempt', 'confirm', 'recovery'] as const).map((step) => [
+        step,
+        fixed(result.single.times[step].median),
+        fixed(result.single.times[step].p95),
+        fixed(window.times[step].median),
+        fixed(window.times[step].p95),
+      ]),
+    ),
+  );
+  console.log(`  a whole recovery by the SDK, its own cryptography included: ${fixed(result.sdkRecovery)} ms`);
+  console.log('\nProcesses under load: CPU milliseconds per recovery, by thread');
+  console.log(
+    table(
+      ['process', 'all', 'main', 'token', 'other', 'token %', 'batches/s', 'statements', 'RSS MiB', 'anon MiB'],
+      window.processes.map((one) => processRow(one, window)),
+    ),
+  );
+  printOperations(window);
+}
+
+function processRow(one: ProcessFigures, { recoveries, seconds }: Window): string[] {
+  const each = (value: number) => fixed((1000 * value) / recoveries, 2);
+  const { cpu, memory } = one;
+  return [
+    one.name,
+    ...[each(cpu.total), each(cpu.main), each(cpu.token), each(cpu.other)],
+    isNode(one) ? fixed((100 * cpu.token) / cpu.total) : '',
+    ...(isNode(one) ? [fixed(one.batches / seconds), fixed(one.statements / one.batches)] : ['', '']),
+    ...[fixed(memory.resident, 0), fixed(memory.anonymous, 0)],
+  ];
+}
+
+function printOperations({ processes, recoveries }: Window): void {
+  const totals = [...tokenTotals(processes)].sort(([, a], [, b]) => b.seconds - a.seconds);
+  console.log('\nToken operations of one recovery, all nodes together');
+  console.log(
+    table(
+      ['operation', 'count', 'module ms', 'us each'],
+      totals.map(([operation, { count, seconds }]) => [
+        operation,
+        fixed(count / recoveries, 2),
+        fixed((1000 * seconds) / recoveries, 2),
+        fixed((1e6 * seconds) / count, 0),
+      ]),
+    ),
+  );
+  const nodes = processes.filter(isNode);
+  const steps = ['store', 'anchor', 'sign'].map(
+    (step) => `${step} ${fixed(median(nodes.map((one) => one.steps[step] ?? Number.NaN)), 2)}`,
+  );
+  console.log(`  milliseconds of a group commit's steps (mean): ${steps.join(', ')}`);
+}
