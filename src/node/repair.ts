@@ -90,6 +90,11 @@ export class Repair {
     return this.#known.size >= this.#needed;
   }
 
+  /** Whether there is something to ask the peers with, or nothing to ask. */
+  get begun(): boolean {
+    return this.#needed === 0 || this.#rejoin !== undefined;
+  }
+
   /** Takes a new incarnation, durably, above every one that this node was told of. */
   async begin(mustExceed = 0): Promise<void> {
     const { committer, fleet, node, random } = this.#options;

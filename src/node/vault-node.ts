@@ -84,6 +84,8 @@ export class VaultNode {
   #repair: Repair;
   #phase: Phase = 'repairing';
   #repairing: Promise<void> | undefined;
+  /** The newest incarnation of its own that this node was shown. */
+  #repairAbove = 0;
 
   constructor(options: VaultNodeOptions) {
     this.#options = options;
@@ -116,7 +118,10 @@ export class VaultNode {
 
   /** Takes a new incarnation and begins to repair; serves at once where no heads are needed. */
   async start(): Promise<void> {
-    await this.#repair.begin();
+    this.#repairing = this.#repair.begin().finally(() => {
+      this.#repairing = undefined;
+    });
+    await this.#repairing;
     await this.#finishRepair();
   }
 
@@ -327,6 +332,7 @@ export class VaultNode {
         this.#options.observer.event('warn', 'repair answer refused', { peer, code, reason: message });
       }
     }
+    if (this.#phase === 'repairing' && !this.#repair.begun && !this.#repairing) await this.#beginRepair();
     await this.#finishRepair();
     const queries = this.#phase === 'repairing' ? this.#repair.queries() : [];
     return nodeAnswerWith({ content: CONTENT.queries.encode({ phase: this.#phase, queries }) });
@@ -403,10 +409,22 @@ export class VaultNode {
     observer.event('error', 'own newer statement seen', { incarnation: signer.incarnation, sequence: signer.sequence });
     this.#phase = 'repairing';
     this.#repair = this.#newRepair(threshold(this.#options.fleet), false);
-    this.#repairing ??= this.#repair.begin(signer.incarnation).finally(() => {
-      this.#repairing = undefined;
-    });
+    this.#repairAbove = signer.incarnation;
+    void this.#beginRepair();
     throw new HoldfastError('not_ready', 'the node saw a newer statement of its own and repairs');
+  }
+
+  /** Where this fails (a full disk), the next look at the repair begins it again: a node never waits for nothing. */
+  #beginRepair(): Promise<void> {
+    this.#repairing ??= this.#repair
+      .begin(this.#repairAbove)
+      .catch((thrown: unknown) => {
+        this.#options.observer.event('error', 'repair could not begin', { reason: asHoldfastError(thrown).message });
+      })
+      .finally(() => {
+        this.#repairing = undefined;
+      });
+    return this.#repairing;
   }
 
   #known(record: Uint8Array): RecordState {

@@ -1,0 +1,439 @@
+/** One run: a fleet made from a seed, trouble for a while, then peace, and the check that nothing was lost. */
+
+import { Coordinator, type CoordinatorOptions, Maintenance } from '../../src/coordinator/index.ts';
+import { equalBytes, type HoldfastError } from '../../src/core/index.ts';
+import {
+  type ClientAnswer,
+  type ClientRequest,
+  DEFAULT_POLICY,
+  decodeClientAnswer,
+  decodeClientRequest,
+  decodeNodeAnswer,
+  encodeClientAnswer,
+  encodeClientRequest,
+  encodeNodeRequest,
+  type Fleet,
+  type NodeAnswer,
+  type NodeRequest,
+  type Transitions,
+} from '../../src/protocol/index.ts';
+import { Adversary } from './adversary.ts';
+import { Checker } from './checker.ts';
+import { checks, Oracle } from './cryptography.ts';
+import { EvilNode, short } from './evil-node.ts';
+import { type FaultRates, Host, type Snapshot } from './host.ts';
+import { CALM, Network } from './network.ts';
+import { Person } from './people.ts';
+import { TokenState } from './token.ts';
+import { Violation, World } from './world.ts';
+
+export interface RunOptions {
+  readonly seed: number;
+  /** 3 or 5; by default the seed decides. */
+  readonly nodes?: number;
+  readonly transitions?: Transitions;
+  readonly verbose?: (line: string) => void;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  readonly hash: string;
+  readonly events: number;
+  readonly counts: ReadonlyMap<string, number>;
+  readonly violation: string | undefined;
+  readonly recent: readonly string[];
+}
+
+const MAXIMUM_EVENTS = 60_000;
+/** Milliseconds that trouble lasts at most. */
+const TROUBLE = 15_000;
+
+/** Runs one seed to its end or to its first violation. */
+export async function run(options: RunOptions): Promise<RunResult> {
+  const world = new World(options.seed, options.verbose ? { verbose: options.verbose } : {});
+  const scenario = new Scenario(world, options);
+  let violation: string | undefined;
+  try {
+    await world.run(scenario.play(), MAXIMUM_EVENTS);
+  } catch (error) {
+    violation =
+      error instanceof Violation ? error.message : `crashed: ${error instanceof Error ? error.stack : String(error)}`;
+  }
+  const { hash, events, recent } = world;
+  return { seed: options.seed, hash, events, counts: scenario.checker.counts, violation, recent };
+}
+
+class Scenario {
+  readonly checker: Checker;
+  readonly #world: World;
+  readonly #fleet: Fleet;
+  readonly #hosts: Host[] = [];
+  readonly #evil = new Map<number, EvilNode>();
+  readonly #people: Person[] = [];
+  readonly #network: Network;
+  readonly #faults: FaultRates = { crash: 0, diskFull: 0, anchor: 0 };
+  readonly #adversary: Adversary | undefined;
+  readonly #maintenances: Maintenance[] = [];
+  readonly #coordinators: { readonly name: string; readonly coordinator: Coordinator }[] = [];
+  readonly #issued = new Set<string>();
+  readonly #rollbacks: boolean;
+  #trouble = false;
+
+  constructor(world: World, options: RunOptions) {
+    this.#world = world;
+    const { chance } = world;
+    const n = options.nodes ?? chance.pick([3, 3, 3, 5]);
+    const t = Math.floor(n / 2) + 1;
+    const liars = chance.happens(0.25) ? chance.between(1, t - 1) : 0;
+    const tokens = Array.from({ length: n }, () => new TokenState(chance));
+    this.#fleet = {
+      fleet: 'simulated',
+      epoch: 1,
+      nodes: tokens.map(({ publicKeys }) => publicKeys),
+      policy: {
+        ...DEFAULT_POLICY,
+        limit: chance.between(2, 4),
+        lifetimeLimit: chance.pick([8, 30, 30]),
+        waits: chance.pick([[0], [0], [0, 0, 1]]),
+        destroyAfter: chance.pick([0, 2, 600]),
+        takeover: chance.pick([
+          { kind: 'off' },
+          { kind: 'off' },
+          { kind: 'immediate' },
+          { kind: 'delayed', seconds: 2 },
+        ]),
+        minimumShares: n === 5 ? chance.between(t + 1, n) : n,
+        keyStretching: { memoryKiB: 8, passes: 1, parallelism: 1 },
+      },
+    };
+    const evil = new Set(chance.shuffled(tokens.map((_, i) => i + 1)).slice(0, liars));
+    this.checker = new Checker(world, this.#fleet, evil);
+    this.#rollbacks = liars === 0 && chance.happens(0.5);
+    this.#network = new Network(world, CALM);
+    const oracle = new Oracle(chance);
+    oracle.onSign = (message) => this.checker.signed(message);
+    oracle.onRequest = (outer) => {
+      if (outer.operation === 'attempt') this.checker.requested(outer.record, outer.generation, outer.attempt);
+    };
+    const records = Array.from({ length: chance.pick([1, 1, 2]) }, () => chance.bytes(32));
+    const suite = oracle.suite();
+    const hostile = chance.happens(0.65) || liars > 0;
+    for (const [i, token] of tokens.entries()) {
+      const host = new Host(i + 1, token, {
+        world,
+        fleet: this.#fleet,
+        oracle,
+        checker: this.checker,
+        issued: this.#issued,
+        faults: this.#faults,
+        records,
+        evil: evil.has(i + 1),
+        overhear: (node, request, answer) => this.#adversary?.hear(node, request, answer),
+        ...(options.transitions && { transitions: options.transitions }),
+      });
+      host.clockOffset = chance.happens(0.3) ? chance.between(-5000, 5000) : 0;
+      host.resistant = !this.#rollbacks && chance.happens(0.2);
+      this.#hosts.push(host);
+      if (evil.has(i + 1)) this.#evil.set(i + 1, new EvilNode(world, this.#fleet, i + 1, token));
+    }
+    for (let i = 0; i < chance.between(1, 3); i++) this.#addCoordinator(`c${i + 1}`);
+    for (const record of records) {
+      this.#people.push(
+        new Person(record, {
+          world,
+          fleet: this.#fleet,
+          checker: this.checker,
+          suite,
+          issued: this.#issued,
+          transport: { send: (request) => this.#toCoordinator(request) },
+          allHonest: liars === 0,
+        }),
+      );
+    }
+    if (!hostile) return;
+    this.#adversary = new Adversary({
+      world,
+      fleet: this.#fleet,
+      oracle,
+      suite,
+      records,
+      credential: (record) => this.#people.find((person) => equalBytes(person.record, record))!.credential(),
+      send: (node, request) => this.#toNode('adversary', node, request),
+      sign: new Map([...this.#evil].map(([node, one]) => [node, one.sign])),
+    });
+  }
+
+  #addCoordinator(name: string): void {
+    const options: CoordinatorOptions = {
+      fleet: this.#fleet,
+      checks,
+      clock: this.#world.clock(() => 0),
+      observer: {
+        count() {},
+        event: (level, event) => level === 'error' && this.#world.note(`${name} says: ${event}`),
+      },
+      timeout: 400,
+      grace: 40,
+      enrolmentGrace: 100,
+      transport: { send: (node, request) => this.#toNode(name, node, request) },
+    };
+    this.#coordinators.push({ name, coordinator: new Coordinator(options) });
+    this.#maintenances.push(new Maintenance(options));
+  }
+
+  async #toNode(from: string, node: number, request: NodeRequest): Promise<NodeAnswer> {
+    const host = this.#hosts[node - 1]!;
+    const encoded = encodeNodeRequest(request);
+    const what = request.kind === 'submit' ? request.request.operation : request.kind;
+    const serve = async () => {
+      this.#world.note(`${from} > ${node} ${what}${request.kind === 'submit' ? ` ${request.request.attempt}` : ''}`);
+      const answer = await host.handle(encoded);
+      const evil = this.#evil.get(node);
+      if (!evil) return answer;
+      const lie = evil.answer(encoded, answer);
+      if (!lie) throw new Error('silent');
+      return lie;
+    };
+    const answer = decodeNodeAnswer(await this.#network.call(from, String(node), serve, 600));
+    this.#world.note(`${from} < ${node} ${what} ${answer.code} ${answer.code === 'ok' ? '' : answer.reason}`);
+    return answer;
+  }
+
+  async #toCoordinator(request: ClientRequest): Promise<ClientAnswer> {
+    const { name, coordinator } = this.#world.chance.pick(this.#coordinators);
+    const encoded = encodeClientRequest(request);
+    let failure: HoldfastError | undefined;
+    const serve = async () => {
+      try {
+        return encodeClientAnswer(await coordinator.handle(decodeClientRequest(encoded)));
+      } catch (error) {
+        failure = error as HoldfastError;
+        throw error;
+      }
+    };
+    try {
+      return decodeClientAnswer(await this.#network.call('client', name, serve, 2500));
+    } catch (error) {
+      throw failure ?? error;
+    }
+  }
+
+  async play(): Promise<void> {
+    const { chance } = this.#world;
+    const { policy } = this.#fleet;
+    this.#world.note(`n=${this.#fleet.nodes.length} liars=${[...this.#evil.keys()]} ${JSON.stringify(policy)}`);
+    for (const host of this.#hosts) await host.initialise();
+    for (const host of this.#hosts) host.start();
+    await this.#maintain(6);
+    this.#requireServing('at the beginning');
+    this.#begin();
+    const background = this.#hosts.length > 0 ? [this.#faultsHappen(), this.#maintenanceRuns(), this.#malice()] : [];
+    const people = this.#people.flatMap((person) => [
+      person.owner(chance.between(2, 6)),
+      ...Array.from({ length: chance.between(0, 2) }, (_, i) => person.device(`device ${i + 1}`, chance.between(1, 4))),
+    ]);
+    await Promise.race([Promise.all(people), this.#world.sleep(TROUBLE)]);
+    this.#end();
+    await Promise.all([...background, ...people]);
+    await this.#peace();
+  }
+
+  #begin(): void {
+    const { chance } = this.#world;
+    this.#trouble = true;
+    const rough = chance.happens(0.7);
+    this.#network.rates = {
+      loss: chance.pick([0, 0.01, 0.05]),
+      duplicate: chance.pick([0, 0.02, 0.1]),
+      slow: chance.pick([0, 0.01, 0.03]),
+    };
+    if (!rough) return;
+    this.#faults.crash = chance.pick([0, 0.001, 0.004]);
+    this.#faults.diskFull = chance.pick([0, 0, 0.01]);
+    this.#faults.anchor = chance.pick([0, 0, 0.01]);
+  }
+
+  #end(): void {
+    this.#trouble = false;
+    this.#network.rates = CALM;
+    this.#network.cut.clear();
+    Object.assign(this.#faults, { crash: 0, diskFull: 0, anchor: 0 });
+    this.#world.note('peace');
+  }
+
+  async #faultsHappen(): Promise<void> {
+    const { chance } = this.#world;
+    const names = [...this.#hosts.map(({ number }) => String(number)), ...this.#coordinators.map(({ name }) => name)];
+    let snapshot: { host: Host; image: Snapshot } | undefined;
+    while (this.#trouble) {
+      await this.#world.sleep(chance.between(50, 600));
+      if (!this.#trouble) return;
+      const host = chance.pick(this.#hosts);
+      switch (chance.between(0, 6)) {
+        case 0: {
+          const [a, b] = [chance.pick(names), chance.pick(names)];
+          this.#network.setCut(a, b, true);
+          this.#world.after(chance.between(100, 3000), () => this.#network.setCut(a, b, false));
+          break;
+        }
+        case 1:
+          for (const name of names) this.#network.setCut(String(host.number), name, true);
+          this.#world.after(chance.between(100, 3000), () => {
+            for (const name of names) this.#network.setCut(String(host.number), name, false);
+          });
+          break;
+        case 2:
+          if (this.#faults.crash > 0) host.crash('power');
+          break;
+        case 3:
+          host.clockOffset += chance.between(-20_000, 20_000);
+          break;
+        case 4:
+          if (!snapshot || chance.happens(0.3)) snapshot = { host, image: host.snapshot() };
+          break;
+        default:
+          if (snapshot && this.#rollbacks && this.#mayRollBack(snapshot.host)) {
+            snapshot.host.rollBack(snapshot.image, chance.happens(0.6));
+            if (chance.happens(0.7)) snapshot = undefined;
+          }
+      }
+    }
+  }
+
+  /** Section 7 bounds it: one node at a time, and it has repaired before another one is rolled back. */
+  #mayRollBack(host: Host): boolean {
+    return this.#hosts.every((other) => other === host || !other.rolledBack);
+  }
+
+  async #maintenanceRuns(): Promise<void> {
+    const { chance } = this.#world;
+    while (this.#trouble) {
+      await this.#world.sleep(chance.between(50, 500));
+      await this.#round(chance.pick(this.#maintenances));
+    }
+  }
+
+  async #round(maintenance: Maintenance): Promise<void> {
+    try {
+      const infos = await maintenance.infos();
+      await maintenance.repairAll(infos);
+      await maintenance.antiEntropy(infos);
+      await maintenance.destroySpent();
+    } catch (error) {
+      this.#world.note(`maintenance failed: ${String(error)}`);
+      if (this.#evil.size === 0)
+        this.#world.violate(`2: maintenance failed: ${error instanceof Error ? error.stack : ''}`);
+    }
+    for (const host of this.#hosts) host.look();
+  }
+
+  async #maintain(rounds: number): Promise<void> {
+    for (let i = 0; i < rounds; i++) {
+      await this.#world.sleep(300);
+      for (const maintenance of this.#maintenances) await this.#round(maintenance);
+    }
+  }
+
+  async #malice(): Promise<void> {
+    const { chance } = this.#world;
+    const adversary = this.#adversary;
+    if (!adversary) return;
+    const insider = chance.happens(0.3);
+    while (this.#trouble) {
+      await this.#world.sleep(chance.between(10, 250));
+      if (insider && chance.happens(0.1)) await this.#confirmUncounted(adversary);
+      else if (this.#rollbacks && chance.happens(0.12)) await this.#splitVotes(adversary);
+      else await adversary.act();
+    }
+  }
+
+  async #confirmUncounted(adversary: Adversary): Promise<void> {
+    const { record } = this.#world.chance.pick(this.#people);
+    if (this.insiderKey) await adversary.confirmUncounted(record, this.insiderKey, this.#fleet);
+  }
+
+  insiderKey: { sign(message: Uint8Array): Uint8Array } | undefined;
+
+  /** The attack that the repair is for: a node's votes are collected, it is rolled back, and votes again. */
+  async #splitVotes(adversary: Adversary): Promise<void> {
+    const { chance } = this.#world;
+    const person = chance.pick(this.#people);
+    const nodes = this.#hosts.map(({ number }) => number);
+    const { generation, attempts } = adversary.place(person.record);
+    if (generation === 0) return adversary.act();
+    const host = chance.pick(this.#hosts);
+    if (!this.#mayRollBack(host) || host.phase !== 'serving') return;
+    const image = host.snapshot();
+    const number = Math.max(...attempts) + 1;
+    const others = nodes.filter((node) => node !== host.number);
+    const before = [host.number, ...(chance.happens(0.5) ? [chance.pick(others)] : [])];
+    const [one, two] = [adversary.newElement(), adversary.newElement()];
+    this.#world.note(`splits the votes on number ${number} of node ${host.number}`);
+    await adversary.vote(person.record, generation, number, one, before);
+    if (!this.#trouble || !this.#mayRollBack(host)) return;
+    host.rollBack(image, true);
+    for (let i = 0; i < 12 && host.phase !== 'serving' && this.#trouble; i++) await this.#world.sleep(300);
+    const after = [host.number, ...others.filter((node) => !before.includes(node)).slice(0, chance.between(1, 2))];
+    await adversary.vote(person.record, generation, number, two, after);
+    await adversary.vote(person.record, generation, number, one, nodes);
+    await adversary.evaluateAll(true);
+  }
+
+  /** Everything is healed: all nodes must serve, agree, and give back what was enrolled. */
+  async #peace(): Promise<void> {
+    for (const host of this.#hosts) host.start();
+    await this.#world.sleep(5000);
+    for (let i = 0; i < 8 && !this.#allServe(); i++) await this.#maintain(2);
+    this.#requireServing('at the end');
+    await this.#maintain(4);
+    for (const person of this.#people) await this.#recoverable(person);
+  }
+
+  #allServe(): boolean {
+    return this.#hosts.every((host) => host.phase === 'serving' || this.#evil.has(host.number));
+  }
+
+  #requireServing(when: string): void {
+    if (this.#allServe()) return;
+    const phases = this.#hosts.map((host) => `${host.number} ${host.phase}`).join(', ');
+    this.#world.violate(`liveness ${when}: ${phases}`);
+  }
+
+  async #recoverable(person: Person): Promise<void> {
+    const world = this.#world;
+    const failures: string[] = [];
+    for (const belief of person.beliefs) {
+      if (!belief) continue;
+      for (let i = 0; i < 3; i++) {
+        try {
+          await person.recoverWith(belief.pin);
+          this.checker.count('recovered at the end');
+          return;
+        } catch (error) {
+          const { code, message, details } = error as HoldfastError;
+          failures.push(`${belief.pin}: ${code} ${message}`);
+          if (code === 'waiting')
+            await world.sleep(Math.max(0, Number(details.nextAttemptAt ?? 0) - world.now) + 30_000);
+          else if (code !== 'no_majority' && code !== 'conflict' && !(code === 'wrong_pin' && this.#evil.size > 0))
+            break;
+        }
+      }
+    }
+    if (person.beliefs.includes(undefined)) return this.checker.count('nothing at the end');
+    const legitimate = await this.#legitimatelyGone(person);
+    if (legitimate) return this.checker.count('gone at the end');
+    world.violate(`2: ${short(person.record)} cannot be recovered: ${failures.join('; ')}`);
+  }
+
+  /** Spent by attempts that were really asked for, destroyed with proof, or taken over as the policy allows. */
+  async #legitimatelyGone(person: Person): Promise<boolean> {
+    const { policy } = this.#fleet;
+    const facts = this.checker.record(person.record);
+    const active = facts.active.committed;
+    if (active <= facts.provenDestroyed) return true;
+    if (person.takenOver && policy.takeover.kind !== 'off') return true;
+    const place = facts.generation(active);
+    const last = this.checker.lastUse(place);
+    return place.requested >= Math.min(last + policy.limit, policy.lifetimeLimit);
+  }
+}
