@@ -1,6 +1,6 @@
 /** What others than the supervisor do to a running fleet: wait for it, stop it, kill one process and start it again. */
 
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
 import { type FleetFolder, processNames, readPlan } from './folder.ts';
 import { isAlive, signalProcess, waitUntilGone } from './process.ts';
@@ -35,6 +35,7 @@ export async function waitForFleet(
     onStatus?.(status);
     if (isDone(status)) return status;
     check?.();
+    requireHope(folder, status);
     if (performance.now() > end) {
       const { nodesServing, nodesNeeded } = status;
       const message = `after ${timeout / 1000} s ${nodesServing} nodes serve, ${nodesNeeded} are needed; see ${folder.logs}`;
@@ -42,6 +43,19 @@ export async function waitForFleet(
     }
     await clock.sleep(POLL, signal).catch(() => {});
   }
+}
+
+/** Starts in a row after which a process counts as one that will not come up by itself. */
+const HOPELESS = 4;
+
+/** @throws HoldfastError `not_ready` with what a node last said, where too many nodes end as soon as they are started. */
+function requireHope(folder: FleetFolder, { processes, nodesNeeded }: FleetStatus): void {
+  const nodes = processes.filter(({ name }) => name.startsWith('node'));
+  const failing = nodes.filter(({ ready, restarts }) => !ready && restarts >= HOPELESS);
+  const [first] = failing;
+  if (!first || nodes.length - failing.length >= nodesNeeded) return;
+  const said = readFileSync(folder.log(first.name), 'utf8').trimEnd().split('\n').at(-1) ?? '';
+  throw new HoldfastError('not_ready', `${first.name} does not start; its log ends: ${said.slice(0, 300)}`);
 }
 
 /** Stops a fleet and waits for its end. @returns whether anything ran. */
