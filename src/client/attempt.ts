@@ -18,6 +18,8 @@ import { type ActiveStatus, type RecordStatus, readStatus } from './status.ts';
 
 /** Rounds of contention with other devices before the client gives up; nothing is lost by that. */
 const MAXIMUM_ROUNDS = 24;
+/** Rounds in which a number is asked for that others have taken votes of, before the next one is. */
+const PATIENT_ROUNDS = 4;
 
 export interface Opened {
   readonly secret: Secret;
@@ -77,10 +79,11 @@ interface Counted {
 /** Gets a number for this blinded element, the same one in every round, and the nodes' evaluations of it. */
 async function count(session: Session, known: RecordStatus, blindedElement: Uint8Array): Promise<Counted> {
   const hash = blindHash(blindedElement);
-  let status = known;
+  let active = requireActive(known);
+  let number = active.nextAttempt;
+  let tried = 0;
   for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
-    const active = requireActive(status);
-    const number = active.nextAttempt;
+    tried++;
     const reply = await session.perform({
       operation: 'attempt',
       generation: active.generation,
@@ -100,10 +103,30 @@ async function count(session: Session, known: RecordStatus, blindedElement: Uint
       return { status: active, number, encoded: reply.certificate, certificate, reply };
     }
     refuseForGood(session, reply);
-    if (round > 0) await session.options.clock.sleep(pauseOf(round, hash));
-    status = await readStatus(session);
+    if (round > 0) await session.pause(pauseOf(round, hash));
+    const before = active;
+    active = requireActive(await readStatus(session));
+    if (active.generation === before.generation && stillOpen(session, active, number, hash, tried)) continue;
+    number = active.nextAttempt;
+    tried = 0;
   }
   throw new HoldfastError('conflict', 'other devices are trying at the same time; try again in a moment');
+}
+
+/**
+ * Whether this blinded element can still be certified for the number that it has taken votes for. As long as it can, a
+ * retry asks for that number only: else whoever withholds answers could burn all numbers with one use of a PIN.
+ */
+function stillOpen(session: Session, active: ActiveStatus, number: number, hash: Uint8Array, tried: number): boolean {
+  if (active.confirmed >= number || active.nextAttempt < number) return false;
+  const { places } = active;
+  const others = places.filter(
+    ({ attempt, vote }) => attempt > number || (attempt === number && !(vote && equalBytes(vote, hash))),
+  ).length;
+  if (others >= session.threshold) return false;
+  // Votes of nodes that are out of reach may decide it; that is waited for, but not for ever.
+  const unknown = session.options.fleet.nodes.length - places.length;
+  return others === 0 || others + unknown < session.threshold || tried < PATIENT_ROUNDS;
 }
 
 /** Different devices wait differently long, so that one of them gets through. */
@@ -236,7 +259,7 @@ async function confirm(session: Session, counted: Counted, keys: SeedKeys, hash:
       throw new HoldfastError('superseded', 'the record was replaced or deleted by its owner meanwhile');
     }
     if (clock.now() >= end) break;
-    await clock.sleep(250, session.options.signal);
+    await session.pause(250);
   }
   throw new HoldfastError(
     'no_majority',

@@ -86,7 +86,7 @@ export async function enrol(session: Session, options: EnrolOptions): Promise<En
 }
 
 async function open(session: Session, options: EnrolOptions, keys: SeedKeys): Promise<Opening> {
-  const { suite, clock } = session.options;
+  const { suite } = session.options;
   const { blind, blindedElement } = suite.blind(options.input);
   const hash = blindHash(blindedElement);
   const owner = keys.ownerKey.publicKey;
@@ -123,7 +123,7 @@ async function open(session: Session, options: EnrolOptions, keys: SeedKeys): Pr
         const lineage = handover ? extendLineage(before, handover) : [];
         return { generation, certificate: reply.certificate, lineage, outputs };
       }
-      await clock.sleep(Math.min(50 * 2 ** round, 2000) * (0.25 + hash[round]! / 256), session.options.signal);
+      await session.pause(Math.min(50 * 2 ** round, 2000) * (0.25 + hash[round]! / 256));
     }
   } finally {
     blind.wipe();
@@ -197,7 +197,7 @@ async function stage(
   document: Uint8Array,
   opening: Opening,
 ): Promise<Uint8Array> {
-  const { clock, patience, signal } = session.options;
+  const { clock, patience } = session.options;
   const { generation, certificate: openCertificate } = opening;
   let end = clock.now() + patience;
   for (;;) {
@@ -218,12 +218,12 @@ async function stage(
     const until = takeoverUntil(session, reply);
     if (until !== undefined) {
       options.step('waiting');
-      await clock.sleep(Math.max(0, until - clock.now()) + 250, signal);
+      await session.pause(Math.max(0, until - clock.now()) + 250);
       end = clock.now() + patience;
     } else if (clock.now() >= end) {
       throw new HoldfastError('no_majority', 'no majority staged the record; nothing changed, try again later');
     } else {
-      await clock.sleep(250, signal);
+      await session.pause(250);
     }
   }
 }
@@ -251,7 +251,7 @@ async function activate(
   proof: { document: Uint8Array; openCertificate: Uint8Array; stageCertificate: Uint8Array },
   generation: number,
 ): Promise<void> {
-  const { suite, clock, patience, signal } = session.options;
+  const { suite, clock, patience } = session.options;
   const ownerSignature = suite.sign(keys.ownerKey, encodeActivation(proof.stageCertificate));
   const hash = documentHash(proof.document);
   const end = clock.now() + patience;
@@ -274,7 +274,7 @@ async function activate(
         'the enrolment could not be completed; the record may change over when the nodes are back',
       );
     }
-    await clock.sleep(250, signal);
+    await session.pause(250);
   }
 }
 

@@ -87,15 +87,24 @@ export class Session {
         if (took >= this.threshold) return reply;
         failure = new HoldfastError('no_majority', 'no majority of nodes took part; nothing was lost, try again later');
       } catch (thrown) {
+        throwIfCancelled(signal);
         failure = asHoldfastError(thrown);
         if (!failure.retryable || failure.code === 'cancelled') throw failure;
       }
       if (clock.now() + pause > end) throw failure;
-      try {
-        await clock.sleep(pause, signal);
-      } catch {
-        throwIfCancelled(signal);
-      }
+      await this.pause(pause);
+    }
+  }
+
+  /** Waits. @throws HoldfastError `cancelled`. */
+  async pause(milliseconds: number): Promise<void> {
+    const { clock, signal } = this.options;
+    throwIfCancelled(signal);
+    try {
+      await clock.sleep(milliseconds, signal);
+    } catch (error) {
+      throwIfCancelled(signal);
+      throw error;
     }
   }
 

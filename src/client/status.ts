@@ -22,6 +22,8 @@ export interface ActiveStatus {
   readonly activation: ActivationProof;
   /** The next attempt number that a majority can vote for. */
   readonly nextAttempt: number;
+  /** How far each node that answered has counted, and what it votes for at that number. */
+  readonly places: readonly { readonly attempt: number; readonly vote: Uint8Array | undefined }[];
   /** The last attempt number proven to have used the right PIN; 0 for none. */
   readonly confirmed: number;
   readonly attemptsLeft: number;
@@ -34,7 +36,7 @@ export interface RecordStatus {
   readonly active: ActiveStatus | undefined;
   /** The highest generation that a majority has seen. */
   readonly highest: number;
-  /** The highest generation destroyed; 0 for none. */
+  /** The highest generation that a majority has destroyed; 0 for none. */
   readonly destroyed: number;
   /** A takeover that has been opened and not cancelled, by its generation. */
   readonly pendingTakeover: number | undefined;
@@ -51,13 +53,13 @@ export async function readStatus(session: Session): Promise<RecordStatus> {
 function statusOf(session: Session, reply: Reply): RecordStatus {
   const { threshold } = session;
   const heads = reply.nodes.flatMap(({ head }) => (head ? [head] : []));
-  const known = reply.nodes.filter(({ head, code }) => head || code === 'not_found');
-  if (known.length < threshold)
+  if (heads.length < threshold)
     throw new HoldfastError('no_majority', 'no majority of nodes told where the record stands');
   const facts = heads.map((head) => head.facts);
+  // One node's word is not enough: whatever a minority claims, the others may still hold the record.
   const destroyed = ranked(
     facts.map(({ tombstone }) => tombstone),
-    1,
+    threshold,
   );
   const highest = ranked(
     facts.map((one) => one.highest),
@@ -69,7 +71,13 @@ function statusOf(session: Session, reply: Reply): RecordStatus {
   const takeovers = facts.flatMap((one) =>
     one.open?.takeover && !one.open.cancelled && one.highest > (active?.generation ?? 0) && active ? [one.highest] : [],
   );
-  return { active, highest, destroyed, pendingTakeover: takeovers[0], nodes: known.map(({ node }) => node) };
+  return {
+    active,
+    highest,
+    destroyed,
+    pendingTakeover: takeovers[0],
+    nodes: reply.nodes.flatMap(({ node, head }) => (head ? [node] : [])),
+  };
 }
 
 interface Proven {
@@ -111,6 +119,7 @@ function activeStatus(session: Session, reply: Reply, portable: PortableRecord, 
     documentHash: documentHash(activation.document),
     activation,
     nextAttempt: Math.max(attempt, confirmed) + 1,
+    places: heads.map((head) => head.facts.active!),
     confirmed,
     attemptsLeft: budgetLeft(policy, Math.max(attempt, confirmed), confirmed),
     nextAttemptAt: times[session.threshold - 1] ?? times.at(-1) ?? 0,

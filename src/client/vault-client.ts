@@ -177,7 +177,7 @@ export class VaultClient {
           'no majority recorded the deletion; run it again when the nodes are back',
         );
       }
-      await clock.sleep(250, session.options.signal);
+      await session.pause(250);
     }
   }
 

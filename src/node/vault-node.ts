@@ -17,6 +17,7 @@ import {
   decodeCertificate,
   decodePortableRecord,
   decodeSignedStatement,
+  emptyRecord,
   encodeOwnerDeletion,
   encodePortableRecord,
   encodeSignedStatement,
@@ -190,8 +191,11 @@ export class VaultNode {
   async #submit(request: ClientRequest, heads: readonly Uint8Array[]): Promise<NodeAnswer> {
     const admitted = await this.#admission.admit(request);
     if (request.operation === 'status') {
-      const head = await this.#signHead(request.record);
-      return nodeAnswerWith({ head, content: encodePortableRecord(portable(this.#known(request.record))) });
+      // Also where there is nothing: a coordinator's word that nothing is enrolled would be worth nothing.
+      const state = () => this.#committer.record(request.record) ?? emptyRecord(request.record);
+      const { fleet, clock } = this.#options;
+      const head = await this.#committer.sign(() => headBody(fleet, state(), clock.now()));
+      return nodeAnswerWith({ head: encodeSignedStatement(head), content: encodePortableRecord(portable(state())) });
     }
     const decide = this.#decider(request, admitted, this.#heads(heads));
     return this.#answerDecision(await this.#committer.update(request.record, decide), admitted);

@@ -15,7 +15,7 @@ import {
   Maintenance,
   silentCoordinatorObserver,
 } from '../../src/coordinator/index.ts';
-import { HoldfastError, systemClock, systemRandom } from '../../src/core/index.ts';
+import { type Clock, HoldfastError, systemClock, systemRandom } from '../../src/core/index.ts';
 import { verifyEcdsa, verifyEd25519 } from '../../src/crypto/index.ts';
 import { createClientAuthentication } from '../../src/node/authentication.ts';
 import {
@@ -27,6 +27,8 @@ import {
 } from '../../src/node/index.ts';
 import { createRequestSealing } from '../../src/node/sealing.ts';
 import {
+  type ClientAnswer,
+  type ClientRequest,
   DEFAULT_POLICY,
   decodeNodeAnswer,
   decodeNodeRequest,
@@ -63,8 +65,14 @@ export class InProcessFleet {
   readonly #tenants: TenantConfiguration[];
   readonly #tenantKey: Awaited<ReturnType<typeof generateTenantKey>>;
   /** Looks at, changes or drops (undefined) what a node answers. */
-  tamper: (node: number, request: NodeRequest, answer: NodeAnswer) => NodeAnswer | undefined = (_n, _r, answer) =>
-    answer;
+  tamper: (
+    node: number,
+    request: NodeRequest,
+    answer: NodeAnswer,
+  ) => NodeAnswer | undefined | Promise<NodeAnswer | undefined> = (_n, _r, answer) => answer;
+
+  /** Stands between client and coordinator: looks at, changes, drops or replaces what goes through. */
+  intercept: (request: ClientRequest, next: () => Promise<ClientAnswer>) => Promise<ClientAnswer> = (_, next) => next();
 
   private constructor(fleet: Fleet, members: Member[], tenantKey: Awaited<ReturnType<typeof generateTenantKey>>) {
     this.fleet = fleet;
@@ -156,7 +164,7 @@ export class InProcessFleet {
     if (!running) throw new HoldfastError('no_majority', 'unreachable');
     const decoded = decodeNodeRequest(encodeNodeRequest(request));
     const answer = decodeNodeAnswer(encodeNodeAnswer(await running.handle(decoded)));
-    const tampered = this.tamper(node, request, answer);
+    const tampered = await this.tamper(node, request, answer);
     if (!tampered) throw new HoldfastError('no_majority', 'dropped');
     return tampered;
   }
@@ -164,7 +172,7 @@ export class InProcessFleet {
   /** A client of user `subject`, as on a new device. */
   async client(
     subject: string,
-    options: { patience?: number; operations?: readonly string[] } = {},
+    options: { patience?: number; operations?: readonly string[]; clock?: Clock } = {},
   ): Promise<VaultClient> {
     const clientKey = generateClientKey();
     const record = recordId(this.#tenants[0]!.recordIdKey!, {
@@ -185,7 +193,8 @@ export class InProcessFleet {
     return new VaultClient({
       fleet: this.fleet,
       record,
-      transport: { send: (request) => this.coordinator.handle(request) },
+      transport: { send: (request) => this.intercept(request, () => this.coordinator.handle(request)) },
+      ...(options.clock && { clock: options.clock }),
       credential: async () => ({ userToken, clientKey }),
       patience: options.patience ?? 1000,
     });
