@@ -79,7 +79,7 @@ async function obstacle(stage: Stage): Promise<string | undefined> {
     await run(['scripts/setup', '--with', stage.group], join(output, `${stage.name}.setup.log`), 15);
   }
   const missing = (stage.needs ?? []).filter((name) => !isCommand(name));
-  if (missing.length === 0) return undefined;
+  if (missing.length === 0) return stage.obstacle?.();
   return `${missing.join(', ')} not found, and scripts/setup could not install it (see work/setup.log)`;
 }
 

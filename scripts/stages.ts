@@ -1,6 +1,7 @@
 /** The stages of `scripts/test`, in their order. To add one, add a line to `STAGES`. */
 
 import { existsSync, globSync } from 'node:fs';
+import { findBrowser, NO_BROWSER } from './browser.ts';
 
 /** One stage: a command that passes or fails as a whole, or a vitest project whose tests are counted one by one. */
 export interface Stage {
@@ -13,6 +14,8 @@ export interface Stage {
   readonly group?: string;
   /** Commands of which each has to be there, else the stage cannot run on this machine. */
   readonly needs?: readonly string[];
+  /** Looked at after the set-up: why else the stage cannot run on this machine, or undefined. */
+  readonly obstacle?: () => string | undefined;
   /** After so many minutes the stage is stopped and has failed. Default 15. */
   readonly minutes?: number;
   /** False leaves the stage out: it has nothing to run yet. */
@@ -45,4 +48,8 @@ export const STAGES: readonly Stage[] = [
   suite('model', 'Model of the protocol', { group: 'model', needs: ['spin', 'gcc'], minutes: 30 }),
   suite('simulation', 'Simulated fleets', { minutes: 30 }),
   suite('fleet', 'Fleets of processes on real tokens', { minutes: 30 }),
+  suite('browser', 'The client in a browser', {
+    group: 'browser',
+    obstacle: () => (findBrowser() === undefined ? NO_BROWSER : undefined),
+  }),
 ];

@@ -1,0 +1,83 @@
+/** The page under test: an application that uses the SDK as any would, on commands that it fetches from its own server. */
+
+import type { Account, Command, CommandName, Commands, ReportedError } from './commands.ts';
+import * as sdk from './sdk.ts';
+import { computeValues } from './values.ts';
+
+type Handlers = { [N in CommandName]: (words: Commands[N][0]) => Promise<Commands[N][1]> };
+
+function clientOf({ trust, credential }: Account): sdk.VaultClient {
+  const { fleet, coordinators } = sdk.parseTrustFile(trust, { now: Date.now() });
+  const { userToken } = credential;
+  const clientKey = sdk.clientKeyFromJwk(credential.clientKey);
+  return new sdk.VaultClient({
+    fleet,
+    record: sdk.readUserToken(userToken).record,
+    transport: new sdk.HttpTransport({ urls: coordinators }),
+    credential: async () => ({ userToken, clientKey }),
+    patience: 5000,
+  });
+}
+
+const handlers: Handlers = {
+  runtime: async () => ({
+    node: 'process' in globalThis || 'Buffer' in globalThis,
+    secureContext: isSecureContext,
+    userAgent: navigator.userAgent,
+  }),
+  values: (input) => computeValues(sdk, input),
+  status: (account) => clientOf(account).status(),
+  async enrol({ pin, secret, ...account }) {
+    const { generation, nodes, degraded } = await clientOf(account).enrol(pin, Uint8Array.from(secret));
+    return { generation, nodes, degraded };
+  },
+  async recover({ pin, ...account }) {
+    const { secret, generation, earlierAttempts } = await clientOf(account).recover(pin);
+    return { secret: Array.from(secret.reveal()), generation, earlierAttempts };
+  },
+  async changePin({ pin, newPin, ...account }) {
+    const { generation } = await clientOf(account).changePin(pin, newPin);
+    return { generation };
+  },
+  async delete({ pin, ...account }) {
+    await clientOf(account).delete(pin);
+    return {};
+  },
+  async navigate() {
+    return {};
+  },
+};
+
+function reported(thrown: unknown): ReportedError {
+  if (thrown instanceof sdk.HoldfastError) {
+    return { code: thrown.code, message: thrown.message, details: thrown.details };
+  }
+  return thrown instanceof Error
+    ? { code: thrown.name, message: thrown.message }
+    : { code: 'thrown', message: String(thrown) };
+}
+
+const post = (path: string, body: unknown) => fetch(path, { method: 'POST', body: JSON.stringify(body) });
+
+async function perform(command: Command): Promise<void> {
+  const { id, name } = command;
+  const handler = handlers[name] as (words: unknown) => Promise<unknown>;
+  const report = await handler(command.arguments).then(
+    (value) => ({ id, value }),
+    (thrown: unknown) => ({ id, error: reported(thrown) }),
+  );
+  await post('/report', report);
+}
+
+document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
+  void post('/violation', `${violatedDirective} ${blockedURI}`);
+});
+
+for (;;) {
+  const command = (await (await fetch('/command', { cache: 'no-store' })).json()) as Command;
+  await perform(command);
+  if (command.name === 'navigate') {
+    location.assign((command as Command<'navigate'>).arguments.url);
+    break;
+  }
+}
