@@ -4,8 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measureFleet } from './bench/fleet.ts';
-import { printFleet } from './bench/report.ts';
+import { type FleetResult, measureFleet } from './bench/fleet.ts';
+import { printFleet, printScale, printToken } from './bench/report.ts';
+import { measureScale } from './bench/scale.ts';
+import { measureTokens } from './bench/token.ts';
 
 const HELP = `usage: npm run bench -- [options]
 
@@ -15,7 +17,8 @@ const HELP = `usage: npm run bench -- [options]
   --concurrency <n>     recoveries at a time under load (default 32)
   --records <n>         records under load (default 96)
   --coordinators <n>    coordinators under load (default 1)
-  --node-options <text> Node's own options in every process of the fleet, for profiles
+  --scale-records <n>   records in the large store (default 1000000)
+  --node-options=<text> Node's own options in every process of the fleet, for profiles
   --json <file>         where the results go (default bench-results/<time>.json)
   --keep                leave the fleet's folder in place
 `;
@@ -28,6 +31,7 @@ const { values } = parseArgs({
     concurrency: { type: 'string', default: '32' },
     records: { type: 'string', default: '96' },
     coordinators: { type: 'string', default: '1' },
+    'scale-records': { type: 'string', default: '1000000' },
     'node-options': { type: 'string' },
     json: { type: 'string' },
     keep: { type: 'boolean', default: false },
@@ -35,7 +39,7 @@ const { values } = parseArgs({
   },
 });
 
-function whole(name: 'seconds' | 'windows' | 'concurrency' | 'records' | 'coordinators'): number {
+function whole(name: 'seconds' | 'windows' | 'concurrency' | 'records' | 'coordinators' | 'scale-records'): number {
   const number = Number(values[name]);
   if (Number.isSafeInteger(number) && number >= 1) return number;
   throw new Error(`--${name} must be a whole number from 1`);
@@ -51,15 +55,30 @@ async function main(): Promise<void> {
     time: new Date().toISOString(),
     machine: { cores: cpus().length, processor: cpus()[0]?.model, runtime: process.version, loadAverage: loadavg() },
   };
+  let fleet: FleetResult | undefined;
   try {
     if (parts.includes('fleet')) {
-      const fleet = await measureFleet({
+      fleet = await measureFleet({
         ...{ directory: join(place, 'fleet'), say, nodeOptions: values['node-options'] },
         ...{ seconds: whole('seconds'), windows: whole('windows'), concurrency: whole('concurrency') },
         ...{ records: whole('records'), coordinators: whole('coordinators') },
       });
       results.fleet = fleet;
       printFleet(fleet);
+    }
+    if (parts.includes('token')) {
+      say('token: measuring fresh tokens');
+      const token = await measureTokens(place);
+      results.token = token;
+      printToken(token, fleet, cpus().length);
+    }
+    if (parts.includes('scale')) {
+      const scale = await measureScale({
+        ...{ directory: join(place, 'scale'), say, few: 1000, many: whole('scale-records') },
+        ...{ seconds: Math.min(6, whole('seconds')), concurrency: Math.min(16, whole('concurrency')) },
+      });
+      results.scale = scale;
+      printScale(scale);
     }
   } finally {
     if (values.keep) say(`kept: ${place}`);

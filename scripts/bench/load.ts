@@ -25,6 +25,10 @@ export interface LoadResult {
   readonly seconds: number;
   /** Recoveries that ended within the window. */
   readonly recoveries: number;
+  /** Those and the ones that were under way when it ended: what the fleet's work is divided by. */
+  readonly completed: number;
+  /** Seconds until the last of them was done. */
+  readonly workSeconds: number;
   readonly times: readonly RecoveryTimes[];
   readonly samples: readonly SampledAnswer[];
   /** The first few reasons, in words. */
@@ -62,6 +66,7 @@ export class LoadGenerator {
     const failures: string[] = [];
     let failed = 0;
     let taken = 0;
+    let completed = 0;
     const cpu = process.cpuUsage();
     const begun = performance.now();
     const end = begun + seconds * 1000;
@@ -72,6 +77,7 @@ export class LoadGenerator {
         try {
           const { steps, ...answers } = await this.#recover(recovery);
           recovery.record.next = recovery.attempt + 1;
+          completed++;
           if (performance.now() <= end) times.push(steps);
           if (recovery.sample) samples.push({ recovery, ...answers });
         } catch (error) {
@@ -87,9 +93,10 @@ export class LoadGenerator {
     const ranOut = taken >= prepared.length && stopped < end;
     return {
       seconds: (Math.min(stopped, end) - begun) / 1000,
+      workSeconds: (stopped - begun) / 1000,
       recoveries: times.length,
       generatorSeconds: (spent.user + spent.system) / 1e6,
-      ...{ times, samples, failures, failed, ranOut },
+      ...{ completed, times, samples, failures, failed, ranOut },
     };
   }
 

@@ -71,3 +71,11 @@ export function processMemory(pid: number): ProcessMemory {
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? Number.NaN);
   return { resident: field('VmRSS') / 1024, anonymous: field('RssAnon') / 1024 };
 }
+
+/** When a process began, in milliseconds since 1970: field 22 of its `stat` counts from the machine's start. */
+export function startedAt(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const ticks = Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+  const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+  return Date.now() - (uptime - ticks / TICKS) * 1000;
+}

@@ -2,8 +2,10 @@
 
 import type { FleetResult } from './fleet.ts';
 import { cpuSeconds, isNode, type ProcessFigures, tokenTotals } from './observe.ts';
+import type { ScaleResult, ScaleSide } from './scale.ts';
 import { median, sum } from './statistics.ts';
 import type { Window } from './throughput.ts';
+import { ceilingOf, type TokenResult } from './token.ts';
 
 const fixed = (number: number, digits = 1): string => (Number.isFinite(number) ? number.toFixed(digits) : '-');
 
@@ -26,7 +28,7 @@ export function printFleet(result: FleetResult): void {
   const rates = result.loaded.map(({ perSecond }) => fixed(perSecond)).join(', ');
   console.log(`\nWhole fleet: ${result.nodes} nodes on SoftHSM, ${result.coordinators} coordinator(s)`);
   console.log(`  ${fixed(window.perSecond)} recoveries/s (median of ${rates}), ${window.concurrency} at a time`);
-  const cores = window.seconds;
+  const cores = window.workSeconds;
   console.log(
     `  CPU: fleet ${fixed(cpuSeconds(window.processes) / cores, 2)} cores, load generator ${fixed(window.generatorSeconds / cores, 2)} cores; load average ${fixed(window.loadAverage, 2)}`,
   );
@@ -58,19 +60,19 @@ export function printFleet(result: FleetResult): void {
   printOperations(window);
 }
 
-function processRow(one: ProcessFigures, { recoveries, seconds }: Window): string[] {
-  const each = (value: number) => fixed((1000 * value) / recoveries, 2);
+function processRow(one: ProcessFigures, { completed, workSeconds }: Window): string[] {
+  const each = (value: number) => fixed((1000 * value) / completed, 2);
   const { cpu, memory } = one;
   return [
     one.name,
     ...[each(cpu.total), each(cpu.main), each(cpu.token), each(cpu.other)],
     isNode(one) ? fixed((100 * cpu.token) / cpu.total) : '',
-    ...(isNode(one) ? [fixed(one.batches / seconds), fixed(one.statements / one.batches)] : ['', '']),
+    ...(isNode(one) ? [fixed(one.batches / workSeconds), fixed(one.statements / one.batches)] : ['', '']),
     ...[fixed(memory.resident, 0), fixed(memory.anonymous, 0)],
   ];
 }
 
-function printOperations({ processes, recoveries }: Window): void {
+function printOperations({ processes, completed }: Window): void {
   const totals = [...tokenTotals(processes)].sort(([, a], [, b]) => b.seconds - a.seconds);
   console.log('\nToken operations of one recovery, all nodes together');
   console.log(
@@ -78,8 +80,8 @@ function printOperations({ processes, recoveries }: Window): void {
       ['operation', 'count', 'module ms', 'us each'],
       totals.map(([operation, { count, seconds }]) => [
         operation,
-        fixed(count / recoveries, 2),
-        fixed((1000 * seconds) / recoveries, 2),
+        fixed(count / completed, 2),
+        fixed((1000 * seconds) / completed, 2),
         fixed((1e6 * seconds) / count, 0),
       ]),
     ),
@@ -89,4 +91,70 @@ function printOperations({ processes, recoveries }: Window): void {
     (step) => `${step} ${fixed(median(nodes.map((one) => one.steps[step] ?? Number.NaN)), 2)}`,
   );
   console.log(`  milliseconds of a group commit's steps (mean): ${steps.join(', ')}`);
+}
+
+export function printToken(token: TokenResult, fleet: FleetResult | undefined, cores: number): void {
+  console.log(`\nToken's own ceiling: ${token.tokens} fresh SoftHSM tokens at once, best rounds`);
+  console.log(
+    table(
+      ['operation', 'module us'],
+      Object.entries(token.microseconds).map(([operation, time]) => [operation, fixed(time, 0)]),
+    ),
+  );
+  const rates = Object.entries(token.rates).map(([operation, rate]) => `${operation} ${rate}/s`);
+  console.log(`  through one worker thread: ${rates.join(', ')}`);
+  if (!fleet) return;
+  const window = medianWindow(fleet.loaded);
+  const ceiling = ceilingOf(token, operationsPerRecovery(window), cores);
+  const nodes = window.processes.filter(isNode);
+  const share = sum(nodes.map(({ cpu }) => cpu.token)) / cpuSeconds(nodes);
+  console.log(
+    `  one recovery takes ${fixed(sum(Object.values(operationsPerRecovery(window))), 1)} token operations, ${fixed(ceiling.millisecondsPerRecovery, 2)} ms by these costs`,
+  );
+  console.log(`  ceiling on ${cores} cores: ${fixed(ceiling.recoveriesPerSecond)} recoveries/s`);
+  console.log(`  achieved: ${fixed((100 * window.perSecond) / ceiling.recoveriesPerSecond)} % of it`);
+  console.log(`  the token's thread has ${fixed(100 * share)} % of the nodes' CPU`);
+}
+
+/** By operation, all nodes together. */
+export function operationsPerRecovery({ processes, completed }: Window): Record<string, number> {
+  return Object.fromEntries(
+    [...tokenTotals(processes)].map(([operation, { count }]) => [operation, count / completed]),
+  );
+}
+
+export function printScale({ few, many, ratio }: ScaleResult): void {
+  console.log('\nOne node, few and many records');
+  const row = (name: string, of: (side: ScaleSide) => string) => [name, of(few), of(many)];
+  const turns = (of: (turn: ScaleSide['turns'][number]) => number, digits: number) => (side: ScaleSide) =>
+    fixed(median(side.turns.map(of)), digits);
+  console.log(
+    table(
+      ['', 'few', 'many'],
+      [
+        row('records', ({ filled }) => String(filled.records)),
+        row('bytes of a record', ({ filled }) => String(filled.recordBytes)),
+        row('store, MiB', ({ filled }) => fixed(filled.storeBytes / 2 ** 20, 0)),
+        row('recoveries/s', ({ perSecond }) => fixed(perSecond)),
+        row('node CPU ms per recovery', (side) => fixed(side.nodeMillisecondsPerRecovery, 2)),
+        row(
+          'start, s',
+          turns((turn) => turn.startSeconds, 1),
+        ),
+        row(
+          'memory after start, MiB (anonymous)',
+          turns((turn) => turn.atStart.anonymous, 0),
+        ),
+        row(
+          'memory after load, MiB (anonymous)',
+          turns((turn) => turn.afterLoad.anonymous, 0),
+        ),
+        row(
+          'resident after load, MiB',
+          turns((turn) => turn.afterLoad.resident, 0),
+        ),
+      ],
+    ),
+  );
+  console.log(`  rate with many records: ${fixed(100 * ratio)} % of that with few`);
 }

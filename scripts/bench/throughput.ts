@@ -13,6 +13,9 @@ export interface Window {
   readonly concurrency: number;
   readonly seconds: number;
   readonly recoveries: number;
+  /** With those that were under way at the end, and the seconds until they were done: the processes' figures cover both. */
+  readonly completed: number;
+  readonly workSeconds: number;
   readonly perSecond: number;
   readonly failed: number;
   readonly failures: readonly string[];
