@@ -254,19 +254,28 @@ function stockAge(identity: string, backup: string): void {
 }
 
 /** Stops everything that was started here; the temporary folder stays only if somebody is to look at it. */
-function cleanUp(remove: boolean): void {
-  for (const child of running) child.kill('SIGKILL');
+async function cleanUp(remove: boolean): Promise<void> {
+  // Asked first: a command that is interrupted stops what it has started itself.
+  const ended = [...running].map((child) => new Promise((done) => child.once('close', done)));
+  for (const child of running) child.kill('SIGINT');
+  const timer = setTimeout(() => {
+    for (const child of running) child.kill('SIGKILL');
+  }, 10_000);
+  await Promise.all(ended);
+  clearTimeout(timer);
   if (existsSync(join(fleet, 'fleet.json'))) {
     spawnSync(process.execPath, [entry, 'fleet', 'down', fleet], { env: environment, stdio: 'ignore' });
   }
   if (remove) rmSync(place, { recursive: true, force: true });
 }
 
+let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => {
+  process.on(signal, () => {
+    if (interrupted) return;
+    interrupted = true;
     console.log('\nStopping and cleaning up …');
-    cleanUp(true);
-    process.exit(130);
+    void cleanUp(true).then(() => process.exit(130));
   });
 }
 
@@ -282,10 +291,12 @@ try {
   ${root}/scripts/holdfast secret get --show
 To stop it and remove everything:
   ${root}/scripts/holdfast fleet down ${fleet} && rm -r ${place}`);
-  } else cleanUp(true);
+  } else await cleanUp(true);
 } catch (error) {
+  // What fails because of an interruption is no failed check; the process ends when all is cleaned up.
+  if (interrupted) await new Promise(() => {});
   console.error(`\nA check failed: ${error instanceof Error ? error.message : String(error)}`);
   console.error(`The logs: ${log} and ${join(fleet, 'logs')}`);
-  cleanUp(false);
+  await cleanUp(false);
   process.exitCode = 1;
 }

@@ -29,13 +29,14 @@ export async function runJson(
   const errors: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  }).catch((cause: unknown) => {
-    if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause });
-    throw new HoldfastError('unexpected', `cannot run ${words.slice(0, 2).join(' ')}`, { cause });
+  let failure: unknown;
+  child.on('error', (cause) => {
+    failure = cause;
   });
+  // Also when it is cancelled: only when the child is gone does nobody write any more.
+  const code = child.pid === undefined ? null : await new Promise<number | null>((done) => child.once('close', done));
+  if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause: signal.reason });
+  if (failure) throw new HoldfastError('unexpected', `cannot run ${words.slice(0, 2).join(' ')}`, { cause: failure });
   const result = parse(Buffer.concat(output).toString('utf8'));
   if (code === 0 && result) return result;
   const error = result?.error as { code?: unknown; message?: unknown } | undefined;

@@ -54,8 +54,10 @@ function requireHope(folder: FleetFolder, { processes, nodesNeeded }: FleetStatu
   const failing = nodes.filter(({ ready, restarts }) => !ready && restarts >= HOPELESS);
   const [first] = failing;
   if (!first || nodes.length - failing.length >= nodesNeeded) return;
-  const said = readFileSync(folder.log(first.name), 'utf8').trimEnd().split('\n').at(-1) ?? '';
-  throw new HoldfastError('not_ready', `${first.name} does not start; its log ends: ${said.slice(0, 300)}`);
+  const lines = readFileSync(folder.log(first.name), 'utf8').trimEnd().split('\n');
+  // What the command itself reported, before any advice that follows it.
+  const said = lines.findLast((line) => line.startsWith('holdfast: ')) ?? lines.at(-1) ?? '';
+  throw new HoldfastError('not_ready', `${first.name} does not start; its log says: ${said.slice(0, 300)}`);
 }
 
 /** Stops a fleet and waits for its end. @returns whether anything ran. */

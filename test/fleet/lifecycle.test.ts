@@ -187,3 +187,17 @@ describe('a fleet in the foreground', () => {
     expect(outcome.stdout.toString('utf8')).toBe('The fleet is down.\n');
   });
 });
+
+describe('a fleet whose node cannot start', () => {
+  test('says why, soon, and leaves nothing running', async () => {
+    const folder = await copyFleet({ nodes: 1, coordinators: 1 });
+    const path = folder.configuration('node-1');
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"store"', '"stores"'));
+    const began = performance.now();
+    const { code, stdout } = await holdfast(['fleet', 'up', folder.path, '--detach', '--json']);
+    expect(code).toBe(5);
+    expect((parse(stdout).error as { message: string }).message).toMatch(/node-1 does not start; .*stores/);
+    expect(performance.now() - began).toBeLessThan(60_000);
+    expect(readState(folder)).toBeUndefined();
+  });
+});

@@ -11,7 +11,7 @@ export interface RunFlags {
 
 export async function run(flags: RunFlags, signal: AbortSignal): Promise<undefined> {
   const configuration = loadCoordinatorConfiguration({ file: flags.config, environment: process.env });
-  const stopped = untilStopped(signal, flags.stopWithStdin ?? false);
+  using stopped = untilStopped(signal, flags.stopWithStdin ?? false);
   const coordinator = await startCoordinator(configuration);
   try {
     await stopped.promise;

@@ -36,7 +36,7 @@ async function tokenPin({ token }: NodeConfiguration): Promise<Secret> {
 
 export async function run(flags: RunFlags, signal: AbortSignal): Promise<undefined> {
   const configuration = load(flags);
-  const stopped = untilStopped(signal, flags.stopWithStdin ?? false);
+  using stopped = untilStopped(signal, flags.stopWithStdin ?? false);
   const node = await startNode(configuration, {
     readPin: () => tokenPin(configuration),
     onFatal: (error) => stopped.fail(error),
