@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findBrowser, NO_BROWSER } from '../../scripts/browser.ts';
 import { protectSeed } from '../../src/crypto/index.ts';
 import { TestFleet } from '../fleet/launcher.ts';
 import { bundle } from './bundle.ts';
@@ -25,6 +26,8 @@ let fleet: TestFleet;
 let page: PageServer;
 
 beforeAll(async () => {
+  // Said before the fleet takes its time.
+  if (findBrowser() === undefined) throw new Error(NO_BROWSER);
   // PINs are stretched as in production.
   const stretching = ['--argon2-memory-kib', '65536', '--argon2-passes', '3'];
   const [built, launched] = await Promise.all([
