@@ -1,0 +1,92 @@
+import { createECDH } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { byLabel, growth, parseMetrics } from '../../scripts/bench/metrics.ts';
+import { parseStat } from '../../scripts/bench/processes.ts';
+import { table } from '../../scripts/bench/report.ts';
+import { newSender, sealWith } from '../../scripts/bench/seal.ts';
+import { median, quantile } from '../../scripts/bench/statistics.ts';
+import { ceilingOf } from '../../scripts/bench/token.ts';
+import { utf8 } from '../../src/core/index.ts';
+import { openRequest } from '../../src/crypto/index.ts';
+
+describe('the load generator’s own sealing', () => {
+  it('is opened by what the nodes open requests with, and only with the same associated data', () => {
+    const receiver = createECDH('prime256v1');
+    const publicKey = new Uint8Array(receiver.generateKeys());
+    const info = utf8('what it is for');
+    const sender = newSender(publicKey, info);
+    const ciphertext = sealWith(sender, utf8('outer fields'), utf8('the request'));
+    const dh = new Uint8Array(receiver.computeSecret(sender.enc));
+    const open = (aad: string) =>
+      openRequest({ dh, enc: sender.enc, publicKey, info, aad: utf8(aad), ciphertext }).plaintext;
+    expect(open('outer fields')).toEqual(utf8('the request'));
+    expect(() => open('other fields')).toThrow(expect.objectContaining({ code: 'malformed' }));
+  });
+
+  it('has a new ephemeral key for each message', () => {
+    const publicKey = new Uint8Array(createECDH('prime256v1').generateKeys());
+    expect(newSender(publicKey, utf8('')).enc).not.toEqual(newSender(publicKey, utf8('')).enc);
+  });
+});
+
+describe('two scrapes of a service’s metrics', () => {
+  const before = parseMetrics('# HELP a text\n# TYPE a counter\na{operation="sign",kind="x"} 3\nb 1.5\n');
+  const after = parseMetrics(
+    'a{operation="sign",kind="x"} 10\na{operation="sign",kind="y"} 1\na{operation="ecdh",kind="x"} 4\nb 2\n',
+  );
+
+  it('are subtracted value by value, new ones from zero', () => {
+    expect([...growth(before, after)]).toEqual([
+      ['a{operation="sign",kind="x"}', 7],
+      ['a{operation="sign",kind="y"}', 1],
+      ['a{operation="ecdh",kind="x"}', 4],
+      ['b', 0.5],
+    ]);
+  });
+
+  it('are added up by one label of one metric', () => {
+    expect([...byLabel(growth(before, after), 'a', 'operation')]).toEqual([
+      ['sign', 8],
+      ['ecdh', 4],
+    ]);
+    expect(byLabel(after, 'b', 'operation').size).toBe(0);
+  });
+});
+
+describe('a line of a process’s stat file', () => {
+  it('is read past a name with brackets and spaces', () => {
+    const line = '12 (a (b) c) S 1 12 12 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 11 0 777 1 1';
+    expect(parseStat(line, 100)).toEqual({ name: 'a (b) c', seconds: 2 });
+  });
+});
+
+describe('quantiles', () => {
+  it('are numbers of the list, at the nearest rank', () => {
+    expect(median([5, 1, 3])).toBe(3);
+    expect(median([1, 2, 3, 4])).toBe(2);
+    expect(quantile([...Array(100).keys()], 0.95)).toBe(94);
+    expect(quantile([7], 0)).toBe(7);
+    expect(median([])).toBeNaN();
+  });
+});
+
+describe('the ceiling that the token’s operations allow', () => {
+  const token = { tokens: 2, rates: {}, microseconds: { ecdh: 100, sign: 50 } };
+
+  it('is the cores’ time divided by the operations of one recovery', () => {
+    expect(ceilingOf(token, { ecdh: 25, sign: 10 }, 2)).toEqual({
+      millisecondsPerRecovery: 3,
+      recoveriesPerSecond: 2e6 / 3000,
+    });
+  });
+
+  it('leaves out what was not measured by itself', () => {
+    expect(ceilingOf(token, { ecdh: 10, open: 3 }, 1).millisecondsPerRecovery).toBe(1);
+  });
+});
+
+describe('a table', () => {
+  it('has columns as wide as their widest cell', () => {
+    expect(table(['name', 'n'], [['a', '1000']])).toBe(['  name     n', '  ----  ----', '  a     1000'].join('\n'));
+  });
+});
