@@ -3,7 +3,7 @@
  * (docs/protocol.md, sections 6 and 7). Any number of coordinators may do it at once; every step is idempotent.
  */
 
-import { asHoldfastError, bytesToHex, HoldfastError, type Infer } from '../core/index.ts';
+import { asHoldfastError, bytesToHex, equalBytes, HoldfastError, type Infer } from '../core/index.ts';
 import {
   assembleCertificate,
   type Body,
@@ -46,7 +46,8 @@ export class Maintenance {
     await Promise.all(
       this.#nodes.map(async (node) => {
         const content = await this.#content(node, { kind: 'info' });
-        if (content) infos.set(node, CONTENT.info.decode(content));
+        const info = content && this.#read(node, () => CONTENT.info.decode(content));
+        if (info) infos.set(node, { ...info, node });
       }),
     );
     return infos;
@@ -55,7 +56,7 @@ export class Maintenance {
   /** Carries the repair traffic of every node that asks for it, until it serves or nothing more can be had. */
   async repairAll(infos: ReadonlyMap<number, NodeInfo>): Promise<void> {
     const repairing = [...infos.values()].filter((info) => info.phase === 'repairing');
-    await Promise.all(repairing.map((info) => this.#repair(info.node)));
+    await Promise.all(repairing.map(({ node }) => this.#repair(node).catch((error) => this.#refused(node, error))));
   }
 
   async #repair(node: number): Promise<void> {
@@ -102,7 +103,11 @@ export class Maintenance {
     this.#turn++;
     if (first === second || bytesToHex(first.syncRoot) === bytesToHex(second.syncRoot)) return;
     const pair = [first.node, second.node] as const;
-    for (const record of await this.#differing(pair)) {
+    const differing = await this.#differing(pair).catch((error: unknown) => {
+      this.#refused(first.node, error);
+      return [];
+    });
+    for (const record of differing) {
       const [left, right] = await Promise.all(pair.map((node) => this.#content(node, { kind: 'export', record })));
       if (left) await this.#answer(pair[1], { kind: 'carry', portable: left, heads: [] });
       if (right) await this.#answer(pair[0], { kind: 'carry', portable: right, heads: [] });
@@ -144,7 +149,8 @@ export class Maintenance {
     for (const node of this.#nodes) {
       const content = await this.#content(node, { kind: 'due', maximum: 16 });
       if (!content) continue;
-      for (const record of CONTENT.due.decode(content).records) due.set(bytesToHex(record), record);
+      const records = this.#read(node, () => CONTENT.due.decode(content).records) ?? [];
+      for (const record of records) due.set(bytesToHex(record), record);
     }
     for (const record of due.values()) await this.#destroy(record);
   }
@@ -152,9 +158,9 @@ export class Maintenance {
   async #destroy(record: Uint8Array): Promise<void> {
     const { fleet, observer } = this.#options;
     const heads: { encoded: Uint8Array; body: Body<'head'> }[] = [];
-    for (const answer of await this.#answers({ kind: 'head', record })) {
-      if (answer.head)
-        heads.push({ encoded: answer.head, body: this.#verifier.body(decodeSignedStatement(answer.head), 'head') });
+    for (const [node, { head }] of await this.#answers({ kind: 'head', record })) {
+      const body = head && this.#read(node, () => this.#verifier.body(decodeSignedStatement(head), 'head'));
+      if (body && equalBytes(body.record, record)) heads.push({ encoded: head, body });
     }
     const generation = Math.max(0, ...heads.map(({ body }) => body.facts.active?.generation ?? 0));
     const active = heads.flatMap(({ body }) =>
@@ -166,11 +172,11 @@ export class Maintenance {
     if (budgetLeft(fleet.policy, attempt, confirmed) > 0) return;
     const request = { record, generation, attempt, confirmed, heads: heads.map(({ encoded }) => encoded) };
     const statements: SignedStatement[] = [];
-    for (const answer of await this.#answers({ kind: 'spend', ...request })) {
-      if (!answer.statement) continue;
-      const statement = decodeSignedStatement(answer.statement);
-      this.#verifier.verify(statement);
-      statements.push(statement);
+    for (const [node, answer] of await this.#answers({ kind: 'spend', ...request })) {
+      const encoded = answer.statement;
+      const statement = encoded && this.#read(node, () => decodeSignedStatement(encoded));
+      const body = statement && this.#read(node, () => this.#verifier.body(statement, 'spent'));
+      if (body && equalBytes(body.record, record)) statements.push(statement);
     }
     const certificate = assembleCertificate(threshold(fleet), statements);
     if (!certificate) return;
@@ -181,9 +187,29 @@ export class Maintenance {
     observer.event('info', 'spent record destroyed', { generation });
   }
 
-  async #answers(request: NodeRequest): Promise<NodeAnswer[]> {
-    const answers = await Promise.all(this.#nodes.map((node) => this.#answer(node, request)));
-    return answers.filter((answer) => answer !== undefined);
+  async #answers(request: NodeRequest): Promise<Map<number, NodeAnswer>> {
+    const answers = new Map<number, NodeAnswer>();
+    await Promise.all(
+      this.#nodes.map(async (node) => {
+        const answer = await this.#answer(node, request);
+        if (answer) answers.set(node, answer);
+      }),
+    );
+    return answers;
+  }
+
+  /** What `read` makes of a node's answer, or undefined: one node's nonsense must not stop the work on the others. */
+  #read<T>(node: number, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      this.#refused(node, error);
+      return undefined;
+    }
+  }
+
+  #refused(node: number, error: unknown): void {
+    this.#options.observer.event('warn', 'answer refused', { node, reason: asHoldfastError(error).message });
   }
 
   async #content(node: number, request: NodeRequest): Promise<Uint8Array | undefined> {

@@ -43,12 +43,13 @@ export class RecordRepair {
     const exported = await gather({ ...ask, ask: (node) => transport.send(node, { kind: 'export', record }) });
     const contents = [...exported.values()].filter((answer) => answer.content).map((answer) => answer.content!);
     const distinct = new Map(contents.map((content) => [bytesToHex(content), content]));
-    const ordered = [...distinct.values()].sort((a, b) => compareAge(decodePortableRecord(a), decodePortableRecord(b)));
+    const ordered = oldestFirst([...distinct.values()]);
     const heads = await this.#heads(record);
     await Promise.all(
       lagging.map(async (node) => {
         for (const portable of ordered) {
-          const answer = await transport.send(node, { kind: 'carry', portable, heads });
+          const answer = await transport.send(node, { kind: 'carry', portable, heads }).catch(() => undefined);
+          if (!answer) break;
           observer.count('carried', answer.code);
         }
       }),
@@ -92,14 +93,24 @@ export class RecordRepair {
 
   /** The newest of several exports of one record, for a client: it verifies what it gets. */
   newest(contents: readonly Uint8Array[]): Uint8Array | undefined {
-    return [...contents].sort((a, b) => compareAge(decodePortableRecord(a), decodePortableRecord(b))).at(-1);
+    return oldestFirst(contents).at(-1);
   }
 }
 
-/** Older first: by active generation, destroyed generation, confirmed attempt. Nothing here is verified: nodes do that. */
-function compareAge(a: PortableRecord, b: PortableRecord): number {
-  const [left, right] = [age(a), age(b)];
-  return left[0] - right[0] || left[1] - right[1] || left[2] - right[2];
+/**
+ * By active generation, destroyed generation, confirmed attempt; what cannot be read is left out. Nothing here is
+ * verified: whoever uses it does that.
+ */
+function oldestFirst(contents: readonly Uint8Array[]): Uint8Array[] {
+  const aged = contents.flatMap((content) => {
+    try {
+      return [{ content, age: age(decodePortableRecord(content)) }];
+    } catch {
+      return [];
+    }
+  });
+  aged.sort(({ age: a }, { age: b }) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
+  return aged.map(({ content }) => content);
 }
 
 function age(portable: PortableRecord): [number, number, number] {

@@ -22,8 +22,8 @@ import {
   encodeNodeRequest,
   encodeSignedStatement,
   type Fleet,
-  type NodeState,
   type RecordFacts,
+  raiseFence,
   type SignedStatement,
   type StatementVerifier,
   statementHash,
@@ -33,8 +33,6 @@ import {
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Committer } from './committer.ts';
 
-/** An incarnation that a peer names is believed up to this far ahead: a liar must not use the numbers up. */
-const INCARNATION_LEAP = 1_000_000_000;
 /** Queries handed out at once. */
 const QUERIES_AT_ONCE = 32;
 
@@ -43,6 +41,18 @@ interface Walk {
   prefixes: Uint8Array[];
   /** Records whose facts differ: they are merged once their proofs have been fetched. */
   readonly wanted: Map<string, RecordFacts>;
+}
+
+/** All that belongs to one rejoin: thrown away whole when another begins. */
+interface Round {
+  readonly incarnation: number;
+  readonly statement: Uint8Array;
+  readonly hash: Uint8Array;
+  readonly walks: Map<number, Walk>;
+  /** Peers walked to the end. */
+  readonly known: Set<number>;
+  /** What peers say of records on which they differ from this node, by record and peer. */
+  readonly claims: Map<string, Map<number, RecordFacts>>;
 }
 
 export interface RepairOptions {
@@ -54,8 +64,13 @@ export interface RepairOptions {
   readonly random: Random;
   /** Whether the store is all that this node ever anchored; else it helps no other node before it is repaired. */
   readonly intact: boolean;
-  /** Merges certified state and then votes into a record; throws `behind` where a proof is missing. */
-  readonly merge: (record: Uint8Array, portable: Uint8Array | undefined, facts: RecordFacts) => Promise<void>;
+  /** Merges a record's certified state; throws `behind` where a peer's claim is not proven by it. */
+  readonly merge: (record: Uint8Array, portable: Uint8Array, facts: RecordFacts) => Promise<void>;
+  /**
+   * Bars what this node may have voted for and forgotten. `peers` has an entry for each heard peer, undefined where that
+   * one agreed with this node.
+   */
+  readonly adopt: (record: Uint8Array, peers: readonly (RecordFacts | undefined)[], unheard: number) => Promise<void>;
 }
 
 export interface Query {
@@ -66,11 +81,7 @@ export interface Query {
 export class Repair {
   readonly #options: RepairOptions;
   readonly #needed: number;
-  readonly #walks = new Map<number, Walk>();
-  readonly #known = new Set<number>();
-  #rejoin: { readonly incarnation: number; readonly statement: Uint8Array; readonly hash: Uint8Array } | undefined;
-  /** Peers that answered that this incarnation is too low, and what they named. */
-  #mustExceed = 0;
+  #round: Round | undefined;
 
   /** `needed`: heads of other nodes before this one serves. */
   constructor(options: RepairOptions, needed = options.fleet.nodes.length === 1 ? 0 : threshold(options.fleet)) {
@@ -79,60 +90,59 @@ export class Repair {
   }
 
   get headsKnown(): number {
-    return this.#known.size;
+    return this.#round?.known.size ?? 0;
   }
 
   get headsNeeded(): number {
     return this.#needed;
   }
 
+  /** Enough heads to serve. The others are still of use: the more are heard, the fewer numbers are barred. */
   get done(): boolean {
-    return this.#known.size >= this.#needed;
+    return this.headsKnown >= this.#needed;
   }
 
   /** Whether there is something to ask the peers with, or nothing to ask. */
   get begun(): boolean {
-    return this.#needed === 0 || this.#rejoin !== undefined;
+    return this.#needed === 0 || this.#round !== undefined;
   }
 
-  /** Takes a new incarnation, durably, above every one that this node was told of. */
+  /** Takes a new incarnation, durably, above every one that this node was told of. Nothing heard before counts. */
   async begin(mustExceed = 0): Promise<void> {
-    const { committer, fleet, node, random } = this.#options;
-    this.#mustExceed = Math.max(this.#mustExceed, mustExceed);
+    const { committer, fleet, node, random, intact } = this.#options;
+    this.#round = undefined;
     await committer.updateNode((state) => {
-      const incarnation = Math.max(state.incarnation, this.#mustExceed) + 1;
-      return {
-        incarnation,
-        fences: withFence(state.fences, node, incarnation),
-        sound: state.sound && this.#options.intact,
-      };
+      const incarnation = Math.max(state.incarnation, mustExceed) + 1;
+      const raised = raiseFence(state, node, incarnation, new Uint8Array(0));
+      return { ...raised, incarnation, sound: state.sound && intact };
     });
-    this.#walks.clear();
-    this.#known.clear();
     if (this.#needed === 0) return;
     const { incarnation } = committer.node();
     const nonce = random(32);
     const body: Body<'rejoin'> = { kind: 'rejoin', fleet: fleet.fleet, epoch: fleet.epoch, node, incarnation, nonce };
     const statement = await committer.sign(() => body);
-    this.#rejoin = {
+    this.#round = {
       incarnation,
       statement: encodeSignedStatement(statement),
       hash: statementHash(statement.body, statement.signer),
+      walks: new Map(),
+      known: new Set(),
+      claims: new Map(),
     };
   }
 
   /** What to ask next; the same again until it has been answered. */
   queries(): Query[] {
     const { fleet, node } = this.#options;
-    const rejoin = this.#rejoin;
-    if (!rejoin || this.done) return [];
+    const round = this.#round;
+    if (!round) return [];
     const queries: Query[] = [];
     for (let peer = 1; peer <= fleet.nodes.length; peer++) {
-      if (peer === node || this.#known.has(peer)) continue;
-      const walk = this.#walks.get(peer) ?? { prefixes: [new Uint8Array(0)], wanted: new Map() };
-      this.#walks.set(peer, walk);
+      if (peer === node || round.known.has(peer)) continue;
+      const walk = round.walks.get(peer) ?? { prefixes: [new Uint8Array(0)], wanted: new Map() };
+      round.walks.set(peer, walk);
       for (const prefix of walk.prefixes.slice(0, QUERIES_AT_ONCE)) {
-        queries.push({ peer, query: encodeNodeRequest({ kind: 'sync', rejoin: rejoin.statement, prefix }) });
+        queries.push({ peer, query: encodeNodeRequest({ kind: 'sync', rejoin: round.statement, prefix }) });
       }
       for (const record of [...walk.wanted.keys()].slice(0, QUERIES_AT_ONCE)) {
         queries.push({ peer, query: encodeNodeRequest({ kind: 'export', record: hexToBytes(record) }) });
@@ -142,51 +152,75 @@ export class Repair {
   }
 
   /**
-   * Takes one answer. Whatever is wrong with it, this node stays as it was and asks again.
+   * Takes one answer; calls must not overlap. Whatever is wrong with it, this node stays as it was and asks again.
+   * @returns an incarnation of its own that this node was proven to have used, and must exceed: begin again.
    * @throws HoldfastError `malformed`, `untrusted` or `behind`, for the log.
    */
-  async answer(peer: number, encoded: Uint8Array): Promise<void> {
-    const walk = this.#walks.get(peer);
-    if (!this.#rejoin || !walk || this.#known.has(peer)) return;
+  async answer(peer: number, encoded: Uint8Array): Promise<number | undefined> {
+    const round = this.#round;
+    const walk = round?.walks.get(peer);
+    if (!round || !walk || round.known.has(peer)) return undefined;
     const answer = decodeNodeAnswer(encoded);
     if (answer.statement) {
       const statement = decodeSignedStatement(answer.statement);
-      const body = this.#options.verifier.body(statement, 'sync');
-      await this.#takeSync(peer, walk, statement, body, answer.content ?? new Uint8Array(0));
+      const mustExceed = await this.#takeSync(round, peer, walk, statement, answer.content ?? new Uint8Array(0));
+      if (mustExceed !== undefined) return mustExceed;
     } else if (answer.code === 'ok' && answer.content) {
-      await this.#takeExport(walk, answer.content);
+      await this.#takeExport(round, peer, walk, answer.content);
     }
-    if (walk.prefixes.length === 0 && walk.wanted.size === 0) this.#known.add(peer);
+    // Another rejoin may have begun meanwhile: its peers have not fenced for this one.
+    if (this.#round !== round || walk.prefixes.length > 0 || walk.wanted.size > 0) return undefined;
+    round.known.add(peer);
+    if (this.done) await this.#adopt(round);
+    return undefined;
   }
 
   async #takeSync(
+    round: Round,
     peer: number,
     walk: Walk,
     statement: SignedStatement,
-    body: Body<'sync'>,
     content: Uint8Array,
-  ): Promise<void> {
-    const { committer, node } = this.#options;
-    const rejoin = this.#rejoin!;
+  ): Promise<number | undefined> {
+    const { committer, node, verifier } = this.#options;
+    const body = verifier.body(statement, 'sync');
     const { signer } = statement;
-    if (signer.node !== peer || !equalBytes(body.rejoin, rejoin.hash)) {
+    if (signer.node !== peer || !equalBytes(body.rejoin, round.hash)) {
       throw new HoldfastError('untrusted', 'an answer to another rejoin');
     }
-    const fenced = signer.fences[node - 1]!;
-    if (fenced > rejoin.incarnation || (fenced === rejoin.incarnation && !body.accepted)) {
-      const known = committer.node().incarnation;
-      if (fenced <= known + INCARNATION_LEAP) await this.begin(fenced);
-      return;
-    }
-    if (fenced < rejoin.incarnation) throw new HoldfastError('untrusted', 'a peer answered without its fence');
-    if (!equalBytes(body.contentHash, sha256(content)))
+    if (!equalBytes(body.contentHash, sha256(content))) {
       throw new HoldfastError('untrusted', 'an answer’s content was changed');
+    }
+    const { payload, proofs } = CONTENT.sync.decode(content);
+    const rejoins = proofs.map((proof) => ({ proof, body: this.#rejoinOf(proof) }));
+    const own = rejoins.filter(({ body: { node: of }, proof }) => of === node && !equalBytes(proof, round.statement));
+    const mustExceed = Math.max(0, ...own.map(({ body: { incarnation } }) => incarnation));
+    if (mustExceed >= round.incarnation) return mustExceed;
+    if (!body.accepted || signer.fences[node - 1] !== round.incarnation) {
+      throw new HoldfastError('untrusted', 'a peer refused this rejoin without showing a newer one');
+    }
     const pending = walk.prefixes.find((prefix) => equalBytes(prefix, body.prefix));
-    if (!pending) return;
-    await committer.updateNode((state) => mergeFences(state, node, signer.node, signer.incarnation, signer.fences));
-    if (pending.length === 2) this.#compareFacts(walk, content);
-    else this.#compareDigests(walk, pending, content);
+    if (!pending) return undefined;
+    await committer.updateNode((state) =>
+      rejoins.reduce(
+        (raised, { proof, body: { node: of, incarnation } }) =>
+          of === node ? raised : raiseFence(raised, of, incarnation, proof),
+        state,
+      ),
+    );
+    if (this.#round !== round) return undefined;
+    if (pending.length === 2) this.#compareFacts(walk, payload);
+    else this.#compareDigests(walk, pending, payload);
     walk.prefixes = walk.prefixes.filter((prefix) => prefix !== pending);
+    return undefined;
+  }
+
+  /** A rejoin that its own node signed: the only proof of a fence. */
+  #rejoinOf(proof: Uint8Array): Body<'rejoin'> {
+    const statement = decodeSignedStatement(proof);
+    const body = this.#options.verifier.body(statement, 'rejoin');
+    if (body.node === statement.signer.node && body.incarnation === statement.signer.incarnation) return body;
+    throw new HoldfastError('untrusted', 'a rejoin speaks for another node or incarnation');
   }
 
   #compareDigests(walk: Walk, prefix: Uint8Array, content: Uint8Array): void {
@@ -201,8 +235,7 @@ export class Repair {
   #compareFacts(walk: Walk, content: Uint8Array): void {
     for (const encoded of CONTENT.factsBucket.decode(content).facts) {
       const { record, facts } = decodeFacts(encoded);
-      const own = this.#options.committer.record(record);
-      if (own && equalBytes(syncHash(record, facts), this.#ownHash(record))) continue;
+      if (equalBytes(syncHash(record, facts), this.#ownHash(record))) continue;
       walk.wanted.set(bytesToHex(record), facts);
     }
   }
@@ -213,33 +246,31 @@ export class Repair {
     return dictionary.syncBucket(prefix).find((entry) => equalBytes(entry.key, record))?.syncHash ?? new Uint8Array(0);
   }
 
-  async #takeExport(walk: Walk, content: Uint8Array): Promise<void> {
+  async #takeExport(round: Round, peer: number, walk: Walk, content: Uint8Array): Promise<void> {
     const { record } = decodePortableRecord(content);
-    const facts = walk.wanted.get(bytesToHex(record));
+    const name = bytesToHex(record);
+    const facts = walk.wanted.get(name);
     if (!facts) return;
     await this.#options.merge(record, content, facts);
-    walk.wanted.delete(bytesToHex(record));
+    const claims = round.claims.get(name) ?? new Map<number, RecordFacts>();
+    round.claims.set(name, claims.set(peer, facts));
+    walk.wanted.delete(name);
   }
-}
 
-/** Fences only grow; a peer's own incarnation is one that it has told of. */
-function mergeFences(
-  state: NodeState,
-  self: number,
-  peer: number,
-  incarnation: number,
-  theirs: readonly number[],
-): NodeState {
-  const fences = state.fences.map((own, i) => {
-    if (i + 1 === self) return own;
-    return Math.max(own, theirs[i] ?? 0, i + 1 === peer ? incarnation : 0);
-  });
-  return fences.every((fence, i) => fence === state.fences[i]) ? state : { ...state, fences };
-}
-
-/** A fence vector in which `node` stands at least at `incarnation`. */
-export function withFence(fences: readonly number[], node: number, incarnation: number): number[] {
-  return fences.map((fence, i) => (i + 1 === node ? Math.max(fence, incarnation) : fence));
+  async #adopt(round: Round): Promise<void> {
+    const { fleet, adopt } = this.#options;
+    const heard = [...round.known];
+    const unheard = fleet.nodes.length - 1 - heard.length;
+    const work = [...round.claims].map(([name, claims]) =>
+      adopt(
+        hexToBytes(name),
+        heard.map((peer) => claims.get(peer)),
+        unheard,
+      ),
+    );
+    await Promise.all(work);
+    if (unheard === 0) round.claims.clear();
+  }
 }
 
 /** At most `maximum` queries, taken from all peers in turn. */

@@ -164,10 +164,17 @@ describe('a takeover', () => {
     await client.enrol('old', secret);
     const thief = await fleet.client('alice');
     const controller = new AbortController();
-    const stolen = thief
-      .enrol('new', other, { takeover: true, signal: controller.signal })
-      .catch((error: unknown) => error);
-    while (!(await client.status()).takeoverPending) await new Promise((resolve) => setTimeout(resolve, 5));
+    const refused = new Promise<void>((resolve) => {
+      fleet.intercept = async (request, next) => {
+        const answer = await next();
+        if (request.operation === 'stage') resolve();
+        return answer;
+      };
+    });
+    const { signal } = controller;
+    const stolen = thief.enrol('new', other, { takeover: true, signal }).catch((error: unknown) => error);
+    await refused;
+    expect((await client.status()).takeoverPending).toBe(true);
     expect(await client.cancelTakeover('old')).toBe(true);
     expect((await client.status()).takeoverPending).toBe(false);
     expect(await client.cancelTakeover('old')).toBe(false);

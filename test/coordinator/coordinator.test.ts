@@ -1,0 +1,173 @@
+/** What the coordinator makes of votes, laggards, forged statements and nodes that hang; and its work behind the scenes. */
+
+import { describe, expect, it } from 'vitest';
+import { utf8 } from '../../src/core/index.ts';
+import {
+  type ClientAnswer,
+  decodeCertificate,
+  decodeSignedStatement,
+  encodeSignedStatement,
+  type NodeRequestKind,
+} from '../../src/protocol/index.ts';
+import { InProcessFleet } from '../node/in-process.ts';
+
+const secret = utf8('the backup key');
+
+async function enrolled(n = 3) {
+  const fleet = await InProcessFleet.create(n);
+  const client = await fleet.client('alice');
+  await client.enrol('123456', secret);
+  return { fleet, client };
+}
+
+/** What the nodes were sent from now on. */
+function watch(fleet: InProcessFleet) {
+  const seen: { node: number; kind: NodeRequestKind; code: string }[] = [];
+  fleet.tamper = (node, request, answer) => {
+    seen.push({ node, kind: request.kind, code: answer.code });
+    return answer;
+  };
+  return seen;
+}
+
+const roots = async (fleet: InProcessFleet) =>
+  new Set([...(await fleet.maintenance.infos()).values()].map(({ syncRoot }) => syncRoot.join()));
+
+describe('a certificate', () => {
+  it('is never made from forged statements; the honest majority’s is', async () => {
+    const { fleet, client } = await enrolled(5);
+    const certificates: ClientAnswer[] = [];
+    fleet.intercept = async (request, next) => {
+      const answer = await next();
+      if (request.operation === 'attempt') certificates.push(answer);
+      return answer;
+    };
+    fleet.tamper = (node, request, answer) => {
+      if (node > 2 || request.kind !== 'submit' || !answer.statement) return answer;
+      const own = decodeSignedStatement(answer.statement);
+      const forged =
+        node === 1
+          ? { ...own, batch: { ...own.batch, signature: new Uint8Array(64) } }
+          : { ...own, signer: { ...own.signer, node: 3 } };
+      return { ...answer, statement: encodeSignedStatement(forged) };
+    };
+    expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
+    const signers = decodeCertificate(certificates[0]!.certificate!).signatures.map(({ signer }) => signer.node);
+    expect(signers.sort()).toEqual([3, 4, 5]);
+  });
+
+  it('is not made from one node’s statement under several names', async () => {
+    const { fleet, client } = await enrolled();
+    let copy: Uint8Array | undefined;
+    fleet.tamper = (node, request, answer) => {
+      if (request.kind !== 'submit' || !answer.statement) return answer;
+      if (node === 1) copy = answer.statement;
+      return { ...answer, statement: node === 1 ? answer.statement : copy };
+    };
+    await expect(client.recover('123456')).rejects.toThrow();
+    fleet.tamper = (_n, _r, answer) => answer;
+    expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
+  });
+});
+
+describe('a laggard', () => {
+  it('is brought up to date and helped once', async () => {
+    const { fleet, client } = await enrolled();
+    // Node 3 misses a success and two wrong PINs, then node 1 falls away: node 3 is needed.
+    const down = fleet.members[2]!.node;
+    fleet.kill(3);
+    await client.recover('123456');
+    await client.recover('000000').catch(() => {});
+    await client.recover('000001').catch(() => {});
+    fleet.members[2]!.node = down;
+    fleet.kill(1);
+    const seen = watch(fleet);
+    expect((await client.recover('123456')).earlierAttempts).toBe(2);
+    const sent = (kind: NodeRequestKind) => seen.filter((one) => one.node === 3 && one.kind === kind).length;
+    expect(sent('carry')).toBeGreaterThan(0);
+    expect(seen.filter(({ node, code }) => node === 3 && code === 'behind').length).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('nodes that do not answer', () => {
+  it('hang without slowing a majority down', async () => {
+    const { fleet, client } = await enrolled(5);
+    fleet.tamper = (node, _request, answer) => (node <= 2 ? new Promise(() => {}) : answer);
+    const begun = performance.now();
+    expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
+    // The timeout of one request alone is two seconds.
+    expect(performance.now() - begun).toBeLessThan(1900);
+  });
+
+  it('leave no majority, and that is said', async () => {
+    const { fleet, client } = await enrolled();
+    fleet.kill(1);
+    fleet.kill(2);
+    await expect(client.status()).rejects.toMatchObject({ code: 'no_majority' });
+  });
+});
+
+describe('maintenance', () => {
+  it('carries records that a node missed, until all agree', async () => {
+    const { fleet } = await enrolled();
+    const missing = fleet.members[2]!.node;
+    const clients = await Promise.all(['bob', 'carol'].map((user) => fleet.client(user)));
+    for (const client of clients) await client.enrol('1', secret);
+    fleet.kill(3);
+    for (const client of clients) await client.recover('1');
+    fleet.members[2]!.node = missing;
+    expect((await roots(fleet)).size).toBe(2);
+    for (let round = 0; round < 6; round++) await fleet.maintenance.antiEntropy(await fleet.maintenance.infos());
+    fleet.kill(1);
+    for (const client of clients) expect(await client.status()).toMatchObject({ attemptsSinceSuccess: 0 });
+  });
+
+  it('destroys a spent record only with t nodes, and then everywhere that can be reached', async () => {
+    const { fleet, client } = await enrolled();
+    for (let i = 0; i < 10; i++) await client.recover(`00000${i}`).catch(() => {});
+    expect((await client.status()).state).toBe('spent');
+    const { node } = fleet.members[0]!;
+    const second = fleet.members[1]!.node;
+    fleet.kill(1);
+    fleet.kill(2);
+    await fleet.maintenance.destroySpent();
+    fleet.members[0]!.node = node;
+    fleet.members[1]!.node = second;
+    expect((await client.status()).state).toBe('spent');
+    await fleet.maintenance.destroySpent();
+    expect((await client.status()).state).toBe('destroyed');
+    await expect(client.recover('123456')).rejects.toMatchObject({ code: 'destroyed' });
+  });
+
+  it('destroys nothing that has attempts left', async () => {
+    const { fleet, client } = await enrolled();
+    for (let i = 0; i < 9; i++) await client.recover(`00000${i}`).catch(() => {});
+    await fleet.maintenance.destroySpent();
+    expect(await client.status()).toMatchObject({ state: 'active', attemptsLeft: 1 });
+    expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
+  });
+
+  it('is not stopped by one node that answers nonsense', async () => {
+    const { fleet, client } = await enrolled();
+    for (let i = 0; i < 10; i++) await client.recover(`00000${i}`).catch(() => {});
+    fleet.tamper = (node, _request, answer) =>
+      node === 2
+        ? { ...answer, head: Uint8Array.of(1), content: Uint8Array.of(1), statement: Uint8Array.of(1) }
+        : answer;
+    const settled = await Promise.allSettled([fleet.maintenance.infos(), fleet.maintenance.destroySpent()]);
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled']);
+    fleet.tamper = (_n, _r, answer) => answer;
+    expect((await client.status()).state).toBe('destroyed');
+  });
+});
+
+describe('one node that answers nonsense', () => {
+  it('keeps no client from its record', async () => {
+    const { fleet, client } = await enrolled(5);
+    const nonsense = Uint8Array.of(0, 0, 0, 1, 2);
+    fleet.tamper = (node, _request, answer) =>
+      node === 2 ? { ...answer, head: nonsense, content: nonsense, statement: nonsense, sealed: nonsense } : answer;
+    expect((await client.status()).state).toBe('active');
+    expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
+  });
+});
