@@ -18,8 +18,10 @@ import { type ActiveStatus, type RecordStatus, readStatus } from './status.ts';
 
 /** Rounds of contention with other devices before the client gives up; nothing is lost by that. */
 const MAXIMUM_ROUNDS = 24;
-/** Rounds in which a number is asked for that others have taken votes of, before the next one is. */
-const PATIENT_ROUNDS = 4;
+/** Rounds in which a number is asked for that some, but no majority, voted for others at, before the next one is. */
+const PATIENT_ROUNDS = 2;
+/** How often in one call that next number is taken: fewer than any limit worth having. */
+const UNPROVEN_MOVES = 5;
 
 export interface Opened {
   readonly secret: Secret;
@@ -82,6 +84,7 @@ async function count(session: Session, known: RecordStatus, blindedElement: Uint
   let active = requireActive(known);
   let number = active.nextAttempt;
   let tried = 0;
+  let moved = 0;
   for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
     tried++;
     const reply = await session.perform({
@@ -106,9 +109,14 @@ async function count(session: Session, known: RecordStatus, blindedElement: Uint
     if (round > 0) await session.pause(pauseOf(round, hash));
     const before = active;
     active = requireActive(await readStatus(session));
-    if (active.generation === before.generation && stillOpen(session, active, number, hash, tried)) continue;
+    if (active.generation === before.generation && stillOpen(session, active, number, hash)) {
+      // Votes of nodes that are out of reach may decide it; that is waited for, but not for ever and not at every number.
+      const others = active.places.some((place) => !isVote(place, number, hash) && place.attempt >= number);
+      if (!others || tried < PATIENT_ROUNDS || moved >= UNPROVEN_MOVES) continue;
+    }
     number = active.nextAttempt;
     tried = 0;
+    moved++;
   }
   throw new HoldfastError('conflict', 'other devices are trying at the same time; try again in a moment');
 }
@@ -117,16 +125,14 @@ async function count(session: Session, known: RecordStatus, blindedElement: Uint
  * Whether this blinded element can still be certified for the number that it has taken votes for. As long as it can, a
  * retry asks for that number only: else whoever withholds answers could burn all numbers with one use of a PIN.
  */
-function stillOpen(session: Session, active: ActiveStatus, number: number, hash: Uint8Array, tried: number): boolean {
+function stillOpen(session: Session, active: ActiveStatus, number: number, hash: Uint8Array): boolean {
   if (active.confirmed >= number || active.nextAttempt < number) return false;
-  const { places } = active;
-  const others = places.filter(
-    ({ attempt, vote }) => attempt > number || (attempt === number && !(vote && equalBytes(vote, hash))),
-  ).length;
-  if (others >= session.threshold) return false;
-  // Votes of nodes that are out of reach may decide it; that is waited for, but not for ever.
-  const unknown = session.options.fleet.nodes.length - places.length;
-  return others === 0 || others + unknown < session.threshold || tried < PATIENT_ROUNDS;
+  const lost = active.places.filter((place) => place.attempt >= number && !isVote(place, number, hash));
+  return lost.length < session.threshold;
+}
+
+function isVote(place: ActiveStatus['places'][number], number: number, hash: Uint8Array): boolean {
+  return place.attempt === number && place.vote !== undefined && equalBytes(place.vote, hash);
 }
 
 /** Different devices wait differently long, so that one of them gets through. */
