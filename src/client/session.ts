@@ -27,6 +27,7 @@ import type { SealedForNode } from './suite.ts';
 /** What one node answered, verified. */
 export interface NodeReply {
   readonly node: number;
+  /** The node's own, sealed or signed; a code of `ABSENT` where it took no part that can be proven. */
   readonly code: 'ok' | ErrorCode;
   readonly statement: { readonly body: Body; readonly signed: SignedStatement } | undefined;
   readonly head: Body<'head'> | undefined;
@@ -72,11 +73,16 @@ export class Session {
   /**
    * Sends an operation until a majority of nodes has taken part, with the same blinded element each time, so that no
    * retry costs a guess.
+   * @param limits.until ms since 1970 at which to give up; `patience` from now by default.
+   * @param limits.telling whether a reply of fewer nodes tells the caller enough.
    * @throws HoldfastError `no_majority` after `patience`, `forbidden` where the user token is refused, `cancelled`.
    */
-  async perform<O extends Operation>(request: OperationRequest<O>): Promise<Reply> {
+  async perform<O extends Operation>(
+    request: OperationRequest<O>,
+    limits: { readonly until?: number; readonly telling?: (reply: Reply) => boolean } = {},
+  ): Promise<Reply> {
     const { clock, patience, signal } = this.options;
-    const end = clock.now() + patience;
+    const end = limits.until ?? clock.now() + patience;
     for (let pause = 100; ; pause = Math.min(pause * 2, 2000)) {
       let failure: HoldfastError;
       try {
@@ -84,7 +90,7 @@ export class Session {
         const reply = await this.#once(request);
         this.#requireEntitled(reply);
         const took = reply.nodes.filter(({ code }) => !ABSENT.has(code)).length;
-        if (took >= this.threshold) return reply;
+        if (took >= this.threshold || limits.telling?.(reply)) return reply;
         failure = new HoldfastError('no_majority', 'no majority of nodes took part; nothing was lost, try again later');
       } catch (thrown) {
         throwIfCancelled(signal);
@@ -149,7 +155,10 @@ export class Session {
     return { nodes, certificate: answer.certificate, portable: answer.portable };
   }
 
-  /** A part that does not verify is as good as absent: it never stands for what it claims. */
+  /**
+   * A part that does not verify is as good as absent: it never stands for what it claims. Neither does a bare code: any
+   * coordinator could write one, so only what the node sealed to this request, or signed, speaks for the node.
+   */
   async #read(
     part: {
       node: number;
@@ -165,10 +174,10 @@ export class Session {
       const sealed = part.sealed && decodeAnswerContent(await seal.openAnswer(part.sealed));
       const head = part.head && this.#signedBy(node, part.head);
       const statement = part.statement && this.#signedBy(node, part.statement);
-      const code = sealed ? sealed.code : part.code;
+      const proven = sealed ? sealed.code : part.code === 'ok' && (statement || head) ? 'ok' : absence(part.code);
       return {
         node,
-        code: code === 'ok' || isErrorCode(code) ? code : 'unexpected',
+        code: proven === 'ok' || isErrorCode(proven) ? proven : 'unexpected',
         statement: statement || undefined,
         head: head && head.body.kind === 'head' ? this.#ofRecord(head.body) : undefined,
         sealed: sealed || undefined,
@@ -247,6 +256,11 @@ const ABSENT = new Set<string>([
   'no_majority',
   'faulty_node',
 ]);
+
+/** What a code that nobody sealed is worth: at most that the node took no part. */
+function absence(code: string): ErrorCode {
+  return isErrorCode(code) && ABSENT.has(code) ? code : 'faulty_node';
+}
 
 export function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause: signal.reason });

@@ -80,7 +80,7 @@ export class VaultClient {
     const status = await readStatus(session);
     const { active } = status;
     const { policy } = this.#options.fleet;
-    const attempts = active ? active.nextAttempt - 1 : 0;
+    const attempts = active?.attempts ?? 0;
     const state = active ? (active.attemptsLeft > 0 ? 'active' : 'spent') : status.destroyed > 0 ? 'destroyed' : 'none';
     return {
       state,

@@ -1,6 +1,14 @@
 /** Who may ask what: the checks every node makes of a client's request before it looks at any state (section 6). */
 
-import { bytesToHex, type Clock, concatBytes, equalBytes, HoldfastError, sha256 } from '../core/index.ts';
+import {
+  asHoldfastError,
+  bytesToHex,
+  type Clock,
+  concatBytes,
+  equalBytes,
+  HoldfastError,
+  sha256,
+} from '../core/index.ts';
 import {
   type AnswerContent,
   argumentsHash,
@@ -116,8 +124,26 @@ export class RefusedRequest extends HoldfastError {
   readonly sealed: Uint8Array;
 
   constructor(error: HoldfastError, sealed: Uint8Array) {
-    super(error.code, error.message, { cause: error });
+    super(error.code, error.message, { cause: error, details: error.details });
     this.sealed = sealed;
+  }
+}
+
+/**
+ * Runs what follows the admission of a request, so that whatever it throws is sealed to the client too: a client
+ * believes no refusal that a coordinator could have made up.
+ */
+export async function refusalsSealed<T>(admitted: AdmittedRequest, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (thrown) {
+    const error = asHoldfastError(thrown);
+    // What nobody foresaw may say more than a client should read.
+    const reason = error.code === 'unexpected' ? '' : error.message.slice(0, 160);
+    throw new RefusedRequest(
+      error,
+      admitted.seal({ code: error.code, reason, until: Number(error.details.until ?? 0) }),
+    );
   }
 }
 

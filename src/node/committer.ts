@@ -13,6 +13,7 @@ import {
   type Decision,
   decodeNodeState,
   decodeRecordState,
+  emptyNodeState,
   emptyRecord,
   encodeBody,
   encodeNodeState,
@@ -91,6 +92,11 @@ export class Committer {
   record(record: Uint8Array): RecordState | undefined {
     const state = this.#overlaid(record);
     if (state) return state.value as RecordState;
+    return this.durableRecord(record);
+  }
+
+  /** The state of a record that is stored and anchored: the only one that may be spoken of. */
+  durableRecord(record: Uint8Array): RecordState | undefined {
     const stored = this.#options.dictionary.get(record);
     return stored && decodeRecordState(stored);
   }
@@ -143,7 +149,7 @@ export class Committer {
 
   #durableNode(): NodeState {
     const stored = this.#options.dictionary.get(NODE_STATE_KEY);
-    return stored ? decodeNodeState(stored) : emptyNode(this.#options.fleet);
+    return stored ? decodeNodeState(stored) : emptyNodeState(this.#options.fleet.nodes.length);
   }
 
   #change(key: Uint8Array, state: State): void {
@@ -264,11 +270,6 @@ export class Committer {
       for (const { waiter } of toSign) waiter.reject(error);
     }
   }
-}
-
-/** What a node knows of itself whose store was emptied. */
-function emptyNode(fleet: Fleet): NodeState {
-  return { incarnation: 0, fences: fleet.nodes.map(() => 0), sound: false };
 }
 
 function encodeChange({ key, state }: { key: Uint8Array; state: State }): DictionaryChange {

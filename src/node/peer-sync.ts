@@ -1,6 +1,6 @@
 /** What this node tells its peers of its state: signed to one that rejoins, unsigned for anti-entropy (section 7). */
 
-import { bytesToHex, equalBytes, HoldfastError, sha256 } from '../core/index.ts';
+import { equalBytes, HoldfastError, sha256 } from '../core/index.ts';
 import {
   CONTENT,
   decodeSignedStatement,
@@ -12,20 +12,18 @@ import {
   type NodeAnswer,
   type NodeRequest,
   nodeAnswerWith,
+  raiseFence,
   type StatementVerifier,
   statementHash,
 } from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Committer } from './committer.ts';
-import { withFence } from './repair.ts';
 
 export class PeerSync {
   readonly #fleet: Fleet;
   readonly #dictionary: AuthenticatedDictionary;
   readonly #verifier: StatementVerifier;
   readonly #committer: Committer;
-  /** The rejoin by which each node's fence was last raised here, since this process began. */
-  readonly #accepted = new Map<number, { readonly incarnation: number; readonly rejoin: string }>();
 
   constructor(
     options: { readonly fleet: Fleet; readonly dictionary: AuthenticatedDictionary },
@@ -51,12 +49,15 @@ export class PeerSync {
     }
     if (!sound) throw new HoldfastError('not_ready', 'this node’s own store was refused');
     const hash = statementHash(statement.body, statement.signer);
-    const accepted = await this.#fence(rejoin.node, rejoin.incarnation, bytesToHex(hash));
+    const accepted = await this.#fence(rejoin.node, rejoin.incarnation, request.rejoin);
     const { fleet, epoch } = this.#fleet;
     const { prefix } = request;
     let content: Uint8Array = new Uint8Array(0);
     const signed = await this.#committer.sign(() => {
-      if (accepted) content = prefix.length === 2 ? this.#facts(prefix) : this.digests(prefix);
+      const told = prefix.length === 2 ? this.#facts(prefix) : this.digests(prefix);
+      const payload = accepted ? told : new Uint8Array(0);
+      const proofs = prefix.length === 0 ? this.#committer.node().proofs.filter((proof) => proof.length > 0) : [];
+      content = CONTENT.sync.encode({ payload, proofs });
       return { kind: 'sync', fleet, epoch, rejoin: hash, prefix, contentHash: sha256(content), accepted };
     });
     return nodeAnswerWith({ statement: encodeSignedStatement(signed), content });
@@ -67,16 +68,10 @@ export class PeerSync {
    * very rejoin that put it there: a node rolled back to before that rejoin may have signed under this incarnation, and
    * asking for it again would let those signatures count (found by the model, docs/model.md).
    */
-  async #fence(node: number, incarnation: number, rejoin: string): Promise<boolean> {
-    if (this.#committer.node().fences[node - 1]! >= incarnation) {
-      // Waits for a fence that is still being written.
-      await this.#committer.updateNode((state) => state);
-      const known = this.#accepted.get(node);
-      return known?.incarnation === incarnation && known.rejoin === rejoin;
-    }
-    this.#accepted.set(node, { incarnation, rejoin });
-    await this.#committer.updateNode((state) => ({ ...state, fences: withFence(state.fences, node, incarnation) }));
-    return true;
+  async #fence(node: number, incarnation: number, proof: Uint8Array): Promise<boolean> {
+    await this.#committer.updateNode((state) => raiseFence(state, node, incarnation, proof));
+    const { fences, proofs } = this.#committer.node();
+    return fences[node - 1] === incarnation && equalBytes(proofs[node - 1]!, proof);
   }
 
   /** Digests of the subtrees under a prefix of 0 or 1 byte, or the records in the bucket of a prefix of 2 bytes. */
@@ -88,7 +83,7 @@ export class PeerSync {
 
   #facts(prefix: Uint8Array): Uint8Array {
     const facts = this.#records(prefix).flatMap(({ key }) => {
-      const state = this.#committer.record(key);
+      const state = this.#committer.durableRecord(key);
       return state ? [encodeFacts({ record: key, facts: factsOf(state) })] : [];
     });
     return CONTENT.factsBucket.encode({ facts });

@@ -1,7 +1,14 @@
 /** Opening a node's store against its token's anchor, and making both for a new node (docs/protocol.md, section 7). */
 
 import { equalBytes, HoldfastError } from '../core/index.ts';
-import { decodeNodeState, encodeNodeState, NODE_STATE_KEY, NOT_COMPARED, threshold } from '../protocol/index.ts';
+import {
+  decodeNodeState,
+  emptyNodeState,
+  encodeNodeState,
+  NODE_STATE_KEY,
+  NOT_COMPARED,
+  threshold,
+} from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import { anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } from './anchor.ts';
 import type { DictionarySource } from './ports.ts';
@@ -37,7 +44,7 @@ export async function initialiseNode(
   if ((await readAnchor(token, owner)) || dictionary.size > 0) {
     throw new HoldfastError('conflict', 'this node has been initialised before');
   }
-  const value = encodeNodeState({ incarnation: 1, fences: fleet.nodes.map(() => 0), sound: true });
+  const value = encodeNodeState({ ...emptyNodeState(fleet.nodes.length), incarnation: 1, sound: true });
   const prepared = dictionary.prepare([{ key: NODE_STATE_KEY, value, syncHash: NOT_COMPARED }]);
   const mac = await anchorMac(token, owner, prepared.head);
   await dictionary.commit(prepared, mac);

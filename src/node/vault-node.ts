@@ -14,15 +14,18 @@ import {
   CONTENT,
   type Context,
   type Decision,
+  decideActivate,
   decodeCertificate,
   decodePortableRecord,
   decodeSignedStatement,
   emptyRecord,
   encodeOwnerDeletion,
   encodePortableRecord,
+  encodeRecordState,
   encodeSignedStatement,
   encodeTweakInput,
   type Fleet,
+  factsOf,
   type Head,
   headBody,
   latestTime,
@@ -32,6 +35,7 @@ import {
   portable,
   type RecordFacts,
   type RecordState,
+  requireProven,
   type SignatureChecks,
   type Signer,
   StatementVerifier,
@@ -41,7 +45,7 @@ import {
 } from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Token } from '../token/port.ts';
-import { Admission, type AdmittedRequest, namesElement, RefusedRequest } from './admission.ts';
+import { Admission, type AdmittedRequest, namesElement, RefusedRequest, refusalsSealed } from './admission.ts';
 import { Committer } from './committer.ts';
 import { PeerSync } from './peer-sync.ts';
 import type { ClientAuthentication, NodeObserver, RequestSealing } from './ports.ts';
@@ -87,6 +91,7 @@ export class VaultNode {
   #repairing: Promise<void> | undefined;
   /** The newest incarnation of its own that this node was shown. */
   #repairAbove = 0;
+  #repairWork: Promise<void> = Promise.resolve();
 
   constructor(options: VaultNodeOptions) {
     this.#options = options;
@@ -190,6 +195,14 @@ export class VaultNode {
 
   async #submit(request: ClientRequest, heads: readonly Uint8Array[]): Promise<NodeAnswer> {
     const admitted = await this.#admission.admit(request);
+    return refusalsSealed(admitted, () => this.#submitted(request, admitted, heads));
+  }
+
+  async #submitted(
+    request: ClientRequest,
+    admitted: AdmittedRequest,
+    heads: readonly Uint8Array[],
+  ): Promise<NodeAnswer> {
     if (request.operation === 'status') {
       // Also where there is nothing: a coordinator's word that nothing is enrolled would be worth nothing.
       const state = () => this.#committer.record(request.record) ?? emptyRecord(request.record);
@@ -276,6 +289,10 @@ export class VaultNode {
   /** Nothing is evaluated without a certificate for exactly this blinded element, and what it teaches is durable first. */
   async #evaluate(request: ClientRequest, encoded: Uint8Array): Promise<NodeAnswer> {
     const admitted = await this.#admission.admit(request);
+    return refusalsSealed(admitted, () => this.#evaluated(request, admitted, encoded));
+  }
+
+  async #evaluated(request: ClientRequest, admitted: AdmittedRequest, encoded: Uint8Array): Promise<NodeAnswer> {
     const element = admitted.content.blindedElement;
     if (!element) throw new HoldfastError('malformed', 'the request has no blinded element');
     const kind = request.operation;
@@ -327,10 +344,23 @@ export class VaultNode {
     return this.#answerDecision(update);
   }
 
-  async #takeRepair(answers: NodeRequest<'repair'>['answers']): Promise<NodeAnswer> {
-    for (const { peer, answer } of this.#phase === 'repairing' ? answers : []) {
+  /** Answers to a repair are taken one after the other: what one of them changes, the next must see. */
+  #takeRepair(answers: NodeRequest<'repair'>['answers']): Promise<NodeAnswer> {
+    const work = this.#repairWork.then(() => this.#repairStep(answers));
+    this.#repairWork = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    return work;
+  }
+
+  async #repairStep(answers: NodeRequest<'repair'>['answers']): Promise<NodeAnswer> {
+    for (const { peer, answer } of answers) {
       try {
-        await this.#repair.answer(peer, answer);
+        const mustExceed = await this.#repair.answer(peer, answer);
+        if (mustExceed === undefined) continue;
+        await this.#repairAgain(mustExceed);
+        break;
       } catch (thrown) {
         const { code, message } = asHoldfastError(thrown);
         this.#options.observer.event('warn', 'repair answer refused', { peer, code, reason: message });
@@ -338,19 +368,30 @@ export class VaultNode {
     }
     if (this.#phase === 'repairing' && !this.#repair.begun && !this.#repairing) await this.#beginRepair();
     await this.#finishRepair();
-    const queries = this.#phase === 'repairing' ? this.#repair.queries() : [];
-    return nodeAnswerWith({ content: CONTENT.queries.encode({ phase: this.#phase, queries }) });
+    return nodeAnswerWith({ content: CONTENT.queries.encode({ phase: this.#phase, queries: this.#repair.queries() }) });
   }
 
   async #finishRepair(): Promise<void> {
     const repair = this.#repair;
-    if (this.#phase !== 'repairing' || !repair.done) return;
-    await this.#committer.updateNode((state) => (state.sound ? state : { ...state, sound: true }));
-    if (this.#phase !== 'repairing' || this.#repair !== repair) return;
+    if (this.#phase !== 'repairing' || !repair.begun || !repair.done) return;
+    // An operator's override lets the node serve, but does not make it know what it may have forgotten.
+    if (repair.headsNeeded > 0) {
+      await this.#committer.updateNode((state) => (state.sound ? state : { ...state, sound: true }));
+    }
+    if (this.#phase !== 'repairing' || this.#repair !== repair || !repair.begun || !repair.done) return;
     this.#phase = 'serving';
     this.#options.observer.count('repairs');
     const { incarnation } = this.#committer.node();
     this.#options.observer.event('info', 'serving', { incarnation, heads: this.#repair.headsKnown });
+  }
+
+  /** A statement of this node's own proves that it has forgotten something, even where it serves. */
+  async #repairAgain(mustExceed: number): Promise<void> {
+    this.#phase = 'repairing';
+    this.#repair = this.#newRepair(threshold(this.#options.fleet), false);
+    this.#repairAbove = Math.max(this.#repairAbove, mustExceed);
+    await this.#repairing;
+    await this.#beginRepair();
   }
 
   #newRepair(needed: number, intact: boolean): Repair {
@@ -365,18 +406,33 @@ export class VaultNode {
         verifier: this.#verifier,
         committer: this.#committer,
         merge: (record, carried, facts) => this.#mergePeer(record, carried, facts),
+        adopt: (record, peers, unheard) => this.#adoptVotes(record, peers, unheard),
       },
       needed,
     );
   }
 
-  async #mergePeer(record: Uint8Array, carried: Uint8Array | undefined, facts: RecordFacts): Promise<void> {
+  async #mergePeer(record: Uint8Array, carried: Uint8Array, facts: RecordFacts): Promise<void> {
     await this.#committer.update(record, (before) => {
       const context = this.#context();
-      const certified = carried
-        ? this.#transitions.mergeCertified(context, before, decodePortableRecord(carried))
-        : before;
-      return { state: this.#transitions.mergeVotes(context, certified, facts) };
+      const portable = decodePortableRecord(carried);
+      const state = this.#transitions.mergeCertified(context, before, portable);
+      const { activation } = portable;
+      // Proven, but by a chain of owners that does not reach back to what this node knows: that record stays behind here
+      // until its owner enrols anew, and the other records are served.
+      const stranger = activation && decideActivate(context, state, activation).refusal?.code === 'owner_required';
+      if (stranger) this.#options.observer.event('warn', 'a record cannot be brought up to date', {});
+      else requireProven(state, facts);
+      return { state };
+    });
+  }
+
+  async #adoptVotes(record: Uint8Array, peers: readonly (RecordFacts | undefined)[], unheard: number): Promise<void> {
+    await this.#committer.update(record, (before) => {
+      const facts = peers.map((peer) => peer ?? factsOf(before));
+      const state = this.#transitions.mergeVotes(this.#context(), before, facts, unheard);
+      const changed = !equalBytes(encodeRecordState(before), encodeRecordState(state));
+      return { state: changed ? state : before };
     });
   }
 
@@ -411,10 +467,7 @@ export class VaultNode {
       (signer.incarnation === incarnation && signer.sequence > dictionary.head.sequence);
     if (!newer) return;
     observer.event('error', 'own newer statement seen', { incarnation: signer.incarnation, sequence: signer.sequence });
-    this.#phase = 'repairing';
-    this.#repair = this.#newRepair(threshold(this.#options.fleet), false);
-    this.#repairAbove = signer.incarnation;
-    void this.#beginRepair();
+    void this.#repairAgain(signer.incarnation);
     throw new HoldfastError('not_ready', 'the node saw a newer statement of its own and repairs');
   }
 
@@ -439,7 +492,12 @@ export class VaultNode {
 
   async #signHead(record: Uint8Array): Promise<Uint8Array> {
     const { fleet, clock } = this.#options;
-    const statement = await this.#committer.sign(() => headBody(fleet, this.#known(record), clock.now()));
+    this.#known(record);
+    const statement = await this.#committer.sign(() => {
+      const state = this.#committer.durableRecord(record);
+      if (!state) throw new HoldfastError('not_found', 'this node knows no such record');
+      return headBody(fleet, state, clock.now());
+    });
     return encodeSignedStatement(statement);
   }
 

@@ -22,8 +22,10 @@ export const recordFacts = struct({
       /** The blinded element's hash that this node votes for at number `attempt`; absent where it abstains. */
       vote: optional(fixed(32)),
       confirmed: uint,
+      /** The highest number that this node may have voted for and forgotten; 0 for none. Never counts as an attempt. */
+      barred: uint,
       /** Set once this node voted "spent", or took over such a vote while repairing. */
-      spent: flag,
+      spent: optional(struct({ attempt: uint, confirmed: uint })),
     }),
   ),
   /** The highest generation known, with proof, to be destroyed; 0 where there is none. */
@@ -31,6 +33,11 @@ export const recordFacts = struct({
 });
 
 export type RecordFacts = Infer<typeof recordFacts>;
+
+/** The number beyond which a node can vote: what it voted for, or may have voted for and forgotten. */
+export function position(active: Pick<NonNullable<RecordFacts['active']>, 'attempt' | 'barred'>): number {
+  return Math.max(active.attempt, active.barred);
+}
 
 const factsMessage = message('holdfast/facts/v1', { record: fixed(32), facts: recordFacts });
 

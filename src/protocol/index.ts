@@ -9,6 +9,7 @@ export * from './merkle.ts';
 export * from './node-batch.ts';
 export * from './node-message.ts';
 export * from './node-state.ts';
+export * from './proofs.ts';
 export * from './record.ts';
 export * from './request.ts';
 export * from './statement.ts';

@@ -27,7 +27,7 @@ const NODE_REQUESTS = {
   }),
   /** A node that repairs: brings answers, takes its next queries. */
   repair: message('holdfast/node/repair/v1', {
-    answers: list(struct({ peer: uint, query: bytes(65_536), answer: bytes(4_194_304) }), 64),
+    answers: list(struct({ peer: uint, query: bytes(65_536), answer: bytes(4_400_000) }), 64),
   }),
   /** One query of a node that repairs, to a peer. `rejoin` is its signed statement; the prefix has 0 to 2 bytes. */
   sync: message('holdfast/node/sync/v1', { rejoin: bytes(20_000), prefix: bytes(2) }),
@@ -70,7 +70,7 @@ const nodeAnswer = message('holdfast/node/answer/v1', {
   /** For the client, sealed. */
   sealed: optional(bytes(8192)),
   /** What the kind of request defines. */
-  content: optional(bytes(4_194_304)),
+  content: optional(bytes(4_300_000)),
 });
 
 export type NodeAnswer = Infer<typeof nodeAnswer>;
@@ -101,6 +101,8 @@ export const CONTENT = {
   }),
   /** As `bucket`, with the encoded facts themselves: what a repairing node merges. */
   factsBucket: message('holdfast/node/facts-bucket/v1', { facts: list(bytes(2048), 65_536) }),
+  /** What a sync answer's content hash covers: one of the above, and the proofs of the peer's fences. */
+  sync: message('holdfast/node/sync-content/v1', { payload: bytes(4_194_304), proofs: list(bytes(4096), 9) }),
   queries: message('holdfast/node/queries/v1', {
     phase: word('repairing', 'serving', 'stopped'),
     queries: list(struct({ peer: uint, query: bytes(65_536) }), 64),

@@ -51,6 +51,11 @@ const recordState = message('holdfast/record-state/v1', {
       attempt: uint,
       /** The one blinded element's hash that this node votes for at `attempt`; absent where it abstains. */
       vote: optional(fixed(32)),
+      /**
+       * Numbers above `attempt` that this node may have voted for before it was rolled back, as far as its peers' votes go:
+       * it votes for none of them, but for `vote` at `upTo` where its peers agree on that. Neither counts as an attempt.
+       */
+      barred: optional(struct({ upTo: uint, vote: optional(fixed(32)) })),
       attemptTime: uint,
       confirmed: uint,
       confirmation: optional(confirmationProof),
@@ -112,7 +117,8 @@ export function factsOf(state: RecordState): RecordFacts {
       attempt: active.attempt,
       vote: active.vote,
       confirmed: active.confirmed,
-      spent: active.spent !== undefined,
+      barred: active.barred?.upTo ?? 0,
+      spent: active.spent,
     },
     tombstone: state.tombstone?.generation ?? 0,
   };

@@ -3,6 +3,7 @@
 import { equalBytes, HoldfastError } from '../../core/index.ts';
 import { decodeCertificate } from '../certificate.ts';
 import { encodeConfirmation } from '../document.ts';
+import { position } from '../facts.ts';
 import { type ActiveRecord, type ConfirmationProof, nextAttemptAt, type RecordState } from '../record.ts';
 import type { Body } from '../statement.ts';
 import { type Context, type Decision, type Head, majorityShows, refuse } from './decision.ts';
@@ -49,6 +50,11 @@ export function decideAttempt(
     const same = a === active.attempt && active.vote && equalBytes(active.vote, blindHash);
     return same ? { state, body } : refuse(state, 'conflict', `number ${a} is taken`);
   }
+  const { barred } = active;
+  const revoted = barred?.upTo === a && barred.vote && equalBytes(barred.vote, blindHash);
+  if (barred && a <= barred.upTo && !revoted) {
+    return refuse(state, 'conflict', `this node may have voted for number ${a} before it was rolled back`);
+  }
   const { policy } = context.fleet;
   if (a - active.confirmed > policy.limit || a > policy.lifetimeLimit) {
     return refuse(state, 'spent', 'the attempts are spent, or this node is behind');
@@ -56,7 +62,7 @@ export function decideAttempt(
   let since = active.attemptTime;
   if (a > active.attempt + 1) {
     const shows = (head: Body<'head'>) =>
-      head.facts.active?.generation === active.generation && head.facts.active.attempt >= a - 1;
+      head.facts.active?.generation === active.generation && position(head.facts.active) >= a - 1;
     if (!majorityShows(context, state.record, heads, shows)) {
       return refuse(state, 'behind', `this node has only seen number ${active.attempt}`);
     }
@@ -73,7 +79,8 @@ export function decideAttempt(
       refusal: new HoldfastError('waiting', 'it is too early for another attempt', { details: { until } }),
     };
   }
-  return { state: { ...state, active: { ...active, attempt: a, vote: blindHash, attemptTime: context.now } }, body };
+  const voted: ActiveRecord = { ...active, attempt: a, vote: blindHash, barred: undefined, attemptTime: context.now };
+  return { state: { ...state, active: voted }, body };
 }
 
 /**
@@ -95,7 +102,8 @@ export function decideEvaluation(
     return refuse(state, 'untrusted', 'the certificate is for another document');
   }
   if (body.attempt <= active.confirmed) return refuse(state, 'conflict', `number ${body.attempt} is no longer open`);
-  return { state: { ...state, active: learnAttempt(context, active, body, certified.latest) } };
+  const learned = learnAttempt(context, active, body, certified.latest);
+  return { state: learned === active ? state : { ...state, active: learned } };
 }
 
 function decideEnrolmentEvaluation(
@@ -125,6 +133,7 @@ function learnAttempt(context: Context, active: ActiveRecord, body: Body<'attemp
     ...active,
     attempt: body.attempt,
     vote: body.blindHash,
+    barred: active.barred && active.barred.upTo > body.attempt ? active.barred : undefined,
     attemptTime: Math.min(context.now, latest),
   };
 }

@@ -23,15 +23,15 @@ export function decideSpent(
   if (!majorityShows(context, state.record, ofGeneration, () => true)) {
     return refuse(state, 'behind', 'this needs the heads of a majority');
   }
-  const merged = { attempt: active.attempt, confirmed: active.confirmed };
+  let joined = active.confirmed;
   for (const { body } of ofGeneration) {
     if (!equalBytes(body.record, state.record)) continue;
-    merged.attempt = Math.max(merged.attempt, body.facts.active!.attempt);
-    merged.confirmed = Math.max(merged.confirmed, body.facts.active!.confirmed);
+    joined = Math.max(joined, body.facts.active!.confirmed);
   }
   const { attempt, confirmed } = request;
-  if (attempt !== merged.attempt || confirmed !== merged.confirmed) {
-    return refuse(state, 'conflict', `the heads show ${merged.attempt} attempts, ${merged.confirmed} confirmed`);
+  // Heads can only show that attempts are left, never that there are none: one lying head must not destroy a record.
+  if (attempt > active.attempt || confirmed < joined) {
+    return refuse(state, 'conflict', `${active.attempt} attempts here, ${joined} confirmed among the heads`);
   }
   const { policy } = context.fleet;
   if (budgetLeft(policy, attempt, confirmed) > 0) return refuse(state, 'conflict', 'attempts are left');

@@ -176,7 +176,12 @@ function takeoverDelay(context: Context, state: RecordState): Decision | undefin
 function lacksConsent(context: Context, state: RecordState, content: DocumentContent): boolean {
   const active = activeDocument(state);
   if (!active) return false;
-  return content.takeover ? takeoverObjection(context) !== undefined : !ownerConsented(active, content);
+  const takeoverAllowed = takeoverObjection(context) === undefined;
+  if (content.takeover) return !takeoverAllowed;
+  if (ownerConsented(active, content)) return false;
+  // The chain of owners began anew with a takeover that this node has missed.
+  const begun = content.lineage[0]?.previous ?? 0;
+  return !(takeoverAllowed && begun > active.generation);
 }
 
 /** Makes a staged generation the active one. The proof is complete in itself, so anybody may carry it. */
@@ -225,6 +230,7 @@ export function decideActivate(context: Context, state: RecordState, proof: Acti
         activation: proof,
         attempt: 0,
         vote: undefined,
+        barred: undefined,
         attemptTime: context.now,
         confirmed: 0,
         confirmation: undefined,
@@ -240,6 +246,9 @@ export function decideCancel(context: Context, state: RecordState, generation: n
   const body: Body<'cancelled'> = { kind: 'cancelled', ...place(context, state, generation) };
   if (state.highest > generation || (state.active && state.active.generation >= generation)) {
     return refuse(state, 'conflict', `generation ${Math.max(state.highest, state.active?.generation ?? 0)} was opened`);
+  }
+  if (generation > state.highest + 1) {
+    return refuse(state, 'behind', `this node has only seen generation ${state.highest}`);
   }
   if (state.highest === generation && state.open && !state.open.takeover) {
     return refuse(state, 'conflict', 'the owner opened this generation');

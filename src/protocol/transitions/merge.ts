@@ -1,7 +1,8 @@
 /** Joining what other nodes know: certified state by its proofs, and, while repairing, uncertified votes (section 7). */
 
 import { equalBytes, HoldfastError } from '../../core/index.ts';
-import type { RecordFacts } from '../facts.ts';
+import { position, type RecordFacts } from '../facts.ts';
+import { threshold } from '../fleet.ts';
 import type { PortableRecord, RecordState } from '../record.ts';
 import { decideConfirm } from './attempt.ts';
 import type { Context, Head } from './decision.ts';
@@ -10,6 +11,8 @@ import { decideActivate } from './enrol.ts';
 
 /** Stands for "some document, this node must not say which": no document has this hash. */
 const ABSTAIN = new Uint8Array(32);
+/** Openings beyond what this node knows of that peers are believed at once: a liar must not use the numbers up. */
+const OPENING_LEAP = 1024;
 
 /**
  * The join of a state with what another party carries. Parts that do not apply any more change nothing.
@@ -31,11 +34,10 @@ export function mergeCertified(
 }
 
 /**
- * Takes over a peer's votes as this node's own: it may have cast them before its memory was rolled back. Where votes for
- * one number differ, the node abstains on that number. The peer's certified state must have been merged before.
- * @throws HoldfastError `behind` where the peer claims certified state that this node lacks the proof of.
+ * @throws HoldfastError `behind` where a peer claims certified state that this node, after merging what the peer sent,
+ *   still lacks the proof of.
  */
-export function mergeVotes(context: Context, state: RecordState, peer: RecordFacts): RecordState {
+export function requireProven(state: RecordState, peer: RecordFacts): void {
   const ownActive = state.active?.generation ?? 0;
   const peerActive = peer.active?.generation ?? 0;
   const destroyed = state.tombstone?.generation ?? 0;
@@ -48,57 +50,79 @@ export function mergeVotes(context: Context, state: RecordState, peer: RecordFac
       peer.active.confirmed > state.active!.confirmed &&
       !state.active!.spent);
   if (unproven) throw new HoldfastError('behind', 'a peer claims certified state without its proof');
-  return mergeAttempt(context, mergeOpening(context, state, peer), peer);
 }
 
-function mergeOpening(context: Context, state: RecordState, peer: RecordFacts): RecordState {
-  if (peer.highest < state.highest) return state;
-  const theirs = peer.open && { ...peer.open, time: context.now };
-  if (peer.highest > state.highest) {
-    return {
-      ...state,
-      highest: peer.highest,
-      open: theirs,
-      stage: peer.stage && { documentHash: peer.stage, document: undefined },
-    };
+/**
+ * Keeps this node from contradicting votes that it may have cast and forgotten when it was rolled back.
+ *
+ * A forgotten vote matters only if `t - 1` others may have cast the same. So with `unheard` other nodes not heard, a
+ * number counts as possibly voted for where `t - 1 - unheard` of the heard ones are there or beyond. What is only possible
+ * is barred, never counted: a lying peer can make this node abstain on numbers within the limit, but cannot spend a
+ * budget, put words into its mouth, or destroy. A bar at a peer counts as a vote for anything.
+ * @param peers the facts of each heard peer on this record; certified state must have been merged before.
+ */
+export function mergeVotes(
+  context: Context,
+  state: RecordState,
+  peers: readonly RecordFacts[],
+  unheard: number,
+): RecordState {
+  const rank = Math.max(1, threshold(context.fleet) - 1 - unheard);
+  return barAttempts(context, barOpening(state, peers, rank), peers, rank);
+}
+
+function barOpening(state: RecordState, peers: readonly RecordFacts[], rank: number): RecordState {
+  const most = Math.max(state.highest, state.active?.generation ?? 0) + OPENING_LEAP;
+  const highest = ranked(
+    peers.map((peer) => Math.min(peer.highest, most)),
+    rank,
+  );
+  if (highest > state.highest) {
+    return { ...state, highest, open: undefined, stage: possibleStage(peers, highest, rank) };
   }
-  const { open, stage } = state;
   // Activated here: neither vote matters any more.
   if (state.active?.generation === state.highest) return state;
-  const sameOpen =
-    open &&
-    theirs &&
-    equalBytes(open.blindHash, theirs.blindHash) &&
-    equalBytes(open.ownerKey, theirs.ownerKey) &&
-    open.takeover === theirs.takeover;
-  const sameStage = stage && peer.stage && equalBytes(stage.documentHash, peer.stage);
-  return {
-    ...state,
-    open: sameOpen ? { ...open, cancelled: open.cancelled || theirs.cancelled } : undefined,
-    stage: mergedStage(stage, peer.stage, sameStage),
-  };
+  const stage = state.stage ?? possibleStage(peers, state.highest, rank);
+  const cancelling = peers.filter((peer) => peer.highest === state.highest && peer.open?.cancelled);
+  const cancelled = cancelling.length >= rank && state.open && !state.open.cancelled;
+  if (stage === state.stage && !cancelled) return state;
+  return { ...state, stage, open: cancelled ? { ...state.open!, cancelled: true } : state.open };
 }
 
-function mergedStage(
-  own: RecordState['stage'],
-  theirs: Uint8Array | undefined,
-  same: boolean | undefined,
-): RecordState['stage'] {
-  if (same || !theirs) return own;
-  return { documentHash: own ? ABSTAIN : theirs, document: undefined };
+/** The stage vote that this node may have cast for a generation: of the one document that its peers staged, if any. */
+function possibleStage(peers: readonly RecordFacts[], generation: number, rank: number): RecordState['stage'] {
+  const staged = peers.flatMap((peer) => (peer.highest === generation && peer.stage ? [peer.stage] : []));
+  const beyond = peers.filter((peer) => peer.highest > generation).length;
+  if (staged.length === 0 || staged.length + beyond < rank) return undefined;
+  const agreed = staged.every((hash) => equalBytes(hash, staged[0]!));
+  return { documentHash: agreed ? staged[0]! : ABSTAIN, document: undefined };
 }
 
-function mergeAttempt(context: Context, state: RecordState, peer: RecordFacts): RecordState {
+function barAttempts(context: Context, state: RecordState, peers: readonly RecordFacts[], rank: number): RecordState {
   const { active } = state;
-  const theirs = peer.active;
-  if (!active || !theirs || theirs.generation !== active.generation) return state;
-  let { attempt, vote, attemptTime } = active;
-  if (theirs.attempt > attempt) {
-    ({ attempt, vote } = theirs);
-    attemptTime = context.now;
-  } else if (theirs.attempt === attempt && !(vote && theirs.vote && equalBytes(vote, theirs.vote))) {
-    vote = undefined;
-  }
-  const spent = active.spent ?? (theirs.spent ? { attempt, confirmed: active.confirmed } : undefined);
-  return { ...state, active: { ...active, attempt, vote, attemptTime, spent } };
+  if (!active) return state;
+  const { limit, lifetimeLimit } = context.fleet.policy;
+  const most = Math.min(active.confirmed + limit, lifetimeLimit);
+  const theirs = peers.flatMap((peer) => (peer.active?.generation === active.generation ? [peer.active] : []));
+  const upTo = ranked(
+    theirs.map((peer) => Math.min(position(peer), most)),
+    rank,
+  );
+  const barred = upTo > active.attempt ? { upTo, vote: agreedVote(theirs, upTo) } : undefined;
+  const marks = theirs.filter((peer) => peer.spent && peer.spent.confirmed >= active.confirmed);
+  const marked = marks.length >= rank ? { attempt: active.attempt, confirmed: active.confirmed } : undefined;
+  return { ...state, active: { ...active, barred, spent: active.spent ?? marked } };
+}
+
+/** The one element that all peers at this number vote for, where none of them may have voted for another. */
+function agreedVote(peers: readonly NonNullable<RecordFacts['active']>[], number: number): Uint8Array | undefined {
+  const there = peers.filter((peer) => position(peer) === number);
+  const first = there[0]?.vote;
+  const agreed = there.every((peer) => peer.barred < number && first && peer.vote && equalBytes(peer.vote, first));
+  return agreed ? first : undefined;
+}
+
+/** The `rank`-th largest of the numbers (1 is the largest), or 0 where there are fewer. */
+function ranked(numbers: readonly number[], rank: number): number {
+  return [...numbers].sort((a, b) => b - a)[rank - 1] ?? 0;
 }
