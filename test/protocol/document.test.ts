@@ -197,6 +197,7 @@ describe('limits', () => {
       activation,
       attempt: most,
       vote: named('v'),
+      barred: { upTo: most, vote: named('v') },
       attemptTime: most,
       confirmed: most,
       confirmation,

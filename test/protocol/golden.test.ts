@@ -59,7 +59,15 @@ const facts: RecordFacts = {
   highest: 6,
   open: { blindHash: bytes(0x21), ownerKey: bytes(0x22), takeover: true, cancelled: false },
   stage: bytes(0x23),
-  active: { generation: 5, documentHash: bytes(0x24), attempt: 9, vote: bytes(0x25), confirmed: 8, spent: true },
+  active: {
+    generation: 5,
+    documentHash: bytes(0x24),
+    attempt: 9,
+    vote: bytes(0x25),
+    barred: 11,
+    confirmed: 8,
+    spent: { attempt: 9, confirmed: 8 },
+  },
   tombstone: 4,
 };
 const noFacts: RecordFacts = { highest: 0, open: undefined, stage: undefined, active: undefined, tombstone: 0 };
@@ -177,7 +185,12 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
   'tweak-input': encodeTweakInput(place),
   facts: encodeFacts({ record, facts }),
   'facts-empty': encodeFacts({ record, facts: noFacts }),
-  'node-state': encodeNodeState({ incarnation: 7, fences: [1, 7, 0], sound: true }),
+  'node-state': encodeNodeState({
+    incarnation: 7,
+    fences: [1, 7, 0],
+    proofs: [bytes(0x44, 2), bytes(0, 0), bytes(0, 0)],
+    sound: true,
+  }),
   'record-state': encodeRecordState({
     record,
     highest: 6,
@@ -186,6 +199,7 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
     active: {
       ...facts.active!,
       activation,
+      barred: { upTo: 11, vote: undefined },
       attemptTime: 2000,
       confirmation,
       spent: { attempt: 9, confirmed: 8 },

@@ -35,7 +35,9 @@ const facts = fields(
   uint(6),
   present(fields(fill(0x21), fill(0x22), flag(true), flag(false))),
   present(fill(0x23)),
-  present(fields(uint(5), fill(0x24), uint(9), present(fill(0x25)), uint(8), flag(true))),
+  present(
+    fields(uint(5), fill(0x24), uint(9), present(fill(0x25)), uint(8), uint(11), present(fields(uint(9), uint(8)))),
+  ),
   uint(4),
 );
 const noFacts = fields(uint(0), absent, absent, absent, uint(0));
@@ -137,7 +139,13 @@ export const GOLDEN: Readonly<Record<string, Bytes>> = {
   'tweak-input': message('holdfast/tweak-input/v1', text('fleet-1'), fill(0x11), uint(5)),
   facts: message('holdfast/facts/v1', fill(0x11), facts),
   'facts-empty': message('holdfast/facts/v1', fill(0x11), noFacts),
-  'node-state': message('holdfast/node-state/v1', uint(7), fields(uint(1), uint(7), uint(0)), flag(true)),
+  'node-state': message(
+    'holdfast/node-state/v1',
+    uint(7),
+    fields(uint(1), uint(7), uint(0)),
+    fields(fill(0x44, 2), absent, absent),
+    flag(true),
+  ),
   'record-state': message(
     'holdfast/record-state/v1',
     fill(0x11),
@@ -151,6 +159,7 @@ export const GOLDEN: Readonly<Record<string, Bytes>> = {
         proof,
         uint(9),
         present(fill(0x25)),
+        present(fields(uint(11), absent)),
         uint(2000),
         uint(8),
         present(confirmationProof),
