@@ -1,9 +1,8 @@
 /** The repair barrier in a whole fleet: fences before answers, votes merged, lies refused, nothing forgotten served. */
 
 import { describe, expect, it } from 'vitest';
-import { equalBytes, sha256, utf8 } from '../../src/core/index.ts';
+import { sha256, utf8 } from '../../src/core/index.ts';
 import {
-  ARGUMENTS,
   type Body,
   batchToSign,
   type ClientRequest,
@@ -121,11 +120,12 @@ describe('a rollback', () => {
       await fleet.settle();
       expect((await info(fleet, 1)).phase).toBe('serving');
       // Another element for the same number is refused; the very same is answered again.
-      const { blindHash } = ARGUMENTS.attempt.decode(voted!.arguments);
       const head = await fleet.send(1, { kind: 'head', record: voted!.record });
       const { facts } = decodeBody(decodeSignedStatement(head.head!).body) as Body<'head'>;
-      expect(facts.active?.attempt).toBe(voted!.attempt);
-      expect(equalBytes(facts.active!.vote!, blindHash)).toBe(true);
+      expect(facts.active).toMatchObject({ attempt: voted!.attempt - 1, barred: voted!.attempt });
+      const again = await fleet.send(1, { kind: 'submit', request: voted!, heads: [] });
+      expect(again.code).toBe('ok');
+      expect(decodeBody(decodeSignedStatement(again.statement!).body)).toMatchObject({ attempt: voted!.attempt });
       expect((await client.status()).attemptsLeft).toBe(9);
     },
   );
