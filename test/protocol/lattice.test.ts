@@ -128,7 +128,7 @@ function run(state: RecordState, past: readonly RecordState[], given: Command): 
     case 'carry':
       return { state: mergeCertified(context, state, portable(other), shown) };
     case 'votes':
-      return { state: mergeVotes(context, state, factsOf(other)) };
+      return { state: mergeVotes(context, state, [factsOf(other)], given.shown.length) };
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import {
+  decideAttempt,
   decideDestroy,
   emptyRecord,
   factsOf,
@@ -11,6 +12,7 @@ import {
   portable,
   type RecordFacts,
   type RecordState,
+  requireProven,
 } from '../../src/protocol/index.ts';
 import {
   accepted,
@@ -22,7 +24,6 @@ import {
   enrolment,
   heads,
   makeFleet,
-  NOW,
   named,
   ownerDeletion,
   RECORD,
@@ -106,92 +107,78 @@ describe('certified state', () => {
   });
 });
 
-describe('a peer’s votes', () => {
-  const facts = (state: RecordState, change: Partial<NonNullable<RecordFacts['active']>> = {}): RecordFacts => {
-    const all = factsOf(state);
-    return { ...all, active: all.active && { ...all.active, ...change } };
-  };
-
-  it('for a later number become this node’s own, at its own time', () => {
-    const later = contextOf(fleet, NOW + 77);
-    const after = mergeVotes(later, active, facts(active, { attempt: 4, vote: named('b') }));
-    expect(after.active).toMatchObject({ attempt: 4, vote: named('b'), attemptTime: NOW + 77, confirmed: 0 });
-  });
-
-  it('for the same element change nothing; for another one this node abstains, for good', () => {
-    const mine = attempted(context, first, active, 2);
-    expect(mergeVotes(context, mine, factsOf(mine))).toEqual(mine);
-    const differing = mergeVotes(context, mine, facts(mine, { vote: named('other') }));
-    expect(differing.active).toMatchObject({ attempt: 2, vote: undefined });
-    // Not even the node's earlier vote, told by a third node, brings it back.
-    expect(mergeVotes(context, differing, factsOf(mine)).active?.vote).toBeUndefined();
-    expect(mergeVotes(context, mine, facts(mine, { vote: undefined })).active?.vote).toBeUndefined();
-  });
-
-  it('for an older number change nothing', () => {
-    const mine = attempted(context, first, active, 3);
-    expect(mergeVotes(context, mine, facts(active, { attempt: 2, vote: named('b') }))).toEqual(mine);
-  });
-
-  it('join to the same in whatever order peers tell them', () => {
-    const tells = [
-      facts(active, { attempt: 3, vote: named('a') }),
-      facts(active, { attempt: 3, vote: named('b') }),
-      facts(active, { attempt: 2, vote: named('c') }),
+describe('a claim', () => {
+  it('of certified state without its proof is refused, and with it taken', () => {
+    const claims: [RecordState, RecordFacts][] = [
+      [empty, factsOf(active)],
+      [empty, { ...factsOf(empty), tombstone: 1 }],
+      [active, factsOf(used)],
+      [active, { ...factsOf(active), tombstone: 2 }],
     ];
-    for (const order of [
-      [0, 1, 2],
-      [2, 1, 0],
-      [1, 0, 2],
-      [0, 2, 1],
-    ]) {
-      const joined = order.reduce((state, i) => mergeVotes(context, state, tells[i]!), active);
-      expect(joined.active).toMatchObject({ attempt: 3, vote: undefined });
+    for (const [state, claim] of claims) {
+      expect(() => requireProven(state, claim)).toThrow(expect.objectContaining({ code: 'behind' }));
     }
+    expect(() => requireProven(used, factsOf(used))).not.toThrow();
+    expect(() => requireProven(used, factsOf(active))).not.toThrow();
+  });
+});
+
+describe('what a node may have forgotten', () => {
+  const five = contextOf(makeFleet(5));
+  const at = (
+    attempt: number,
+    vote: Uint8Array | undefined,
+    change: Partial<NonNullable<RecordFacts['active']>> = {},
+  ) => {
+    const facts = factsOf(active);
+    return { ...facts, active: { ...facts.active!, attempt, vote, ...change } };
+  };
+  const guess = (state: RecordState, attempt: number, blind: string) =>
+    decideAttempt(five, state, { generation: 1, attempt, blindHash: named(blind) }, []).refusal?.code;
+
+  it('is barred where t - 1 others are there, and never counted', () => {
+    const after = mergeVotes(five, active, [at(1, named('a')), at(1, named('b')), at(0, undefined)], 0);
+    expect(after.active).toMatchObject({ attempt: 0, vote: undefined, barred: { upTo: 1, vote: undefined } });
+    for (const blind of ['a', 'b', 'c']) expect(guess(after, 1, blind)).toBeDefined();
   });
 
-  it('adopt an opening and a stage of a newer generation, without the document', () => {
+  it('may be voted for again where all that are there agree', () => {
+    const after = mergeVotes(five, active, [at(1, named('a')), at(1, named('a')), at(0, undefined)], 0);
+    expect(after.active?.barred).toEqual({ upTo: 1, vote: named('a') });
+    expect(guess(after, 1, 'a')).toBeUndefined();
+    expect(guess(after, 1, 'b')).toBeDefined();
+  });
+
+  it('is not what one peer alone claims, unless those unheard could stand beside it', () => {
+    const claims = [at(7, named('a')), at(0, undefined), at(0, undefined)];
+    expect(mergeVotes(five, active, claims, 0).active?.barred).toBeUndefined();
+    expect(mergeVotes(five, active, claims, 1).active?.barred?.upTo).toBe(7);
+  });
+
+  it('is bounded by the limit, and a peer’s bar counts as a vote for anything', () => {
+    const far = [at(2 ** 50, named('a')), at(2 ** 50, named('a'))];
+    expect(mergeVotes(five, active, far, 0).active?.barred?.upTo).toBe(10);
+    const bars = [at(0, undefined, { barred: 2 }), at(2, named('a'))];
+    expect(mergeVotes(five, active, bars, 0).active?.barred).toEqual({ upTo: 2, vote: undefined });
+  });
+
+  it('of openings and stages is not voted for again', () => {
     const open = { blindHash: named('b'), ownerKey: named('k'), takeover: false, cancelled: false };
-    const after = mergeVotes(context, active, { ...factsOf(active), highest: 2, open, stage: named('d') });
+    const staged = (stage: string): RecordFacts => ({ ...factsOf(active), highest: 2, open, stage: named(stage) });
+    const after = mergeVotes(five, active, [staged('d'), staged('d')], 0);
     expect(after).toMatchObject({
       highest: 2,
-      open: { ...open, time: NOW },
+      open: undefined,
       stage: { documentHash: named('d'), document: undefined },
     });
-  });
-
-  it('make this node abstain where openings or stages of one generation differ', () => {
-    const open = { blindHash: named('b'), ownerKey: named('k'), takeover: false, cancelled: false };
-    const mine: RecordState = {
-      ...empty,
-      highest: 1,
-      open: { ...open, time: NOW },
-      stage: { documentHash: named('d'), document: undefined },
-    };
-    const told = (change: object, stage = named('d')) =>
-      mergeVotes(context, mine, { ...factsOf(mine), stage, open: { ...open, ...change } });
-    expect(told({}).open).toEqual(mine.open);
-    expect(told({ cancelled: true }).open?.cancelled).toBe(true);
-    for (const change of [{ blindHash: named('x') }, { ownerKey: named('x') }, { takeover: true }]) {
-      expect(told(change).open).toBeUndefined();
-    }
-    const split = told({}, named('e')).stage!;
+    const split = mergeVotes(five, active, [staged('d'), staged('e')], 0).stage!;
     expect([named('d'), named('e')]).not.toContainEqual(split.documentHash);
-    expect(mergeVotes(context, { ...mine, stage: undefined }, factsOf(mine)).stage?.documentHash).toEqual(named('d'));
+    expect(mergeVotes(five, active, [staged('d'), factsOf(active)], 0).highest).toBe(1);
   });
 
-  it('take over a vote that the budget is spent', () => {
-    const after = mergeVotes(context, used, facts(used, { spent: true }));
-    expect(after.active?.spent).toEqual({ attempt: 3, confirmed: 3 });
-  });
-
-  it('are not taken from a peer that claims certified state without its proof', () => {
-    const claims: RecordFacts[] = [factsOf(active), { ...factsOf(empty), tombstone: 1 }];
-    for (const claim of claims) {
-      expect(() => mergeVotes(context, empty, claim)).toThrow(expect.objectContaining({ code: 'behind' }));
-    }
-    expect(() => mergeVotes(context, active, factsOf(used))).toThrow(expect.objectContaining({ code: 'behind' }));
-    expect(() => mergeVotes(context, active, { ...factsOf(active), tombstone: 2 })).toThrow(/without its proof/);
-    expect(mergeVotes(context, used, factsOf(used))).toEqual(used);
+  it('of a vote that the budget is spent is taken over from t - 1 others', () => {
+    const marked = at(0, undefined, { spent: { attempt: 10, confirmed: 0 } });
+    expect(mergeVotes(five, active, [marked, factsOf(active)], 0).active?.spent).toBeUndefined();
+    expect(mergeVotes(five, active, [marked, marked], 0).active?.spent).toBeDefined();
   });
 });
