@@ -27,6 +27,8 @@ type RepairAnswers = NodeRequest<'repair'>['answers'];
 
 /** Records carried between two nodes in one round of anti-entropy. */
 const CARRIED_PER_ROUND = 64;
+/** How long one call goes on with one node's repair. */
+const REPAIR_MILLISECONDS = 30_000;
 
 export class Maintenance {
   readonly #options: CoordinatorOptions;
@@ -53,20 +55,30 @@ export class Maintenance {
     return infos;
   }
 
-  /** Carries the repair traffic of every node that asks for it, until it serves or nothing more can be had. */
+  /**
+   * Carries the repair traffic of every node that asks for it, until nothing more can be had. A node that serves already
+   * goes on listening to the peers that it has not heard: the more it hears, the fewer numbers it must bar.
+   */
   async repairAll(infos: ReadonlyMap<number, NodeInfo>): Promise<void> {
-    const repairing = [...infos.values()].filter((info) => info.phase === 'repairing');
+    const others = this.#nodes.length - 1;
+    const repairing = [...infos.values()].filter(
+      ({ phase, headsKnown, headsNeeded }) =>
+        phase === 'repairing' ||
+        (phase === 'serving' && headsNeeded > 0 && headsKnown < Math.min(others, infos.size - 1)),
+    );
     await Promise.all(repairing.map(({ node }) => this.#repair(node).catch((error) => this.#refused(node, error))));
   }
 
   async #repair(node: number): Promise<void> {
     let answers: RepairAnswers = [];
     let asked = '';
-    for (let fruitless = 0; fruitless < 3; ) {
+    // A peer that always has something new to say must not keep this coordinator for ever.
+    const end = this.#options.clock.now() + REPAIR_MILLISECONDS;
+    for (let fruitless = 0; fruitless < 3 && this.#options.clock.now() < end; ) {
       const content = await this.#content(node, { kind: 'repair', answers });
       if (!content) return;
-      const { phase, queries } = CONTENT.queries.decode(content);
-      if (phase !== 'repairing' || queries.length === 0) return;
+      const { queries } = CONTENT.queries.decode(content);
+      if (queries.length === 0) return;
       this.#options.observer.count('repair_rounds', String(node));
       const now = queries.map(({ peer, query }) => `${peer}:${bytesToHex(query)}`).join();
       fruitless = now === asked ? fruitless + 1 : 0;
