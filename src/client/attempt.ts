@@ -5,23 +5,16 @@ import type { NodeOutput, SeedKeys } from '../crypto/index.ts';
 import {
   blindHash,
   budgetLeft,
-  type Certificate,
   encodeConfirmation,
   encodeEnvelopeBinding,
   encodeOprfInput,
   encodeStretchSalt,
   waitBefore,
 } from '../protocol/index.ts';
+import { type Counted, count } from './counting.ts';
 import type { ClientStep } from './ports.ts';
-import type { Reply, Session } from './session.ts';
-import { type ActiveStatus, type RecordStatus, readStatus } from './status.ts';
-
-/** Rounds of contention with other devices before the client gives up; nothing is lost by that. */
-const MAXIMUM_ROUNDS = 24;
-/** Rounds in which a number is asked for that some, but no majority, voted for others at, before the next one is. */
-const PATIENT_ROUNDS = 2;
-/** How often in one call that next number is taken: fewer than any limit worth having. */
-const UNPROVEN_MOVES = 5;
+import { type Session, throwIfCancelled } from './session.ts';
+import type { ActiveStatus, RecordStatus } from './status.ts';
 
 export interface Opened {
   readonly secret: Secret;
@@ -59,140 +52,53 @@ export async function attempt(
   const { blind, blindedElement } = suite.blind(input);
   try {
     step('attempt');
-    const counted = await count(session, known, blindedElement);
-    const outputs = await finalizeAll(session, input, blind, counted);
-    const opened = await open(session, counted, outputs);
-    step('confirm');
-    await confirm(session, counted, opened.keys, blindHash(blindedElement));
-    return opened;
+    const hash = blindHash(blindedElement);
+    const counted = await count(session, known, { input, blind, blindedElement, hash });
+    const opened = await openPatiently(session, counted);
+    try {
+      step('confirm');
+      await confirm(session, counted, opened.keys, hash);
+      return opened;
+    } catch (error) {
+      // What was not confirmed is not given out, so nobody is left to wipe it.
+      opened.secret.wipe();
+      wipeKeys(opened.keys);
+      throw error;
+    }
   } finally {
     blind.wipe();
   }
 }
 
-interface Counted {
-  readonly status: ActiveStatus;
-  readonly number: number;
-  readonly encoded: Uint8Array;
-  readonly certificate: Certificate;
-  readonly reply: Reply;
+export function wipeKeys(keys: SeedKeys): void {
+  keys.encryptionKey.wipe();
+  keys.confirmKey.secretKey.wipe();
+  keys.ownerKey.secretKey.wipe();
 }
 
-/** Gets a number for this blinded element, the same one in every round, and the nodes' evaluations of it. */
-async function count(session: Session, known: RecordStatus, blindedElement: Uint8Array): Promise<Counted> {
-  const hash = blindHash(blindedElement);
-  let active = requireActive(known);
-  let number = active.nextAttempt;
-  let tried = 0;
-  let moved = 0;
-  for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
-    tried++;
-    const reply = await session.perform({
-      operation: 'attempt',
-      generation: active.generation,
-      attempt: number,
-      arguments: { blindHash: hash },
-      blindedElement,
-    });
-    const evaluated = reply.nodes.filter(({ sealed }) => sealed?.evaluatedElement);
-    if (reply.certificate && evaluated.length >= session.threshold) {
-      const { body, certificate } = session.certified(reply.certificate, 'attempt');
-      const mine =
-        body.generation === active.generation &&
-        body.attempt === number &&
-        equalBytes(body.blindHash, hash) &&
-        equalBytes(body.documentHash, active.documentHash);
-      if (!mine) throw new HoldfastError('untrusted', 'the certificate is for another attempt');
-      return { status: active, number, encoded: reply.certificate, certificate, reply };
-    }
-    refuseForGood(session, reply);
-    if (round > 0) await session.pause(pauseOf(round, hash));
-    const before = active;
-    active = requireActive(await readStatus(session));
-    if (active.generation === before.generation && stillOpen(session, active, number, hash)) {
-      // Votes of nodes that are out of reach may decide it; that is waited for, but not for ever and not at every number.
-      const others = active.places.some((place) => !isVote(place, number, hash) && place.attempt >= number);
-      if (!others || tried < PATIENT_ROUNDS || moved >= UNPROVEN_MOVES) continue;
-    }
-    number = active.nextAttempt;
-    tried = 0;
-    moved++;
-  }
-  throw new HoldfastError('conflict', 'other devices are trying at the same time; try again in a moment');
-}
-
-/**
- * Whether this blinded element can still be certified for the number that it has taken votes for. As long as it can, a
- * retry asks for that number only: else whoever withholds answers could burn all numbers with one use of a PIN.
- */
-function stillOpen(session: Session, active: ActiveStatus, number: number, hash: Uint8Array): boolean {
-  if (active.confirmed >= number || active.nextAttempt < number) return false;
-  const lost = active.places.filter((place) => place.attempt >= number && !isVote(place, number, hash));
-  return lost.length < session.threshold;
-}
-
-function isVote(place: ActiveStatus['places'][number], number: number, hash: Uint8Array): boolean {
-  return place.attempt === number && place.vote !== undefined && equalBytes(place.vote, hash);
-}
-
-/** Different devices wait differently long, so that one of them gets through. */
-function pauseOf(round: number, seed: Uint8Array): number {
-  return Math.min(50 * 2 ** round, 2000) * (0.25 + seed[round % 32]! / 256);
-}
-
-export function requireActive(status: RecordStatus): ActiveStatus {
-  if (status.active) return status.active;
-  throw status.destroyed > 0
-    ? new HoldfastError('destroyed', 'the record has been destroyed; the secret is gone for good')
-    : new HoldfastError('not_found', 'nothing is enrolled under this record');
-}
-
-function refuseForGood(session: Session, reply: Reply): void {
-  const waiting = session.majorityRefusal(reply, 'waiting');
-  if (waiting) {
-    const untils = reply.nodes
-      .flatMap(({ code, sealed }) => (code === 'waiting' && sealed ? [sealed.until] : []))
-      .sort((a, b) => a - b);
-    const until = untils[Math.min(session.threshold, untils.length) - 1] ?? 0;
-    throw new HoldfastError('waiting', 'it is too early for another attempt; nothing was counted', {
-      details: { nextAttemptAt: until },
-    });
-  }
-  if (session.majorityRefusal(reply, 'spent')) {
-    throw new HoldfastError('spent', 'no attempts are left; the record will be destroyed after the policy’s delay');
-  }
-  if (session.majorityRefusal(reply, 'destroyed')) {
-    throw new HoldfastError('destroyed', 'the record has been destroyed; the secret is gone for good');
+/** Opens the record; before it says that the PIN is wrong, it asks once more where there was no answer to spare. */
+async function openPatiently(session: Session, counted: Counted): Promise<Opened> {
+  const { clock, patience, signal } = session.options;
+  try {
+    return await open(session, counted);
+  } catch (wrong) {
+    if (!(wrong instanceof HoldfastError) || wrong.code !== 'wrong_pin' || wrong.details.spare) throw wrong;
+    const { status, outputs } = counted;
+    if (outputs.size >= status.document.shares.length) throw wrong;
+    const before = [...outputs.values()];
+    await session.pause(Math.min(250, patience));
+    await counted.again(clock.now()).catch(() => throwIfCancelled(signal));
+    const changed = outputs.size > before.length || !before.every((one) => outputs.get(one.node) === one);
+    if (!changed) throw wrong;
+    return open(session, counted);
   }
 }
 
-/** One output for each node whose answer is an element. Answers of nodes without a share in the document are left out. */
-async function finalizeAll(
-  session: Session,
-  input: Uint8Array,
-  blind: Secret,
-  counted: Counted,
-): Promise<NodeOutput[]> {
-  const sharers = new Set(counted.status.document.shares.map(({ node }) => node));
-  return outputsOf(session, input, blind, counted.reply).filter(({ node }) => sharers.has(node));
-}
-
-/** What the nodes' evaluations give; an answer that is no element is left out. */
-export function outputsOf(session: Session, input: Uint8Array, blind: Secret, reply: Reply): NodeOutput[] {
-  return reply.nodes.flatMap(({ node, sealed }) => {
-    if (!sealed?.evaluatedElement) return [];
-    try {
-      return [{ node, output: session.options.suite.finalize(input, blind, sealed.evaluatedElement) }];
-    } catch {
-      return [];
-    }
-  });
-}
-
-async function open(session: Session, counted: Counted, outputs: readonly NodeOutput[]): Promise<Opened> {
+async function open(session: Session, counted: Counted): Promise<Opened> {
   const { suite, fleet, record } = session.options;
   const { status, number } = counted;
   const { document, generation } = status;
+  const outputs = [...counted.outputs.values()];
   let keys: SeedKeys | undefined;
   try {
     // The public keys are compared before the envelope is opened: AES-GCM does not commit to its key.
@@ -206,6 +112,7 @@ async function open(session: Session, counted: Counted, outputs: readonly NodeOu
           equalBytes(derived.confirmKey.publicKey, document.confirmKey) &&
           equalBytes(derived.ownerKey.publicKey, document.ownerKey);
         if (right) keys = derived;
+        else wipeKeys(derived);
         return right;
       },
     });

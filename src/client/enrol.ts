@@ -1,8 +1,10 @@
 /** Enrolling a secret under a PIN: open, stage, activate, and a recovery that proves it (docs/protocol.md, section 5). */
 
-import { equalBytes, HoldfastError, type Secret } from '../core/index.ts';
+import { asHoldfastError, equalBytes, HoldfastError, type Secret } from '../core/index.ts';
 import type { NodeOutput, SeedKeys } from '../crypto/index.ts';
 import {
+  assembleCertificate,
+  type Body,
   blindHash,
   type DocumentContent,
   documentHash,
@@ -12,8 +14,10 @@ import {
   encodeOpenAuthorisation,
   extendLineage,
   type Handover,
+  type SignedStatement,
 } from '../protocol/index.ts';
-import { attempt, outputsOf } from './attempt.ts';
+import { attempt, wipeKeys } from './attempt.ts';
+import { outputsOf } from './counting.ts';
 import type { ClientStep } from './ports.ts';
 import type { Reply, Session } from './session.ts';
 import { type RecordStatus, readStatus } from './status.ts';
@@ -36,8 +40,10 @@ export interface Enrolled {
   readonly generation: number;
   /** Nodes that hold a share. */
   readonly nodes: readonly number[];
-  /** True where not all nodes of the fleet do. */
+  /** True where not all nodes of the fleet do, or not all that do are known to have activated the record. */
   readonly degraded: boolean;
+  /** Nodes whose second answer could not be compared with their first: they may fail when the secret is needed. */
+  readonly unproven: readonly number[];
   readonly ownerKey: SeedKeys['ownerKey'];
 }
 
@@ -66,20 +72,22 @@ export async function enrol(session: Session, options: EnrolOptions): Promise<En
     options.step('stage');
     const stageCertificate = await stage(session, options, document, opening);
     options.step('activate');
-    await activate(
-      session,
-      keys,
-      { document, openCertificate: opening.certificate, stageCertificate },
-      opening.generation,
-    );
-    await prove(session, options, opening);
+    const proof = { document, openCertificate: opening.certificate, stageCertificate };
+    const everywhere = await activate(session, keys, proof, opening);
+    const unproven = await prove(session, options, opening);
     const nodes = opening.outputs.map(({ node }) => node);
+    keys.encryptionKey.wipe();
+    keys.confirmKey.secretKey.wipe();
     return {
       generation: opening.generation,
       nodes,
-      degraded: nodes.length < fleet.nodes.length,
+      degraded: nodes.length < fleet.nodes.length || !everywhere,
+      unproven,
       ownerKey: keys.ownerKey,
     };
+  } catch (error) {
+    wipeKeys(keys);
+    throw error;
   } finally {
     seed.wipe();
   }
@@ -244,31 +252,44 @@ function takeoverUntil(session: Session, reply: Reply): number | undefined {
   return untils.length === 0 ? undefined : Math.max(...untils);
 }
 
-/** Once the stage certificate is known, exactly these bytes are sent until `t` nodes have them: never a new generation. */
+/**
+ * Once the stage certificate is known, exactly these bytes are sent until every node with a share has given its receipt,
+ * or patience ends: never a new generation. `t` receipts make the record active, but a minority that missed the
+ * activation could, together with one malicious node, still be led to replace a record that it does not know of; so `t`
+ * are enough only when no more can be had, and the person is told.
+ * @returns whether every node with a share has activated the record.
+ */
 async function activate(
   session: Session,
   keys: SeedKeys,
   proof: { document: Uint8Array; openCertificate: Uint8Array; stageCertificate: Uint8Array },
-  generation: number,
-): Promise<void> {
+  { generation, outputs }: Opening,
+): Promise<boolean> {
   const { suite, clock, patience } = session.options;
   const ownerSignature = suite.sign(keys.ownerKey, encodeActivation(proof.stageCertificate));
   const hash = documentHash(proof.document);
+  const fits = (body: Body<'active'>) => body.generation === generation && equalBytes(body.documentHash, hash);
+  const receipts = new Map<number, SignedStatement>();
   const end = clock.now() + patience;
   for (;;) {
-    const reply = await session.perform({
-      operation: 'activate',
-      generation,
-      attempt: 0,
-      arguments: { ...proof, ownerSignature },
-    });
-    const fits = (body: { generation: number; documentHash: Uint8Array }) =>
-      body.generation === generation && equalBytes(body.documentHash, hash);
-    if (session.received(reply, 'active', fits)) return;
-    if (session.majorityRefusal(reply, 'superseded', 'destroyed', 'owner_required')) {
+    const reply = await session
+      .perform(
+        { operation: 'activate', generation, attempt: 0, arguments: { ...proof, ownerSignature } },
+        { until: end, telling: (some) => session.receipts(some, 'active', fits).length > 0 },
+      )
+      .catch((error: unknown) => {
+        if (!enough(session, receipts) || asHoldfastError(error).code === 'cancelled') throw error;
+      });
+    for (const receipt of reply ? session.receipts(reply, 'active', fits) : []) {
+      receipts.set(receipt.signer.node, receipt);
+    }
+    const active = enough(session, receipts);
+    if (active && outputs.every(({ node }) => receipts.has(node))) return true;
+    if (!active && reply && session.majorityRefusal(reply, 'superseded', 'destroyed', 'owner_required')) {
       throw new HoldfastError('superseded', 'another device enrolled meanwhile; nothing of this enrolment is used');
     }
     if (clock.now() >= end) {
+      if (active) return false;
       throw new HoldfastError(
         'no_majority',
         'the enrolment could not be completed; the record may change over when the nodes are back',
@@ -278,8 +299,15 @@ async function activate(
   }
 }
 
-/** An enrolment ends with a recovery: fresh blind, every output compared, envelope opened, confirmed. */
-async function prove(session: Session, options: EnrolOptions, opening: Opening): Promise<void> {
+function enough(session: Session, receipts: ReadonlyMap<number, SignedStatement>): boolean {
+  return assembleCertificate(session.threshold, [...receipts.values()]) !== undefined;
+}
+
+/**
+ * An enrolment ends with a recovery: fresh blind, every output compared, envelope opened, confirmed.
+ * @returns the nodes with a share whose second answer did not come, so that it could not be compared.
+ */
+async function prove(session: Session, options: EnrolOptions, opening: Opening): Promise<number[]> {
   const status = await readStatus(session);
   if (status.active?.generation !== opening.generation) {
     throw new HoldfastError(
@@ -290,13 +318,18 @@ async function prove(session: Session, options: EnrolOptions, opening: Opening):
   const opened = await attempt(session, options.input, status, options.step);
   const same = equalBytes(opened.secret.reveal(), options.secret);
   opened.secret.wipe();
+  wipeKeys(opened.keys);
   if (!same) throw new HoldfastError('untrusted', 'the vault gave another secret back than it was given');
-  for (const { node, output } of opened.outputs) {
-    const before = opening.outputs.find((one) => one.node === node);
-    if (before && !equalBytes(before.output, output)) {
+  const second = new Map(opened.outputs.map(({ node, output }) => [node, output]));
+  const unproven: number[] = [];
+  for (const { node, output } of opening.outputs) {
+    const again = second.get(node);
+    if (!again) unproven.push(node);
+    else if (!equalBytes(again, output)) {
       throw new HoldfastError('faulty_node', `node ${node} answered the same PIN differently; enrol again without it`, {
         details: { node },
       });
     }
   }
+  return unproven;
 }

@@ -222,13 +222,17 @@ export class Session {
    * a receipt from before a node was rolled back could stand for one that it no longer knows of.
    */
   received<K extends BodyKind>(reply: Reply, kind: K, fits: (body: Body<K>) => boolean): boolean {
+    return assembleCertificate(this.threshold, this.receipts(reply, kind, fits)) !== undefined;
+  }
+
+  /** The receipts of this kind for this record for which `fits` holds, at most one of each node. */
+  receipts<K extends BodyKind>(reply: Reply, kind: K, fits: (body: Body<K>) => boolean): SignedStatement[] {
     const { record } = this.options;
-    const signed = reply.nodes.flatMap(({ statement }) => {
+    return reply.nodes.flatMap(({ statement }) => {
       if (statement?.body.kind !== kind) return [];
       const body = statement.body as unknown as Body<K> & { record: Uint8Array };
       return equalBytes(body.record, record) && fits(body) ? [statement.signed] : [];
     });
-    return assembleCertificate(this.threshold, signed) !== undefined;
   }
 
   /** A refusal that enough nodes agree on that no majority can be found against it, or undefined. */

@@ -9,6 +9,7 @@ import {
   documentHash,
   type PortableRecord,
   type ProvenActivation,
+  position,
   provenActivation,
   provenConfirmation,
   provenTombstone,
@@ -23,8 +24,6 @@ export interface ActiveStatus {
   readonly activation: ActivationProof;
   /** The next attempt number that a majority can vote for. */
   readonly nextAttempt: number;
-  /** Attempts that a majority has counted in this generation. */
-  readonly attempts: number;
   /** The last attempt number proven to have used the right PIN; 0 for none. */
   readonly confirmed: number;
   readonly attemptsLeft: number;
@@ -95,10 +94,16 @@ function pendingTakeover(session: Session, facts: readonly RecordFacts[], active
   return shown[0];
 }
 
-function activeStatus(session: Session, reply: Reply, portable: PortableRecord, proven: ProvenActivation): ActiveStatus {
+function activeStatus(
+  session: Session,
+  reply: Reply,
+  portable: PortableRecord,
+  proven: ProvenActivation,
+): ActiveStatus {
   const { generation, document, activation } = proven;
   const { policy } = session.options.fleet;
   const heads = reply.nodes.flatMap(({ head }) => (head?.facts.active?.generation === generation ? [head] : []));
+  // What nodes may have voted for and forgotten is as good as counted: they vote for none of it.
   const attempt = ranked(
     heads.map((head) => position(head.facts.active!)),
     session.threshold,
@@ -106,19 +111,13 @@ function activeStatus(session: Session, reply: Reply, portable: PortableRecord, 
   const hash = documentHash(activation.document);
   const { confirmation } = portable;
   const confirmed = confirmation ? provenConfirmation(session.verifier, document, hash, confirmation) : 0;
-  // Numbers that nodes may have voted for and forgotten are no attempts, but those nodes vote for none of them.
-  const closed = ranked(
-    heads.map(({ facts }) => Math.max(facts.active!.attempt, facts.active!.barred)),
-    session.threshold,
-  );
   const times = heads.map((head) => head.nextAttemptAt).sort((a, b) => a - b);
   return {
     generation,
     document,
     documentHash: hash,
     activation,
-    nextAttempt: Math.max(closed, confirmed) + 1,
-    attempts: Math.max(attempt, confirmed),
+    nextAttempt: Math.max(attempt, confirmed) + 1,
     confirmed,
     attemptsLeft: budgetLeft(policy, Math.max(attempt, confirmed), confirmed),
     nextAttemptAt: times[session.threshold - 1] ?? times.at(-1) ?? 0,

@@ -3,7 +3,8 @@
 import { type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
 import { normalisePin, normaliseRecoveryCode, type SeedKeys } from '../crypto/index.ts';
 import { checkFleet, encodeOwnerAction, type Fleet } from '../protocol/index.ts';
-import { attempt, requireActive, stretchInput } from './attempt.ts';
+import { attempt, stretchInput, wipeKeys } from './attempt.ts';
+import { requireActive } from './counting.ts';
 import { type Enrolled, enrol } from './enrol.ts';
 import type { ClientStep, CoordinatorTransport, Credential } from './ports.ts';
 import { Session } from './session.ts';
@@ -80,7 +81,7 @@ export class VaultClient {
     const status = await readStatus(session);
     const { active } = status;
     const { policy } = this.#options.fleet;
-    const attempts = active?.attempts ?? 0;
+    const attempts = active ? active.nextAttempt - 1 : 0;
     const state = active ? (active.attemptsLeft > 0 ? 'active' : 'spent') : status.destroyed > 0 ? 'destroyed' : 'none';
     return {
       state,
@@ -120,8 +121,7 @@ export class VaultClient {
   async recover(pin: string, call: CallOptions = {}): Promise<Recovered> {
     const session = this.#session(call);
     const { keys, ...recovered } = await this.#open(session, pin, call);
-    keys.confirmKey.secretKey.wipe();
-    keys.ownerKey.secretKey.wipe();
+    wipeKeys(keys);
     return recovered;
   }
 
@@ -149,6 +149,7 @@ export class VaultClient {
       });
     } finally {
       secret.wipe();
+      wipeKeys(keys);
     }
   }
 
@@ -161,6 +162,7 @@ export class VaultClient {
     const { clock } = session.options;
     const end = clock.now() + session.options.patience;
     const signature = this.#ownerAction(session, keys, generation, 'delete');
+    wipeKeys(keys);
     const { openCertificate } = activation;
     this.#step('delete');
     for (;;) {
@@ -187,8 +189,9 @@ export class VaultClient {
     const { keys, secret } = await this.#open(session, pin, call);
     secret.wipe();
     const { pendingTakeover: generation } = await readStatus(session);
-    if (generation === undefined) return false;
-    const signature = this.#ownerAction(session, keys, generation, 'cancel');
+    const signature = generation === undefined ? undefined : this.#ownerAction(session, keys, generation, 'cancel');
+    wipeKeys(keys);
+    if (generation === undefined || signature === undefined) return false;
     const reply = await session.perform({ operation: 'cancel', generation, attempt: 0, arguments: { signature } });
     if (session.received(reply, 'cancelled', (body) => body.generation === generation)) return true;
     throw new HoldfastError('no_majority', 'no majority recorded the cancellation; run it again');

@@ -197,7 +197,8 @@ describe('a coordinator', () => {
   });
 
   it('that withholds evaluations burns one number, and every retry sends the same blinded element', async () => {
-    const { fleet, device } = await enrolled();
+    const { fleet } = await enrolled();
+    const device = await fleet.client('alice', { clock: hasty(), patience: 60_000 });
     const seen: ClientRequest[] = [];
     let withheld = 6;
     fleet.intercept = async (request, next) => {
@@ -221,7 +222,7 @@ describe('a coordinator', () => {
       ...answer,
       nodes: answer.nodes.map((part) => ({ ...part, sealed: undefined, code: 'untrusted' })),
     }));
-    await expect(device.recover('123456')).rejects.toMatchObject({ code: 'conflict' });
+    await expect(device.recover('123456')).rejects.toMatchObject({ code: 'no_majority', details: { attempt: 2 } });
     fleet.intercept = (_, next) => next();
     expect((await device.status()).attemptsLeft).toBe(9);
     expect((await device.recover('123456')).secret.reveal()).toEqual(secret);
