@@ -14,7 +14,12 @@ export interface CoordinatorConfiguration {
   /** For the nodes: the certificate of role coordinator. */
   readonly nodeTls: TlsFiles;
   /** Milliseconds, as are all below. */
-  readonly timeouts: { readonly node: number; readonly grace: number; readonly enrolmentGrace: number };
+  readonly timeouts: {
+    readonly node: number;
+    readonly grace: number;
+    readonly enrolmentGrace: number;
+    readonly hedge: number;
+  };
   readonly maintenance: {
     readonly repairing: number;
     readonly idle: number;
@@ -98,6 +103,13 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     maximum: 60_000,
     default: 2000,
     description: 'The same for enrolment, which wants all nodes; milliseconds.',
+  },
+  {
+    path: 'timeouts.hedge',
+    kind: 'integer',
+    maximum: 60_000,
+    default: 50,
+    description: 'Milliseconds after which what went to a majority and one spare goes to the other nodes too.',
   },
   {
     path: 'maintenance.repairing',
@@ -196,6 +208,7 @@ export function loadCoordinatorConfiguration(sources: Sources): CoordinatorConfi
       node: settings.integer('timeouts.node'),
       grace: settings.integer('timeouts.grace'),
       enrolmentGrace: settings.integer('timeouts.enrolmentGrace'),
+      hedge: settings.integer('timeouts.hedge'),
     }),
     maintenance: Object.freeze({
       repairing: settings.integer('maintenance.repairing'),

@@ -134,8 +134,9 @@ export const NODE_SETTINGS: readonly Setting[] = [
     path: 'batchIntervalMilliseconds',
     kind: 'integer',
     maximum: 1000,
-    default: 0,
-    description: 'Milliseconds to gather a group commit; longer spares a token’s flash.',
+    default: 8,
+    description:
+      'Least milliseconds between two group commits. Longer serves more requests per commit and spares a token’s flash.',
   },
   {
     path: 'requestsPerRecord',

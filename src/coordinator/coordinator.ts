@@ -35,9 +35,13 @@ export interface CoordinatorOptions {
   readonly grace: number;
   /** The same for enrolment, which wants all `n` nodes. */
   readonly enrolmentGrace: number;
+  /** Milliseconds after which a request that went to a majority and one spare goes to all the others too; default 50. */
+  readonly hedge?: number;
 }
 
 type Answers = Map<number, NodeAnswer>;
+
+const DEFAULT_HEDGE = 50;
 
 /** Refusals that another node's certified state, or a majority's heads, may turn into a vote. */
 const REPAIRABLE = new Set(['behind', 'not_found', 'owner_required', 'spent', 'destroyed', 'superseded']);
@@ -48,6 +52,8 @@ export class Coordinator {
   readonly #nodes: readonly number[];
   readonly #t: number;
   readonly #repair: RecordRepair;
+  /** Spreads over the nodes what needs only some of them. */
+  #turn = 0;
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
@@ -81,27 +87,38 @@ export class Coordinator {
   }
 
   async #status(request: ClientRequest): Promise<ClientAnswer> {
-    const answers = await this.#submit(
-      request,
-      new Map(),
-      (all) => count(all, () => true) >= this.#t,
-      this.#options.grace,
-    );
+    const { grace, hedge = DEFAULT_HEDGE, clock, timeout } = this.#options;
+    const turn = this.#turn++ % this.#nodes.length;
+    const known = (answer: NodeAnswer) => answer.code === 'ok' || answer.code === 'not_found';
+    const answers = await gather({
+      nodes: [...this.#nodes.slice(turn), ...this.#nodes.slice(0, turn)],
+      ask: (node) => this.#ask(node, { kind: 'submit', request: forNode(request, node), heads: [] }),
+      enough: (all) => count(all, known) >= this.#t,
+      hedge: { first: this.#t + 1, after: hedge, good: known },
+      grace,
+      timeout,
+      clock,
+    });
     const newest = [...answers.values()].filter((answer) => answer.content).map((answer) => answer.content!);
     return { ...clientAnswer(answers, undefined), portable: this.#repair.newest(newest) };
   }
 
   /** Votes, then the certificate, then the evaluations that it allows. */
   async #evaluation(request: ClientRequest): Promise<ClientAnswer> {
-    const { clock, timeout, grace, enrolmentGrace } = this.#options;
+    const { clock, timeout, grace, enrolmentGrace, hedge = DEFAULT_HEDGE } = this.#options;
     const { certificate, answers } = await this.#certify(request);
     if (!certificate) return clientAnswer(answers, undefined);
     const encoded = encodeCertificate(certificate);
+    const ok = (answer: NodeAnswer) => answer.code === 'ok';
+    const voters = this.#nodes.filter((node) => answers.get(node)?.code === 'ok');
+    const enrolling = request.operation === 'open';
+    // An enrolment wants every node's share. A recovery wants a majority and a spare, so that a liar can be named.
     const evaluations = await gather({
-      nodes: this.#nodes,
+      nodes: [...voters, ...this.#nodes.filter((node) => !voters.includes(node))],
       ask: (node) => this.#ask(node, { kind: 'evaluate', request: forNode(request, node), certificate: encoded }),
-      enough: (all) => count(all, (answer) => answer.code === 'ok') >= this.#t,
-      grace: request.operation === 'open' ? enrolmentGrace : grace,
+      enough: (all) => count(all, ok) >= this.#t,
+      ...(!enrolling && { hedge: { first: this.#t + 1, after: hedge, good: ok } }),
+      grace: enrolling ? enrolmentGrace : grace,
       timeout,
       clock,
     });

@@ -12,6 +12,11 @@ export interface GatherOptions<T> {
   /** Milliseconds after which what there is must do. */
   readonly timeout: number;
   readonly clock: Clock;
+  /**
+   * Asks only the first so many nodes at once, one more for each that fails or whose answer is not `good`, and all of
+   * the rest after so many milliseconds. Absent: all at once.
+   */
+  readonly hedge?: { readonly first: number; readonly after: number; readonly good: (answer: T) => boolean };
 }
 
 /**
@@ -19,9 +24,10 @@ export interface GatherOptions<T> {
  * that arrives late still keeps its node up to date.
  */
 export function gather<T>(options: GatherOptions<T>): Promise<Map<number, T>> {
-  const { nodes, ask, enough, grace, timeout, clock } = options;
+  const { nodes, ask, enough, grace, timeout, clock, hedge } = options;
   const answers = new Map<number, T>();
-  let open = nodes.length;
+  let asked = 0;
+  let open = 0;
   let waitingForRest = false;
   return new Promise((resolve) => {
     const stop = new AbortController();
@@ -29,26 +35,38 @@ export function gather<T>(options: GatherOptions<T>): Promise<Map<number, T>> {
       stop.abort();
       resolve(new Map(answers));
     };
-    const finishAfter = (milliseconds: number) => {
-      clock.sleep(milliseconds, stop.signal).then(finish, () => {});
+    const after = (milliseconds: number, what: () => void) => {
+      clock.sleep(milliseconds, stop.signal).then(what, () => {});
     };
-    if (open === 0) return finish();
-    finishAfter(timeout);
-    const settled = () => {
-      if (--open === 0) return finish();
-      if (waitingForRest || !enough(answers)) return;
-      waitingForRest = true;
-      if (grace === 0) finish();
-      else finishAfter(grace);
+    const askMore = (count: number) => {
+      for (const node of nodes.slice(asked, asked + count)) {
+        asked++;
+        open++;
+        ask(node).then(
+          (answer) => {
+            answers.set(node, answer);
+            settled(!hedge || hedge.good(answer));
+          },
+          () => settled(false),
+        );
+      }
     };
-    for (const node of nodes) {
-      ask(node).then(
-        (answer) => {
-          answers.set(node, answer);
-          settled();
-        },
-        () => settled(),
-      );
-    }
+    const settled = (good: boolean) => {
+      open--;
+      if (waitingForRest || enough(answers)) {
+        if (open === 0 || grace === 0) finish();
+        else if (!waitingForRest) after(grace, finish);
+        waitingForRest = true;
+        return;
+      }
+      if (!good) askMore(1);
+      if (open > 0) return;
+      if (asked < nodes.length) askMore(nodes.length);
+      else finish();
+    };
+    if (nodes.length === 0) return finish();
+    after(timeout, finish);
+    askMore(hedge?.first ?? nodes.length);
+    if (hedge && hedge.first < nodes.length) after(hedge.after, () => waitingForRest || askMore(nodes.length));
   });
 }

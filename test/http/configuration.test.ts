@@ -73,7 +73,7 @@ describe('a node’s configuration', () => {
       metrics: { host: '127.0.0.1', port: 9464 },
       tls: { authority: join(folder, 'ca.pem'), certificate: join(folder, 'node.pem'), key: join(folder, 'node.key') },
       tenants: join(folder, 'tenants.json'),
-      batchIntervalMilliseconds: 0,
+      batchIntervalMilliseconds: 8,
       repairOverride: undefined,
       requestsPerRecord: 60,
       maximumInFlight: 2000,

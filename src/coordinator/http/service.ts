@@ -21,7 +21,12 @@ export interface CoordinatorServiceOptions {
   readonly tls: TlsIdentity | undefined;
   readonly listen: ListenAddress;
   readonly metrics: ListenAddress;
-  readonly timeouts: { readonly node: number; readonly grace: number; readonly enrolmentGrace: number };
+  readonly timeouts: {
+    readonly node: number;
+    readonly grace: number;
+    readonly enrolmentGrace: number;
+    readonly hedge?: number;
+  };
   readonly maintenance: MaintenanceIntervals;
   readonly rateLimit: RateLimit | undefined;
   readonly allowedOrigins: readonly string[];
@@ -54,8 +59,18 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     clock,
   });
   const { observer } = metrics;
-  const { node: timeout, grace, enrolmentGrace } = timeouts;
-  const parts = { fleet, transport, checks, clock, observer, timeout, grace, enrolmentGrace };
+  const { node: timeout, grace, enrolmentGrace, hedge } = timeouts;
+  const parts = {
+    fleet,
+    transport,
+    checks,
+    clock,
+    observer,
+    timeout,
+    grace,
+    enrolmentGrace,
+    ...(hedge !== undefined && { hedge }),
+  };
   const coordinator = new Coordinator(parts);
   const maintenance = new Maintenance(parts);
   const background = new Background({
