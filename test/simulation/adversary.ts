@@ -67,7 +67,6 @@ export class Adversary {
   }
 
   hear(node: number, request: NodeRequest, answer: NodeAnswer): void {
-    if (request.kind === 'submit' || request.kind === 'evaluate') this.hearRequest(request.request);
     if (request.kind === 'evaluate') keep(this.#certificates, request.certificate);
     if (request.kind === 'sync' || request.kind === 'repair' || request.kind === 'spend') keep(this.#messages, request);
     if (answer.statement) this.#learn(answer.statement);
@@ -89,6 +88,7 @@ export class Adversary {
     }
   }
 
+  /** A client's whole request: with the parts of all nodes. */
   hearRequest(request: ClientRequest): void {
     keep(this.#requests, request);
   }
@@ -127,6 +127,11 @@ export class Adversary {
 
   async #tellAll(nodes: readonly number[], request: (node: number) => NodeRequest): Promise<void> {
     await Promise.all(nodes.map((node) => this.#tell(node, request(node))));
+  }
+
+  /** Asks every node where a record stands. */
+  async look(record: Uint8Array): Promise<void> {
+    await this.#tellAll(this.#nodes, () => ({ kind: 'head', record }));
   }
 
   async #look(): Promise<void> {

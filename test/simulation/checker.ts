@@ -87,6 +87,16 @@ class Generation {
   readonly spentVotes = new Map<string, Set<number>>();
   /** The highest attempt number that an entitled client asked for. */
   requested = 0;
+  /** The highest number that an honest node's head showed to be confirmed there. */
+  seenConfirmed = 0;
+}
+
+/** -1 where nothing is. */
+export interface Committed {
+  readonly active: number;
+  /** Within `active`. */
+  readonly confirmed: number;
+  readonly gone: number;
 }
 
 class RecordFacts {
@@ -94,6 +104,8 @@ class RecordFacts {
   /** Generations up to this level are destroyed or superseded. */
   readonly gone = new Ladder();
   readonly active = new Ladder();
+  /** The highest generation that an honest node's head showed to be active there. */
+  seenActive = 0;
   /** The highest generation that its owner deleted, or that `t` nodes voted to destroy. */
   provenDestroyed = 0;
 
@@ -114,7 +126,6 @@ export class Checker {
   readonly #t: number;
   readonly #n: number;
   readonly #f: number;
-  readonly #evil: ReadonlySet<number>;
   readonly #records = new Map<string, RecordFacts>();
   /** How often each thing that is to be covered happened. */
   readonly counts = new Map<string, number>();
@@ -124,7 +135,6 @@ export class Checker {
     this.#fleet = fleet;
     this.#n = fleet.nodes.length;
     this.#t = threshold(fleet);
-    this.#evil = evil;
     this.#f = evil.size;
   }
 
@@ -148,17 +158,20 @@ export class Checker {
     place.requested = Math.max(place.requested, attempt);
   }
 
-  /** An owner's or confirmation key signed this. */
-  signed(encoded: Uint8Array): void {
+  /** An owner's or confirmation key signed this. Answers the record that it confirms an attempt of. */
+  signed(encoded: Uint8Array): Uint8Array | undefined {
     const label = codec.labelOf(encoded);
     if (label === confirmation.label) {
       const { record, generation, attempt, blindHash: hash } = confirmation.decode(encoded);
       add(this.record(record).generation(generation).confirmSignatures, attempt, bytesToHex(hash));
-    } else if (label === ownerAction.label) {
+      return record;
+    }
+    if (label === ownerAction.label) {
       const { record, generation, action } = ownerAction.decode(encoded);
       const facts = this.record(record);
       if (action === 'delete') facts.provenDestroyed = Math.max(facts.provenDestroyed, generation);
     }
+    return undefined;
   }
 
   /** What a node answered, whether or not it arrives anywhere. `anchored`: sequence of its token's newest anchor. */
@@ -177,7 +190,16 @@ export class Checker {
     if (body.kind === 'rejoin' || body.kind === 'sync') return;
     this.count(body.kind);
     const facts = this.record(body.record);
-    if (body.kind === 'head') return this.#destroyedHere(node, facts, body.facts.tombstone);
+    if (body.kind === 'head') {
+      const { active } = body.facts;
+      if (active) {
+        facts.seenActive = Math.max(facts.seenActive, active.generation);
+        const place = facts.generation(active.generation);
+        place.seenConfirmed = Math.max(place.seenConfirmed, active.confirmed);
+      }
+      this.#destroyedHere(node, facts, body.facts.tombstone);
+      return;
+    }
     const place = facts.generation(body.generation);
     switch (body.kind) {
       case 'attempt':
@@ -323,13 +345,17 @@ export class Checker {
       : numbers;
   }
 
-  isEvil(node: number): boolean {
-    return this.#evil.has(node);
+  /** What is committed on a record now. */
+  committed(record: Uint8Array): Committed {
+    const facts = this.record(record);
+    const active = facts.active.committed;
+    const confirmed = active > 0 ? facts.generation(active).confirmed.committed : -1;
+    return { active, confirmed, gone: facts.gone.committed };
   }
 }
 
 const isEnrolment = (numbers: ReadonlySet<number> | undefined): boolean =>
-  numbers !== undefined && numbers.has(0) && numbers.size === 1;
+  numbers !== undefined && numbers.size === 1 && numbers.has(0);
 
 function add<K, V>(sets: Map<K, Set<V>>, key: K, value: V): Set<V> {
   let set = sets.get(key);

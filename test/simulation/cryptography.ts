@@ -76,7 +76,7 @@ export class Oracle {
   readonly #elements = new Map<string, { readonly input: Uint8Array; readonly mask: Uint8Array }>();
   readonly #seeds = new Map<string, { readonly seed: Uint8Array; readonly outputs: ReadonlyMap<number, string> }>();
   /** Told of every signature by an owner's or confirmation key. */
-  onSign: (message: Uint8Array) => void = () => {};
+  onSign: (message: Uint8Array, publicKey: Uint8Array) => void = () => {};
   /** Told of every request that an entitled client signed. */
   onRequest: (outer: Outer) => void = () => {};
 
@@ -122,7 +122,7 @@ export class Oracle {
       newSeed: () => new Secret(chance.bytes(32)),
       deriveKeys,
       sign: (key, message) => {
-        this.onSign(message);
+        this.onSign(message, key.publicKey);
         return key.sign(message);
       },
       protectSeed: async ({ seed, outputs }) => {

@@ -15,7 +15,7 @@ import {
   type NodeAnswer,
   type NodeRequest,
 } from '../../src/protocol/index.ts';
-import type { Checker } from './checker.ts';
+import type { Checker, Committed } from './checker.ts';
 import { authentication, checks, type Oracle, requestSealing } from './cryptography.ts';
 import { Disk, type DiskImage, emptyImage, SimulatedDictionary } from './store.ts';
 import { type Step, simulatedToken, type TokenProcess, type TokenState } from './token.ts';
@@ -61,6 +61,12 @@ class Process {
   alive = true;
   node: VaultNode | undefined;
   phase = 'starting';
+  /** What was committed on each record when the process began: it must know that when it serves. */
+  readonly committed: readonly Committed[];
+
+  constructor(committed: readonly Committed[] = []) {
+    this.committed = committed;
+  }
 }
 
 export class Host {
@@ -101,7 +107,7 @@ export class Host {
   /** Starts the process; a crash on the way is followed by another start. */
   start(): void {
     if (this.#process || this.#restarting) return;
-    const process = new Process();
+    const process = new Process(this.#env.records.map((record) => this.#env.checker.committed(record)));
     this.#process = process;
     const { world } = this.#env;
     world.note(`node ${this.number} starts`);
@@ -132,7 +138,7 @@ export class Host {
     checker.count('crashes');
     world.note(`node ${this.number} dies: ${why}`);
     this.#restarting = true;
-    world.after(world.chance.between(5, 1500), () => {
+    world.after(world.chance.between(5, world.chance.pick([50, 300, 1500])), () => {
       this.#restarting = false;
       this.start();
     });
@@ -198,22 +204,21 @@ export class Host {
     if (!process || !phase || phase === process.phase) return;
     process.phase = phase;
     this.#env.world.note(`node ${this.number} is ${phase}`);
-    if (phase === 'stopped') return this.#die(process, 'stopped itself');
+    if (phase === 'stopped') this.#die(process, 'stopped itself');
     if (phase !== 'serving') return;
     this.#env.checker.count(this.rolledBack ? 'served after a rollback' : 'served after a start');
     this.rolledBack = false;
     this.#mayRefuse = false;
     if (this.#env.evil || this.resistant) return;
-    for (const record of this.#env.records) {
-      this.#checkKnows(process, record).catch((error: unknown) => this.#env.world.violate(`4: ${String(error)}`));
+    for (const [i, record] of this.#env.records.entries()) {
+      this.#checkKnows(process, record, process.committed[i]!).catch((error: unknown) =>
+        this.#env.world.violate(`4: ${String(error)}`),
+      );
     }
   }
 
-  async #checkKnows(process: Process, record: Uint8Array): Promise<void> {
-    const facts = this.#env.checker.record(record);
-    const gone = facts.gone.committed;
-    const active = facts.active.committed;
-    const confirmed = active > 0 ? facts.generation(active).confirmed.committed : -1;
+  async #checkKnows(process: Process, record: Uint8Array, committed: Committed): Promise<void> {
+    const { active, confirmed, gone } = committed;
     if (gone < 0 && active < 0) return;
     const answer = await process.node!.handle({ kind: 'export', record });
     if (!process.alive) return;

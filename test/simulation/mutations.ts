@@ -1,9 +1,170 @@
-/** Planted bugs: each takes one rule away, and the simulation must find out. */
+/** Planted bugs: each takes one rule of the protocol away, and the simulation must find that out. */
 
-import type { Transitions } from '../../src/protocol/index.ts';
+import { HoldfastError } from '../../src/core/index.ts';
+import { Committer } from '../../src/node/committer.ts';
+import { Repair } from '../../src/node/repair.ts';
+import {
+  type Body,
+  type BodyKind,
+  type Certificate,
+  type Context,
+  decodeBody,
+  type RecordState,
+  transitions as real,
+  StatementVerifier,
+  type Transitions,
+  threshold,
+} from '../../src/protocol/index.ts';
 
-export const MUTATIONS: Record<string, () => { transitions?: Transitions; restore?: () => void }> = {};
+interface Planted {
+  readonly transitions?: Transitions;
+  readonly restore?: () => void;
+}
 
+type VerifyCertificate = (this: StatementVerifier, certificate: Certificate, kind: BodyKind) => Body;
+
+/** Puts another certificate check in place everywhere. */
+function certificateCheck(make: (original: VerifyCertificate) => VerifyCertificate): () => void {
+  const { prototype } = StatementVerifier;
+  const original = prototype.certificate as VerifyCertificate;
+  prototype.certificate = make(original) as typeof prototype.certificate;
+  return () => {
+    prototype.certificate = original as typeof prototype.certificate;
+  };
+}
+
+/** The body that a certificate names, whoever signed it. */
+function unverified({ body }: Certificate, kind: BodyKind): Body {
+  const decoded = decodeBody(body);
+  if (decoded.kind !== kind) throw new HoldfastError('untrusted', 'another kind');
+  return decoded;
+}
+
+const withoutTombstone = (before: RecordState, after: RecordState): RecordState =>
+  after.tombstone === before.tombstone ? after : { ...after, tombstone: before.tombstone };
+
+const anybodyMayTakeOver = (context: Context): Context => ({
+  ...context,
+  fleet: { ...context.fleet, policy: { ...context.fleet.policy, takeover: { kind: 'immediate' } } },
+});
+
+export const MUTATIONS: Readonly<Record<string, () => Planted>> = {
+  'no-certificate-check': () => ({
+    restore: certificateCheck(() => (certificate, kind) => unverified(certificate, kind)),
+  }),
+
+  'no-fence-check': () => ({
+    restore: certificateCheck(
+      () =>
+        function (certificate, kind) {
+          const { body, signatures } = certificate;
+          const nodes = new Set(signatures.map(({ signer }) => signer.node));
+          if (nodes.size < threshold(this.fleet)) throw new HoldfastError('untrusted', 'too few');
+          for (const entry of signatures) this.verify({ body, ...entry });
+          return unverified(certificate, kind);
+        },
+    ),
+  }),
+
+  'evaluate-before-anchoring': () => {
+    const { prototype } = Committer;
+    const original = prototype.update;
+    prototype.update = function (record, decide) {
+      return new Promise((resolve, reject) => {
+        const whole = original.call(this, record, (state) => {
+          const decision = decide(state);
+          if (!decision.body && !decision.refusal) resolve({ decision, statement: undefined });
+          return decision;
+        });
+        whole.then(resolve, reject);
+      });
+    };
+    return {
+      restore: () => {
+        prototype.update = original;
+      },
+    };
+  },
+
+  'budget-reset-on-open': () => ({
+    transitions: {
+      ...real,
+      decideOpen: (context, state, request, heads) => {
+        const decision = real.decideOpen(context, state, request, heads);
+        const { active } = decision.state;
+        if (!decision.body || decision.state === state || !active) return decision;
+        const full = { ...active, attempt: active.confirmed, vote: undefined };
+        return { ...decision, state: { ...decision.state, active: full } };
+      },
+    },
+  }),
+
+  'forgotten-tombstone': () => ({
+    transitions: {
+      ...real,
+      decideDestroy: (context, state, proof) => {
+        const decision = real.decideDestroy(context, state, proof);
+        return { ...decision, state: withoutTombstone(state, decision.state) };
+      },
+      mergeCertified: (context, state, carried, heads) =>
+        withoutTombstone(state, real.mergeCertified(context, state, carried, heads)),
+    },
+  }),
+
+  'no-repair-barrier': () => {
+    const original = Object.getOwnPropertyDescriptor(Repair.prototype, 'done')!;
+    Object.defineProperty(Repair.prototype, 'done', { ...original, get: () => true });
+    return { restore: () => Object.defineProperty(Repair.prototype, 'done', original) };
+  },
+
+  'destruction-by-own-count': () => ({
+    transitions: {
+      ...real,
+      decideAttempt: (context, state, request, heads) => {
+        const decision = real.decideAttempt(context, state, request, heads);
+        if (decision.refusal?.code !== 'spent' || !state.active) return decision;
+        const tombstone = { generation: state.active.generation, kind: 'spent' as const, proof: new Uint8Array(0) };
+        return { ...decision, state: { ...state, active: undefined, tombstone } };
+      },
+    },
+  }),
+
+  'confirm-without-certificate': () => {
+    const unproven = new WeakSet<Body>();
+    const restore = certificateCheck(
+      (original) =>
+        function (certificate, kind) {
+          try {
+            return original.call(this, certificate, kind);
+          } catch (error) {
+            if (kind !== 'attempt') throw error;
+            const body = unverified(certificate, kind);
+            unproven.add(body);
+            return body;
+          }
+        },
+    );
+    // Only confirmations go without: an evaluation needs its certificate as ever.
+    const decideEvaluation: Transitions['decideEvaluation'] = (context, state, certified) => {
+      if (unproven.has(certified.body)) throw new HoldfastError('untrusted', 'no certificate');
+      return real.decideEvaluation(context, state, certified);
+    };
+    return { restore, transitions: { ...real, decideEvaluation } };
+  },
+
+  'open-not-bound-to-owner': () => ({
+    transitions: {
+      ...real,
+      decideOpen: (context, ...rest) => real.decideOpen(anybodyMayTakeOver(context), ...rest),
+      decideStage: (context, ...rest) => real.decideStage(anybodyMayTakeOver(context), ...rest),
+      decideActivate: (context, ...rest) => real.decideActivate(anybodyMayTakeOver(context), ...rest),
+    },
+  }),
+
+  'repair-merges-certified-only': () => ({ transitions: { ...real, mergeVotes: (_context, state) => state } }),
+};
+
+/** Runs `body` with a planted bug, or none, and takes the bug out again. */
 export async function withMutation<T>(
   name: string | undefined,
   body: (transitions: Transitions | undefined) => Promise<T>,

@@ -11,6 +11,8 @@ import type { World } from './world.ts';
 export interface Belief {
   readonly pin: string;
   readonly secret: Uint8Array;
+  /** Known once its enrolment has succeeded. */
+  generation?: number;
 }
 
 export interface PersonEnvironment {
@@ -35,7 +37,7 @@ export class Person {
   #changes = 0;
   readonly #secrets = new Map<string, Uint8Array>();
   #next = 1;
-  /** An adversary or another user may have replaced or burnt this record by the rules. */
+  /** Somebody else with a user token has enrolled over this record, or tried to. */
   takenOver = false;
 
   constructor(record: Uint8Array, env: PersonEnvironment) {
@@ -76,7 +78,7 @@ export class Person {
     const { chance } = this.#env.world;
     for (let i = 0; i < operations; i++) {
       await this.#env.world.sleep(chance.between(5, 800));
-      if (this.beliefs.includes(undefined)) await this.#enrol();
+      if (this.beliefs.includes(undefined)) await this.enrol();
       else if (chance.happens(0.45)) await this.recover('owner');
       else if (chance.happens(0.6)) await this.#changePin();
       else if (chance.happens(0.3)) await this.#delete();
@@ -94,35 +96,59 @@ export class Person {
     }
   }
 
-  async #enrol(): Promise<void> {
+  /** Somebody with a user token but without the PIN enrols anew. */
+  async steal(): Promise<void> {
+    this.takenOver = true;
+    const { world } = this.#env;
+    await this.#try('thief takes over', () =>
+      this.client().enrol(`thief${this.#next++}`, world.chance.bytes(8), { takeover: true, acceptDegraded: true }),
+    );
+  }
+
+  async enrol(): Promise<void> {
     const belief = this.#fresh();
     const acceptDegraded = this.#env.world.chance.happens(0.5);
     await this.#changing('owner enrols', belief, () =>
-      this.client().enrol(belief.pin, belief.secret, { acceptDegraded }).then(),
+      this.client().enrol(belief.pin, belief.secret, { acceptDegraded }),
     );
   }
 
   async #changePin(): Promise<void> {
     const belief = this.#fresh();
-    await this.#changing('owner changes the PIN', belief, async () => {
-      await this.client().changePin(this.pin, belief.pin, { secret: belief.secret, acceptDegraded: true });
-    });
+    await this.#changing('owner changes the PIN', belief, () =>
+      this.client().changePin(this.pin, belief.pin, { secret: belief.secret, acceptDegraded: true }),
+    );
   }
 
   async #delete(): Promise<void> {
-    await this.#changing('owner deletes', undefined, () => this.client().delete(this.pin));
+    await this.#changing('owner deletes', undefined, async () => {
+      await this.client().delete(this.pin);
+      return undefined;
+    });
   }
 
   /** An operation that leaves the record as it was, or as `after` says, and only after success certainly so. */
-  async #changing(name: string, after: Belief | undefined, run: () => Promise<unknown>): Promise<void> {
+  async #changing(
+    name: string,
+    after: Belief | undefined,
+    run: () => Promise<{ readonly generation: number } | undefined>,
+  ): Promise<void> {
     this.#changes++;
     const before = this.beliefs;
     this.beliefs = [...before, after];
-    const failure = await this.#try(name, run);
+    const failure = await this.#try(name, async () => {
+      const enrolled = await run();
+      if (after && enrolled) after.generation = enrolled.generation;
+    });
     if (!failure) {
       this.beliefs = [after];
       if (after) this.pin = after.pin;
-    } else if (failure.code === 'wrong_pin' || failure.code === 'waiting' || failure.code === 'spent') {
+    } else if (failure.code === 'owner_required' && after && before.includes(undefined)) {
+      // An earlier attempt of which nothing was heard took effect after all.
+      this.beliefs = before.filter((belief) => belief !== undefined);
+      this.pin = this.beliefs.at(-1)?.pin ?? '';
+      if (this.beliefs.length === 0) this.beliefs = [undefined];
+    } else if (failure.code === 'wrong_pin') {
       this.beliefs = before;
     }
     this.#changes++;

@@ -19,7 +19,7 @@ import {
 } from '../../src/protocol/index.ts';
 import { Adversary } from './adversary.ts';
 import { Checker } from './checker.ts';
-import { checks, Oracle } from './cryptography.ts';
+import { checks, Oracle, signWith } from './cryptography.ts';
 import { EvilNode, short } from './evil-node.ts';
 import { type FaultRates, Host, type Snapshot } from './host.ts';
 import { CALM, Network } from './network.ts';
@@ -77,6 +77,8 @@ class Scenario {
   readonly #coordinators: { readonly name: string; readonly coordinator: Coordinator }[] = [];
   readonly #issued = new Set<string>();
   readonly #rollbacks: boolean;
+  /** The key that last proved the right PIN, by record. */
+  readonly #confirmKeys = new Map<string, Uint8Array>();
   #trouble = false;
 
   constructor(world: World, options: RunOptions) {
@@ -111,7 +113,10 @@ class Scenario {
     this.#rollbacks = liars === 0 && chance.happens(0.5);
     this.#network = new Network(world, CALM);
     const oracle = new Oracle(chance);
-    oracle.onSign = (message) => this.checker.signed(message);
+    oracle.onSign = (message, publicKey) => {
+      const record = this.checker.signed(message);
+      if (record) this.#confirmKeys.set(short(record), publicKey);
+    };
     oracle.onRequest = (outer) => {
       if (outer.operation === 'attempt') this.checker.requested(outer.record, outer.generation, outer.attempt);
     };
@@ -201,6 +206,7 @@ class Scenario {
 
   async #toCoordinator(request: ClientRequest): Promise<ClientAnswer> {
     const { name, coordinator } = this.#world.chance.pick(this.#coordinators);
+    this.#adversary?.hearRequest(request);
     const encoded = encodeClientRequest(request);
     let failure: HoldfastError | undefined;
     const serve = async () => {
@@ -226,8 +232,15 @@ class Scenario {
     for (const host of this.#hosts) host.start();
     await this.#maintain(6);
     this.#requireServing('at the beginning');
-    this.#begin();
-    const background = this.#hosts.length > 0 ? [this.#faultsHappen(), this.#maintenanceRuns(), this.#malice()] : [];
+    for (const person of this.#people) if (chance.happens(0.85)) await person.enrol();
+    const duel = this.#rollbacks && chance.happens(0.4) ? this.#adversary : undefined;
+    this.#begin(duel && chance.happens(0.7));
+    if (duel) {
+      await this.#duel(duel);
+      this.#end();
+      return this.#peace();
+    }
+    const background = [this.#faultsHappen(), this.#maintenanceRuns(), this.#malice()];
     const people = this.#people.flatMap((person) => [
       person.owner(chance.between(2, 6)),
       ...Array.from({ length: chance.between(0, 2) }, (_, i) => person.device(`device ${i + 1}`, chance.between(1, 4))),
@@ -238,9 +251,10 @@ class Scenario {
     await this.#peace();
   }
 
-  #begin(): void {
+  #begin(calm = false): void {
     const { chance } = this.#world;
     this.#trouble = true;
+    if (calm) return;
     const rough = chance.happens(0.7);
     this.#network.rates = {
       loss: chance.pick([0, 0.01, 0.05]),
@@ -339,44 +353,70 @@ class Scenario {
     const adversary = this.#adversary;
     if (!adversary) return;
     const insider = chance.happens(0.3);
+    const thief = chance.happens(0.3);
     while (this.#trouble) {
       await this.#world.sleep(chance.between(10, 250));
       if (insider && chance.happens(0.1)) await this.#confirmUncounted(adversary);
+      else if (thief && chance.happens(0.12)) await chance.pick(this.#people).steal();
       else if (this.#rollbacks && chance.happens(0.12)) await this.#splitVotes(adversary);
       else await adversary.act();
     }
   }
 
+  /** Somebody who knows the PIN helps the adversary. */
   async #confirmUncounted(adversary: Adversary): Promise<void> {
     const { record } = this.#world.chance.pick(this.#people);
-    if (this.insiderKey) await adversary.confirmUncounted(record, this.insiderKey, this.#fleet);
+    const key = this.#confirmKeys.get(short(record));
+    if (!key) return;
+    const sign = (message: Uint8Array) => {
+      this.checker.signed(message);
+      return signWith(key, message);
+    };
+    await adversary.confirmUncounted(record, { sign }, this.#fleet);
   }
 
-  insiderKey: { sign(message: Uint8Array): Uint8Array } | undefined;
-
-  /** The attack that the repair is for: a node's votes are collected, it is rolled back, and votes again. */
+  /**
+   * The attack that the repair is for: a node votes, is rolled back with its token, and votes again. Then all votes ever
+   * cast are combined.
+   */
   async #splitVotes(adversary: Adversary): Promise<void> {
     const { chance } = this.#world;
-    const person = chance.pick(this.#people);
+    const { record } = chance.pick(this.#people);
     const nodes = this.#hosts.map(({ number }) => number);
-    const { generation, attempts } = adversary.place(person.record);
-    if (generation === 0) return adversary.act();
+    await adversary.look(record);
+    const { generation, attempts } = adversary.place(record);
     const host = chance.pick(this.#hosts);
-    if (!this.#mayRollBack(host) || host.phase !== 'serving') return;
-    const image = host.snapshot();
+    if (generation === 0 || !this.#mayRollBack(host) || host.phase !== 'serving') return;
     const number = Math.max(...attempts) + 1;
-    const others = nodes.filter((node) => node !== host.number);
-    const before = [host.number, ...(chance.happens(0.5) ? [chance.pick(others)] : [])];
+    const image = host.snapshot();
+    const others = chance.shuffled(nodes.filter((node) => node !== host.number));
+    const first = [host.number, ...others.slice(0, chance.between(0, others.length - 1))];
     const [one, two] = [adversary.newElement(), adversary.newElement()];
-    this.#world.note(`splits the votes on number ${number} of node ${host.number}`);
-    await adversary.vote(person.record, generation, number, one, before);
+    this.#world.note(`node ${host.number} shall forget its vote on number ${number}`);
+    await adversary.vote(record, generation, number, one, first);
     if (!this.#trouble || !this.#mayRollBack(host)) return;
+    this.checker.count('votes split');
     host.rollBack(image, true);
-    for (let i = 0; i < 12 && host.phase !== 'serving' && this.#trouble; i++) await this.#world.sleep(300);
-    const after = [host.number, ...others.filter((node) => !before.includes(node)).slice(0, chance.between(1, 2))];
-    await adversary.vote(person.record, generation, number, two, after);
-    await adversary.vote(person.record, generation, number, one, nodes);
+    for (let i = 0; i < 8 && host.phase !== 'serving' && this.#trouble; i++) {
+      await this.#world.sleep(200);
+      await this.#round(chance.pick(this.#maintenances));
+    }
+    const rest = others.filter((node) => !first.includes(node));
+    await adversary.vote(record, generation, number, two, [
+      host.number,
+      ...rest.slice(0, chance.between(1, rest.length)),
+    ]);
+    await adversary.vote(record, generation, number, one, nodes);
     await adversary.evaluateAll(true);
+  }
+
+  /** Nothing but that attack, again and again, with uses of the right PIN between. */
+  async #duel(adversary: Adversary): Promise<void> {
+    const { chance } = this.#world;
+    for (let i = 0; i < 4; i++) {
+      await this.#splitVotes(adversary);
+      if (chance.happens(0.4)) await chance.pick(this.#people).recover('owner');
+    }
   }
 
   /** Everything is healed: all nodes must serve, agree, and give back what was enrolled. */
@@ -429,11 +469,11 @@ class Scenario {
   async #legitimatelyGone(person: Person): Promise<boolean> {
     const { policy } = this.#fleet;
     const facts = this.checker.record(person.record);
-    const active = facts.active.committed;
+    const active = facts.seenActive;
     if (active <= facts.provenDestroyed) return true;
+    if (person.beliefs.every((belief) => (belief?.generation ?? 0) <= facts.provenDestroyed)) return true;
     if (person.takenOver && policy.takeover.kind !== 'off') return true;
     const place = facts.generation(active);
-    const last = this.checker.lastUse(place);
-    return place.requested >= Math.min(last + policy.limit, policy.lifetimeLimit);
+    return place.requested >= Math.min(place.seenConfirmed + policy.limit, policy.lifetimeLimit);
   }
 }

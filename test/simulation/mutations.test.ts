@@ -1,0 +1,42 @@
+/** Each rule of the protocol is needed, and the simulation notices when it is gone. */
+
+import { describe, expect, it } from 'vitest';
+import { MUTATIONS, withMutation } from './mutations.ts';
+import { type RunResult, run } from './scenario.ts';
+
+/** Seeds within which each planted bug must show, and the properties that it may break. */
+const EXPECTED: Readonly<Record<string, { readonly within: number; readonly property: RegExp }>> = {
+  'no-certificate-check': { within: 20, property: /^1/ },
+  'no-fence-check': { within: 60, property: /^1/ },
+  'evaluate-before-anchoring': { within: 40, property: /^4/ },
+  'budget-reset-on-open': { within: 200, property: /^1/ },
+  'forgotten-tombstone': { within: 60, property: /^(3|liveness)/ },
+  'no-repair-barrier': { within: 40, property: /^[14]/ },
+  'destruction-by-own-count': { within: 60, property: /^2/ },
+  'confirm-without-certificate': { within: 40, property: /^1/ },
+  'open-not-bound-to-owner': { within: 200, property: /^2/ },
+  'repair-merges-certified-only': { within: 200, property: /^1/ },
+};
+
+async function firstViolation(mutation: string, seeds: number): Promise<RunResult | undefined> {
+  return withMutation(mutation, async (transitions) => {
+    for (let seed = 1; seed <= seeds; seed++) {
+      const result = await run({ seed, ...(transitions && { transitions }) });
+      if (result.violation !== undefined) return result;
+    }
+    return undefined;
+  });
+}
+
+describe('the simulation finds', () => {
+  it('every planted bug has its expectation', () => {
+    expect(Object.keys(EXPECTED).sort()).toEqual(Object.keys(MUTATIONS).sort());
+  });
+
+  it.each(Object.entries(EXPECTED))('%s', async (mutation, { within, property }) => {
+    const found = await firstViolation(mutation, within);
+    expect(found?.violation).toMatch(property);
+    // The very same run keeps the property once the bug is gone.
+    expect((await run({ seed: found!.seed })).violation).toBeUndefined();
+  });
+});
