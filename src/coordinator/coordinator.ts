@@ -4,7 +4,7 @@
  * availability only: every part that it carries is signed or sealed by others (docs/protocol.md, section 6).
  */
 
-import { asHoldfastError, type Clock, HoldfastError } from '../core/index.ts';
+import { asHoldfastError, type Clock, HoldfastError, isErrorCode } from '../core/index.ts';
 import {
   assembleCertificate,
   type Certificate,
@@ -100,7 +100,7 @@ export class Coordinator {
       clock,
     });
     const newest = [...answers.values()].filter((answer) => answer.content).map((answer) => answer.content!);
-    return { ...clientAnswer(answers, undefined), portable: this.#repair.newest(newest) };
+    return { ...clientAnswer(answers, undefined), portable: this.#repair.newest(request.record, newest) };
   }
 
   /** Votes, then the certificate, then the evaluations that it allows. */
@@ -109,7 +109,7 @@ export class Coordinator {
     const { certificate, answers } = await this.#certify(request);
     if (!certificate) return clientAnswer(answers, undefined);
     const encoded = encodeCertificate(certificate);
-    const ok = (answer: NodeAnswer) => answer.code === 'ok';
+    const ok = (answer: NodeAnswer) => answer.code === 'ok' && answer.sealed !== undefined;
     const voters = this.#nodes.filter((node) => answers.get(node)?.code === 'ok');
     const enrolling = request.operation === 'open';
     // An enrolment wants every node's share. A recovery wants a majority and a spare, so that a liar can be named.
@@ -263,6 +263,10 @@ function forNode(request: ClientRequest, node: number): ClientRequest {
 function clientAnswer(answers: Answers, certificate: Uint8Array | undefined): ClientAnswer {
   const nodes = [...answers]
     .sort(([a], [b]) => a - b)
-    .map(([node, { code, statement, head, sealed }]) => ({ node, code, statement, head, sealed }));
+    // One node's made-up code must not make the whole answer unreadable to the client.
+    .map(([node, { code, statement, head, sealed }]) => {
+      const known = code === 'ok' || isErrorCode(code) ? code : 'unexpected';
+      return { node, code: known, statement, head, sealed };
+    });
   return { nodes, certificate, portable: undefined };
 }

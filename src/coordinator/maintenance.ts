@@ -20,7 +20,9 @@ import {
   StatementVerifier,
   threshold,
 } from '../protocol/index.ts';
+import { newestActivation, newestConfirmation, readable } from './choose.ts';
 import type { CoordinatorOptions } from './coordinator.ts';
+import { RecordRepair } from './record-repair.ts';
 
 export type NodeInfo = Infer<(typeof CONTENT)['info']>;
 type RepairAnswers = NodeRequest<'repair'>['answers'];
@@ -30,16 +32,33 @@ const CARRIED_PER_ROUND = 64;
 /** How long one call goes on with one node's repair. */
 const REPAIR_MILLISECONDS = 30_000;
 
+/** Rounds after which the repair of one node waits for the next call, so that no lying peer holds the others up. */
+const REPAIR_ROUNDS = 200;
+/** Prefixes compared between two nodes in one round of anti-entropy. */
+const COMPARED_PER_ROUND = 1024;
+/** Records that one node may call due in one round. */
+const DUE_PER_NODE = 16;
+
+interface Spent {
+  readonly generation: number;
+  readonly attempt: number;
+  readonly confirmed: number;
+  /** Signed, of at least `t` nodes. */
+  readonly heads: Uint8Array[];
+}
+
 export class Maintenance {
   readonly #options: CoordinatorOptions;
   readonly #verifier: StatementVerifier;
   readonly #nodes: readonly number[];
+  readonly #repairs: RecordRepair;
   #turn = 0;
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
     this.#verifier = new StatementVerifier(options.fleet, options.checks);
     this.#nodes = options.fleet.nodes.map((_, i) => i + 1);
+    this.#repairs = new RecordRepair({ ...options, verifier: this.#verifier });
   }
 
   /** What each reachable node says of itself. */
@@ -74,7 +93,8 @@ export class Maintenance {
     let asked = '';
     // A peer that always has something new to say must not keep this coordinator for ever.
     const end = this.#options.clock.now() + REPAIR_MILLISECONDS;
-    for (let fruitless = 0; fruitless < 3 && this.#options.clock.now() < end; ) {
+    for (let fruitless = 0, round = 0; fruitless < 3 && this.#options.clock.now() < end; round++) {
+      if (round >= REPAIR_ROUNDS) return;
       const content = await this.#content(node, { kind: 'repair', answers });
       if (!content) return;
       const { queries } = CONTENT.queries.decode(content);
@@ -130,7 +150,8 @@ export class Maintenance {
   async #differing(pair: readonly [number, number]): Promise<Uint8Array[]> {
     const records = new Map<string, Uint8Array>();
     const prefixes: Uint8Array[] = [new Uint8Array(0)];
-    while (prefixes.length > 0 && records.size < CARRIED_PER_ROUND) {
+    let compared = 0;
+    while (prefixes.length > 0 && records.size < CARRIED_PER_ROUND && compared++ < COMPARED_PER_ROUND) {
       const prefix = prefixes.pop()!;
       const [left, right] = await Promise.all(pair.map((node) => this.#content(node, { kind: 'compare', prefix })));
       if (!left || !right) break;
@@ -158,31 +179,26 @@ export class Maintenance {
   /** Destroys records whose budget is spent and whose delay has passed, with the votes of `t` nodes. */
   async destroySpent(): Promise<void> {
     const due = new Map<string, Uint8Array>();
-    for (const node of this.#nodes) {
-      const content = await this.#content(node, { kind: 'due', maximum: 16 });
-      if (!content) continue;
-      const records = this.#read(node, () => CONTENT.due.decode(content).records) ?? [];
-      for (const record of records) due.set(bytesToHex(record), record);
+    for (const [node, { code, content }] of await this.#answers({ kind: 'due', maximum: DUE_PER_NODE })) {
+      const records = code === 'ok' && content && this.#read(node, () => CONTENT.due.decode(content).records);
+      for (const record of records ? records.slice(0, DUE_PER_NODE) : []) due.set(bytesToHex(record), record);
     }
-    for (const record of due.values()) await this.#destroy(record);
+    for (const record of due.values()) {
+      await this.#destroy(record).catch((error: unknown) => {
+        this.#options.observer.event('warn', 'record not destroyed', { reason: asHoldfastError(error).message });
+      });
+    }
   }
 
   async #destroy(record: Uint8Array): Promise<void> {
-    const { fleet, observer } = this.#options;
-    const heads: { encoded: Uint8Array; body: Body<'head'> }[] = [];
-    for (const [node, { head }] of await this.#answers({ kind: 'head', record })) {
-      const body = head && this.#read(node, () => this.#verifier.body(decodeSignedStatement(head), 'head'));
-      if (body && equalBytes(body.record, record)) heads.push({ encoded: head, body });
-    }
-    const generation = Math.max(0, ...heads.map(({ body }) => body.facts.active?.generation ?? 0));
-    const active = heads.flatMap(({ body }) =>
-      body.facts.active?.generation === generation ? [body.facts.active] : [],
-    );
-    if (active.length < threshold(fleet)) return;
-    const attempt = Math.max(...active.map((facts) => facts.attempt));
-    const confirmed = Math.max(...active.map((facts) => facts.confirmed));
-    if (budgetLeft(fleet.policy, attempt, confirmed) > 0) return;
-    const request = { record, generation, attempt, confirmed, heads: heads.map(({ encoded }) => encoded) };
+    const { observer } = this.#options;
+    // A first look without any writing: one node may call every record due.
+    if (!(await this.#spent(record))) return;
+    await this.#repairs.bringUpToDate(record, this.#nodes);
+    const shown = await this.#spent(record);
+    if (!shown) return;
+    const { generation, attempt, confirmed, heads } = shown;
+    const request = { record, generation, attempt, confirmed, heads };
     const statements: SignedStatement[] = [];
     for (const [node, answer] of await this.#answers({ kind: 'spend', ...request })) {
       const encoded = answer.statement;
@@ -190,13 +206,66 @@ export class Maintenance {
       const body = statement && this.#read(node, () => this.#verifier.body(statement, 'spent'));
       if (body && equalBytes(body.record, record)) statements.push(statement);
     }
-    const certificate = assembleCertificate(threshold(fleet), statements);
+    const certificate = assembleCertificate(threshold(this.#options.fleet), statements);
     if (!certificate) return;
     const tombstone = { generation, kind: 'spent' as const, proof: encodeCertificate(certificate) };
     const portable = encodePortableRecord({ record, activation: undefined, confirmation: undefined, tombstone });
     await this.#answers({ kind: 'carry', portable, heads: [] });
     observer.count('destroyed');
     observer.event('info', 'spent record destroyed', { generation });
+  }
+
+  /**
+   * What the nodes show of a spent record, or undefined where attempts are left. No single head is believed: the attempt
+   * is one that `t` nodes have reached, and a success counts where its proof verifies or `t` nodes show it.
+   */
+  async #spent(record: Uint8Array): Promise<Spent | undefined> {
+    const { fleet } = this.#options;
+    const t = threshold(fleet);
+    const all: { encoded: Uint8Array; facts: Body<'head'>['facts'] }[] = [];
+    for (const [node, { head }] of await this.#answers({ kind: 'head', record })) {
+      const facts = head && this.#read(node, () => this.#head(node, record, head));
+      if (facts) all.push({ encoded: head, facts });
+    }
+    const generations = all.map(({ facts }) => facts.active?.generation ?? 0);
+    const generation = generations.find((one) => one > 0 && generations.filter((other) => other === one).length >= t);
+    if (generation === undefined) return undefined;
+    const active = all.flatMap(({ encoded, facts }) =>
+      facts.active?.generation === generation ? [{ encoded, ...facts.active }] : [],
+    );
+    const attempt = ranked(
+      active.map((head) => head.attempt),
+      t,
+    );
+    const agreed = ranked(
+      active.map((head) => head.confirmed),
+      t,
+    );
+    if (budgetLeft(fleet.policy, attempt, agreed) > 0) return undefined;
+    const claims = active.some((head) => head.confirmed > agreed);
+    const confirmed = claims ? Math.max(agreed, await this.#confirmed(record, generation)) : agreed;
+    // A success that nobody can prove is left out; the nodes that claim it vote by themselves.
+    const heads = active.filter((head) => head.confirmed <= confirmed).map(({ encoded }) => encoded);
+    if (heads.length < t || budgetLeft(fleet.policy, attempt, confirmed) > 0) return undefined;
+    return { generation, attempt, confirmed, heads };
+  }
+
+  #head(node: number, record: Uint8Array, encoded: Uint8Array): Body<'head'>['facts'] {
+    const statement = decodeSignedStatement(encoded);
+    const body = this.#verifier.body(statement, 'head');
+    if (statement.signer.node !== node || !equalBytes(body.record, record)) {
+      throw new HoldfastError('untrusted', 'a head of another node or record');
+    }
+    return body.facts;
+  }
+
+  /** The highest attempt of this generation whose success any node's export proves; 0 for none. */
+  async #confirmed(record: Uint8Array, generation: number): Promise<number> {
+    const answers = await this.#answers({ kind: 'export', record });
+    const portables = [...answers.values()].flatMap(({ content }) => (content && readable(content)) ?? []);
+    const activation = newestActivation(this.#verifier, record, portables);
+    if (activation?.generation !== generation) return 0;
+    return newestConfirmation(this.#verifier, activation, portables)?.attempt ?? 0;
   }
 
   async #answers(request: NodeRequest): Promise<Map<number, NodeAnswer>> {
@@ -239,4 +308,9 @@ export class Maintenance {
       return undefined;
     }
   }
+}
+
+/** The `rank`-th largest of the numbers (1 is the largest), or 0 where there are fewer. */
+function ranked(numbers: readonly number[], rank: number): number {
+  return [...numbers].sort((a, b) => b - a)[rank - 1] ?? 0;
 }

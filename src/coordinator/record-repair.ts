@@ -1,11 +1,8 @@
 /** Bringing nodes that lag behind on a record up to date with the certified state of those that are ahead. */
 
-import { bytesToHex, type Clock } from '../core/index.ts';
+import { bytesToHex, type Clock, equalBytes } from '../core/index.ts';
 import {
   type Body,
-  decodeBody,
-  decodeCertificate,
-  decodePortableRecord,
   decodeSignedStatement,
   type Fleet,
   type NodeAnswer,
@@ -13,6 +10,7 @@ import {
   type StatementVerifier,
   threshold,
 } from '../protocol/index.ts';
+import { claimedAttempt, claimedGeneration, newestProven, readable } from './choose.ts';
 import { gather } from './gather.ts';
 import type { CoordinatorObserver, NodeTransport } from './ports.ts';
 
@@ -41,9 +39,7 @@ export class RecordRepair {
     const nodes = fleet.nodes.map((_, i) => i + 1);
     const ask = { nodes, enough: () => false, grace: 0, timeout, clock };
     const exported = await gather({ ...ask, ask: (node) => transport.send(node, { kind: 'export', record }) });
-    const contents = [...exported.values()].filter((answer) => answer.content).map((answer) => answer.content!);
-    const distinct = new Map(contents.map((content) => [bytesToHex(content), content]));
-    const ordered = oldestFirst([...distinct.values()]);
+    const ordered = oldestFirst(contentsOf(exported));
     const heads = await this.#heads(record);
     await Promise.all(
       lagging.map(async (node) => {
@@ -60,15 +56,21 @@ export class RecordRepair {
   /** Signed heads of as many nodes as can be reached. */
   async #heads(record: Uint8Array): Promise<Uint8Array[]> {
     const { fleet, transport, clock, timeout } = this.#options;
-    const answers = await gather({
+    const heads = new Map<number, Uint8Array>();
+    await gather({
       nodes: fleet.nodes.map((_, i) => i + 1),
-      ask: (node) => transport.send(node, { kind: 'head', record }),
-      enough: (all) => all.size >= threshold(fleet),
+      ask: async (node) => {
+        const answer = await transport.send(node, { kind: 'head', record });
+        const body = this.#head(answer, node);
+        if (answer.head && body && equalBytes(body.record, record)) heads.set(node, answer.head);
+      },
+      // A head that does not verify must not stand in the place of one that does.
+      enough: () => heads.size >= threshold(fleet),
       grace: Math.min(50, timeout),
       timeout,
       clock,
     });
-    return [...answers.values()].filter((answer) => answer.head && this.#head(answer)).map((answer) => answer.head!);
+    return [...heads.values()];
   }
 
   /** Whether the heads beside refusals show different facts. */
@@ -82,19 +84,28 @@ export class RecordRepair {
     return new Set(places).size > 1;
   }
 
-  #head(answer: NodeAnswer): Body<'head'> | undefined {
+  /** The verified head of an answer, signed by the node that gave it where `node` says which that is. */
+  #head(answer: NodeAnswer, node?: number): Body<'head'> | undefined {
     if (!answer.head) return undefined;
     try {
-      return this.#options.verifier.body(decodeSignedStatement(answer.head), 'head');
+      const statement = decodeSignedStatement(answer.head);
+      if (node !== undefined && statement.signer.node !== node) return undefined;
+      return this.#options.verifier.body(statement, 'head');
     } catch {
       return undefined;
     }
   }
 
-  /** The newest of several exports of one record, for a client: it verifies what it gets. */
-  newest(contents: readonly Uint8Array[]): Uint8Array | undefined {
-    return oldestFirst(contents).at(-1);
+  /** What the nodes' exports prove of one record together: of each part the newest that verifies. */
+  newest(record: Uint8Array, contents: readonly Uint8Array[]): Uint8Array | undefined {
+    return newestProven(this.#options.verifier, record, contents);
   }
+}
+
+/** Every distinct export once, also of a node that exports what it must not. */
+function contentsOf(answers: ReadonlyMap<number, NodeAnswer>): Uint8Array[] {
+  const contents = [...answers.values()].flatMap(({ content }) => (content ? [content] : []));
+  return [...new Map(contents.map((content) => [bytesToHex(content), content])).values()];
 }
 
 /**
@@ -103,11 +114,8 @@ export class RecordRepair {
  */
 function oldestFirst(contents: readonly Uint8Array[]): Uint8Array[] {
   const aged = contents.flatMap((content) => {
-    try {
-      return [{ content, age: age(decodePortableRecord(content)) }];
-    } catch {
-      return [];
-    }
+    const portable = readable(content);
+    return portable ? [{ content, age: age(portable) }] : [];
   });
   aged.sort(({ age: a }, { age: b }) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
   return aged.map(({ content }) => content);
@@ -115,15 +123,8 @@ function oldestFirst(contents: readonly Uint8Array[]): Uint8Array[] {
 
 function age(portable: PortableRecord): [number, number, number] {
   return [
-    certified(portable.activation?.stageCertificate)?.generation ?? 0,
+    claimedGeneration(portable.activation),
     portable.tombstone?.generation ?? 0,
-    certified(portable.confirmation?.certificate)?.attempt ?? 0,
+    claimedAttempt(portable.confirmation),
   ];
-}
-
-function certified(certificate: Uint8Array | undefined): { generation: number; attempt: number } | undefined {
-  if (!certificate) return undefined;
-  const body = decodeBody(decodeCertificate(certificate).body);
-  if (body.kind === 'stage') return { generation: body.generation, attempt: 0 };
-  return body.kind === 'attempt' ? body : undefined;
 }
