@@ -64,7 +64,7 @@ async function main(): Promise<void> {
         ...{ records: whole('records'), coordinators: whole('coordinators') },
       });
       results.fleet = fleet;
-      printFleet(fleet);
+      printFleet(fleet, cpus().length);
     }
     if (parts.includes('token')) {
       say('token: measuring fresh tokens');

@@ -72,6 +72,12 @@ export function processMemory(pid: number): ProcessMemory {
   return { resident: field('VmRSS') / 1024, anonymous: field('RssAnon') / 1024 };
 }
 
+/** CPU seconds that the whole machine has worked since it started: first line of proc(5) `stat`, idle and waiting left out. */
+export function machineBusy(text: string = readFileSync('/proc/stat', 'utf8'), ticks: number = TICKS): number {
+  const [user, nice, system, , , irq, softirq] = text.split('\n')[0]!.split(/\s+/).slice(1).map(Number);
+  return (user! + nice! + system! + irq! + softirq!) / ticks;
+}
+
 /** When a process began, in milliseconds since 1970: field 22 of its `stat` counts from the machine's start. */
 export function startedAt(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8');

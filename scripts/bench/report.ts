@@ -23,14 +23,19 @@ export function medianWindow(windows: readonly Window[]): Window {
   return windows.find(({ perSecond }) => perSecond === rate)!;
 }
 
-export function printFleet(result: FleetResult): void {
+export function printFleet(result: FleetResult, cores: number): void {
   const window = medianWindow(result.loaded);
   const rates = result.loaded.map(({ perSecond }) => fixed(perSecond)).join(', ');
   console.log(`\nWhole fleet: ${result.nodes} nodes on SoftHSM, ${result.coordinators} coordinator(s)`);
   console.log(`  ${fixed(window.perSecond)} recoveries/s (median of ${rates}), ${window.concurrency} at a time`);
-  const cores = window.workSeconds;
+  const share = (seconds: number) => `${fixed(seconds / window.workSeconds, 2)} cores`;
+  const own = cpuSeconds(window.processes);
   console.log(
-    `  CPU: fleet ${fixed(cpuSeconds(window.processes) / cores, 2)} cores, load generator ${fixed(window.generatorSeconds / cores, 2)} cores; load average ${fixed(window.loadAverage, 2)}`,
+    `  CPU: fleet ${share(own)}, load generator ${share(window.generatorSeconds)}, everything else ${share(window.othersSeconds)}; load average ${fixed(window.loadAverage, 2)}`,
+  );
+  const each = (1000 * own) / window.completed;
+  console.log(
+    `  ${fixed(each)} ms of CPU per recovery, client left out: ${cores} cores of which nobody else takes any would do ${fixed((1000 * cores) / each)}/s`,
   );
   console.log(
     `  failed ${sum(result.loaded.map(({ failed }) => failed))}, checked in full ${sum(result.loaded.map(({ verified }) => verified))}`,

@@ -3,8 +3,9 @@
 import { loadavg } from 'node:os';
 import type { BenchFleet } from './holdfast.ts';
 import type { LoadGenerator, LoadResult, RecoveryTimes } from './load.ts';
-import { observe, type ProcessFigures } from './observe.ts';
+import { cpuSeconds, observe, type ProcessFigures } from './observe.ts';
 import { prepareRecoveries } from './prepare.ts';
+import { machineBusy } from './processes.ts';
 import type { BenchRecord, Tenancy } from './records.ts';
 import { median, quantile } from './statistics.ts';
 import { verifySample } from './verify.ts';
@@ -27,6 +28,8 @@ export interface Window {
   readonly processes: readonly ProcessFigures[];
   /** Recoveries whose answers were checked as a client checks them. */
   readonly verified: number;
+  /** CPU seconds that the machine spent on anything else than this fleet and its load meanwhile. */
+  readonly othersSeconds: number;
   /** The machine's load average over one minute, at the end. */
   readonly loadAverage: number;
 }
@@ -50,11 +53,15 @@ export async function measureWindow(options: WindowOptions): Promise<Window> {
   const count = Math.ceil(expectedRate * seconds) + 2 * concurrency;
   const prepared = await prepareRecoveries(tenancy, records, count, SAMPLE_EVERY);
   const finish = await observe(fleet.processes());
+  const busy = machineBusy();
   const result = await generator.run(prepared, concurrency, seconds);
+  const busySeconds = machineBusy() - busy;
   const processes = await finish();
+  const othersSeconds = Math.max(0, busySeconds - cpuSeconds(processes) - result.generatorSeconds);
   const loadAverage = loadavg()[0]!;
   for (const sample of result.samples) await verifySample(tenancy.trust.fleet, sample);
-  return { ...summary(result), concurrency, processes, verified: result.samples.length, loadAverage };
+  const verified = result.samples.length;
+  return { ...summary(result), concurrency, processes, verified, othersSeconds, loadAverage };
 }
 
 function summary({ times, samples: _, ...result }: LoadResult) {

@@ -1,7 +1,7 @@
 import { createECDH } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { byLabel, growth, parseMetrics } from '../../scripts/bench/metrics.ts';
-import { parseStat } from '../../scripts/bench/processes.ts';
+import { machineBusy, parseStat } from '../../scripts/bench/processes.ts';
 import { table } from '../../scripts/bench/report.ts';
 import { newSender, sealWith } from '../../scripts/bench/seal.ts';
 import { median, quantile } from '../../scripts/bench/statistics.ts';
@@ -57,6 +57,12 @@ describe('a line of a process’s stat file', () => {
   it('is read past a name with brackets and spaces', () => {
     const line = '12 (a (b) c) S 1 12 12 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 11 0 777 1 1';
     expect(parseStat(line, 100)).toEqual({ name: 'a (b) c', seconds: 2 });
+  });
+});
+
+describe('the machine’s CPU time', () => {
+  it('leaves out idling and waiting for disks', () => {
+    expect(machineBusy('cpu  100 10 50 9000 700 1 39 0 0 0\ncpu0 1 1 1 1 1 1 1\n', 100)).toBe(2);
   });
 });
 
