@@ -39,6 +39,7 @@ export function stretchInput(session: Session, pin: Uint8Array): Promise<Uint8Ar
 
 /**
  * Makes one attempt with the OPRF input of a PIN and confirms it.
+ * @param wanted whether it waits for the answers of all nodes with a share, if they can be had.
  * @throws HoldfastError `wrong_pin`, `waiting`, `spent`, `destroyed`, `not_found`, `conflict`, `untrusted`, and what
  *   `Session.perform` throws. Details of `wrong_pin`: `attemptsLeft`, `nextAttemptAt` (ms), `spare`.
  */
@@ -47,6 +48,7 @@ export async function attempt(
   input: Uint8Array,
   known: RecordStatus,
   step: (step: ClientStep) => void,
+  wanted: 'enough' | 'all' = 'enough',
 ): Promise<Opened> {
   const { suite } = session.options;
   const { blind, blindedElement } = suite.blind(input);
@@ -54,6 +56,7 @@ export async function attempt(
     step('attempt');
     const hash = blindHash(blindedElement);
     const counted = await count(session, known, { input, blind, blindedElement, hash });
+    if (wanted === 'all' && !isComplete(counted)) await askAgain(session, counted);
     const opened = await openPatiently(session, counted);
     try {
       step('confirm');
@@ -76,22 +79,29 @@ export function wipeKeys(keys: SeedKeys): void {
   keys.ownerKey.secretKey.wipe();
 }
 
-/** Opens the record; before it says that the PIN is wrong, it asks once more where there was no answer to spare. */
+/** Opens the record; before it says that the PIN is wrong, it asks once more for the answers that did not come. */
 async function openPatiently(session: Session, counted: Counted): Promise<Opened> {
-  const { clock, patience, signal } = session.options;
   try {
     return await open(session, counted);
   } catch (wrong) {
-    if (!(wrong instanceof HoldfastError) || wrong.code !== 'wrong_pin' || wrong.details.spare) throw wrong;
-    const { status, outputs } = counted;
-    if (outputs.size >= status.document.shares.length) throw wrong;
-    const before = [...outputs.values()];
-    await session.pause(Math.min(250, patience));
-    await counted.again(clock.now()).catch(() => throwIfCancelled(signal));
-    const changed = outputs.size > before.length || !before.every((one) => outputs.get(one.node) === one);
-    if (!changed) throw wrong;
+    // With few answers, two liars beside a majority and one spare make the right PIN look wrong.
+    if (!(wrong instanceof HoldfastError) || wrong.code !== 'wrong_pin' || isComplete(counted)) throw wrong;
+    const before = [...counted.outputs.values()];
+    await askAgain(session, counted);
+    const same = counted.outputs.size === before.length && before.every((one) => counted.outputs.get(one.node) === one);
+    if (same) throw wrong;
     return open(session, counted);
   }
+}
+
+function isComplete({ outputs, status }: Counted): boolean {
+  return outputs.size >= status.document.shares.length;
+}
+
+/** The very same attempt once more: it costs nothing, and a coordinator asks more nodes the second time. */
+async function askAgain(session: Session, counted: Counted): Promise<void> {
+  const { clock, signal } = session.options;
+  await counted.again(clock.now()).catch(() => throwIfCancelled(signal));
 }
 
 async function open(session: Session, counted: Counted): Promise<Opened> {

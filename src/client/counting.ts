@@ -2,7 +2,7 @@
 
 import { equalBytes, HoldfastError, type Secret } from '../core/index.ts';
 import type { NodeOutput } from '../crypto/index.ts';
-import type { Body, Certificate } from '../protocol/index.ts';
+import { type Body, budgetLeft, type Certificate } from '../protocol/index.ts';
 import type { Reply, Session } from './session.ts';
 import { type ActiveStatus, type RecordStatus, readStatus } from './status.ts';
 
@@ -10,8 +10,12 @@ import { type ActiveStatus, type RecordStatus, readStatus } from './status.ts';
 const MAXIMUM_MOVES = 24;
 /** Rounds at a number that others hold votes of and that nodes out of reach may still decide. */
 const PATIENT_ROUNDS = 2;
-/** How often in one call such a number is given up undecided: it may then cost a number that nobody used. */
-const UNPROVEN_MOVES = 1;
+/**
+ * How often in one call such a number is given up undecided, while at least half the budget stays. With a node out of
+ * reach and another one behind there is no other way on; but a lying node and a coordinator that withholds the votes of
+ * the others look the same, and each time burn one number more than this use of a PIN should.
+ */
+const UNPROVEN_MOVES = 2;
 
 export interface Counted {
   readonly status: ActiveStatus;
@@ -29,7 +33,7 @@ export interface Counted {
  *
  * A retry never costs another number: whoever withholds answers could else burn a budget with one use of a PIN. So the
  * same number is asked for until enough evaluations came or patience ends, unless a majority of nodes, each by its own
- * sealed word, refuses it because others have taken it.
+ * sealed word, refuses it because others have taken it; `UNPROVEN_MOVES` is the one exception.
  */
 export async function count(session: Session, known: RecordStatus, guess: Guess): Promise<Counted> {
   const { clock, patience } = session.options;
@@ -49,15 +53,21 @@ export async function count(session: Session, known: RecordStatus, guess: Guess)
     const replaced = status.generation > active.generation;
     const passed = Math.max(status.nextAttempt, status.confirmed + 1) > tally.number;
     if (!replaced && !(passed && tally.lost)) {
-      if (unproven >= UNPROVEN_MOVES || !tally.undecided || status.nextAttempt < tally.number) continue;
+      if (unproven >= UNPROVEN_MOVES || !tally.undecided || !sparesHalf(session, status, tally.number + 1)) continue;
       unproven++;
     }
-    const next = replaced ? status.nextAttempt : Math.max(status.nextAttempt, tally.number + 1);
+    const next = Math.max(status.nextAttempt, replaced ? 0 : tally.number + 1);
     active = status;
     tally = new Tally(session, guess, active, next);
     end = clock.now() + patience;
     moves++;
   }
+}
+
+/** Whether at least half of the guesses would be left after attempt `number`. */
+function sparesHalf(session: Session, { confirmed }: ActiveStatus, number: number): boolean {
+  const { policy } = session.options.fleet;
+  return budgetLeft(policy, number, confirmed) >= policy.limit / 2;
 }
 
 /** One use of a PIN: the same blinded element for all that it asks. */
@@ -102,11 +112,9 @@ class Tally {
     return this.#standing('refused') > nodes.length - this.#session.threshold;
   }
 
-  /** Whether others hold votes and those in reach cannot decide it, while nothing shows that this element has any. */
+  /** Whether some nodes hold votes for others, and those in reach cannot decide it. */
   get undecided(): boolean {
-    return (
-      this.rounds >= PATIENT_ROUNDS && !this.#certified && this.#standing('refused') > 0 && !this.#standing('voted')
-    );
+    return this.rounds >= PATIENT_ROUNDS && !this.#certified && !this.lost && this.#standing('refused') > 0;
   }
 
   /** @throws HoldfastError where asking again is of no use. */

@@ -315,7 +315,7 @@ async function prove(session: Session, options: EnrolOptions, opening: Opening):
       'another device enrolled meanwhile; this enrolment is no longer the active one',
     );
   }
-  const opened = await attempt(session, options.input, status, options.step);
+  const opened = await attempt(session, options.input, status, options.step, 'all');
   const same = equalBytes(opened.secret.reveal(), options.secret);
   opened.secret.wipe();
   wipeKeys(opened.keys);

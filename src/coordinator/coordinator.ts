@@ -4,7 +4,7 @@
  * availability only: every part that it carries is signed or sealed by others (docs/protocol.md, section 6).
  */
 
-import { asHoldfastError, type Clock, HoldfastError, isErrorCode } from '../core/index.ts';
+import { asHoldfastError, bytesToHex, type Clock, HoldfastError, isErrorCode, sha256 } from '../core/index.ts';
 import {
   assembleCertificate,
   type Certificate,
@@ -46,6 +46,9 @@ const DEFAULT_HEDGE = 50;
 /** Refusals that another node's certified state, or a majority's heads, may turn into a vote. */
 const REPAIRABLE = new Set(['behind', 'not_found', 'owner_required', 'spent', 'destroyed', 'superseded']);
 
+/** About 200 bytes each. */
+const KEEP_EVALUATED = 4096;
+
 export class Coordinator {
   readonly #options: CoordinatorOptions;
   readonly #verifier: StatementVerifier;
@@ -54,6 +57,8 @@ export class Coordinator {
   readonly #repair: RecordRepair;
   /** Spreads over the nodes what needs only some of them. */
   #turn = 0;
+  /** Attempts evaluated lately. */
+  readonly #evaluated = new Set<string>();
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
@@ -117,7 +122,7 @@ export class Coordinator {
       nodes: [...voters, ...this.#nodes.filter((node) => !voters.includes(node))],
       ask: (node) => this.#ask(node, { kind: 'evaluate', request: forNode(request, node), certificate: encoded }),
       enough: (all) => count(all, ok) >= this.#t,
-      ...(!enrolling && { hedge: { first: this.#t + 1, after: hedge, good: ok } }),
+      ...(!enrolling && !this.#repeated(request) && { hedge: { first: this.#t + 1, after: hedge, good: ok } }),
       grace: enrolling ? enrolmentGrace : grace,
       timeout,
       clock,
@@ -128,6 +133,19 @@ export class Coordinator {
     });
     this.#requireMajority(evaluations);
     return clientAnswer(evaluations, encoded);
+  }
+
+  /**
+   * Whether a client asks for the same evaluations once more: those that it got were too few, or some of them wrong. Lying
+   * nodes among a majority and one spare would else keep it from the honest ones for ever.
+   */
+  #repeated(request: ClientRequest): boolean {
+    const { record, generation, attempt } = request;
+    const name = `${bytesToHex(record)}:${generation}:${attempt}:${bytesToHex(sha256(request.arguments))}`;
+    if (this.#evaluated.has(name)) return true;
+    if (this.#evaluated.size >= KEEP_EVALUATED) this.#evaluated.delete(this.#evaluated.values().next().value!);
+    this.#evaluated.add(name);
+    return false;
   }
 
   async #staging(request: ClientRequest): Promise<ClientAnswer> {
