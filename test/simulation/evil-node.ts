@@ -88,7 +88,7 @@ export class EvilNode {
     }
     switch (request.kind) {
       case 'submit':
-        return this.#vote(request) ?? this.#lieInHead(honest);
+        return this.#vote(request) ?? this.#lieInContent(request, this.#lieInHead(honest) ?? honest);
       case 'evaluate':
         return honest.sealed ? { ...honest, sealed: chance.bytes(60) } : undefined;
       case 'head':
@@ -99,12 +99,13 @@ export class EvilNode {
         const rejoin = decodeSignedStatement(request.rejoin);
         this.#seen[rejoin.signer.node - 1] = Math.max(this.#seen[rejoin.signer.node - 1]!, rejoin.signer.incarnation);
         if (!honest.statement || request.prefix.length !== 2 || !honest.content) return undefined;
-        const { facts } = CONTENT.factsBucket.decode(honest.content);
+        const { payload, proofs } = CONTENT.sync.decode(honest.content);
+        const { facts } = CONTENT.factsBucket.decode(payload);
         const lies = facts.map((one) => {
           const { record, facts: told } = decodeFacts(one);
           return encodeFacts({ record, facts: this.#wrongFacts(told) });
         });
-        const content = CONTENT.factsBucket.encode({ facts: lies });
+        const content = CONTENT.sync.encode({ payload: CONTENT.factsBucket.encode({ facts: lies }), proofs });
         const statement = this.sign({
           kind: 'sync',
           fleet,
@@ -140,6 +141,13 @@ export class EvilNode {
     }
   }
 
+  /** The record beside a status is nonsense, or missing. */
+  #lieInContent(request: NodeRequest<'submit'>, answer: NodeAnswer): NodeAnswer {
+    const { chance } = this.#world;
+    if (request.request.operation !== 'status' || chance.happens(0.5)) return answer;
+    return { ...answer, content: chance.happens(0.5) ? chance.bytes(50) : undefined };
+  }
+
   #lieInHead(honest: NodeAnswer): NodeAnswer | undefined {
     if (!honest.head) return undefined;
     const body = decodeBody(decodeSignedStatement(honest.head).body);
@@ -151,7 +159,7 @@ export class EvilNode {
   #wrongFacts(facts: RecordFacts): RecordFacts {
     const { chance } = this.#world;
     const { active } = facts;
-    switch (chance.between(0, 5)) {
+    switch (chance.between(0, 7)) {
       case 0:
         return { ...facts, open: undefined, stage: undefined };
       case 1:
@@ -162,6 +170,10 @@ export class EvilNode {
         return { ...facts, active: active && { ...active, vote: chance.bytes(32) } };
       case 4:
         return { ...facts, active: active && { ...active, attempt: Math.max(active.confirmed, active.attempt - 1) } };
+      case 5:
+        return { ...facts, active: active && { ...active, attempt: active.attempt + chance.pick([1, 3, 1_000_000]) } };
+      case 6:
+        return { ...facts, highest: facts.highest + chance.pick([1, 5, 1_000_000]) };
       default:
         return { ...facts, tombstone: facts.tombstone + chance.between(1, 5) };
     }

@@ -228,10 +228,13 @@ export class Host {
     const tombstone = known?.tombstone?.generation ?? 0;
     const confirmation = known?.confirmation && decodeBody(decodeCertificate(known.confirmation.certificate).body);
     const number = confirmation?.kind === 'attempt' ? confirmation.attempt : 0;
+    const entry = this.disk.image.entries.get(bytesToHex(record));
+    // Whoever voted "spent" holds confirmations off on purpose.
+    const spent = entry !== undefined && decodeRecordState(entry.value).active?.spent !== undefined;
     const behind =
       Math.max(generation - 1, tombstone) < gone ||
       Math.max(generation, tombstone) < active ||
-      (generation === active && number < confirmed && tombstone < active);
+      (generation === active && number < confirmed && tombstone < active && !spent);
     if (behind) {
       this.#env.world.violate(
         `4: node ${this.number} serves ${bytesToHex(record).slice(0, 4)} at ${[generation, number, tombstone]}, committed is ${[active, confirmed, gone]}`,

@@ -7,15 +7,15 @@ import { type RunResult, run } from './scenario.ts';
 /** Seeds within which each planted bug must show, and the properties that it may break. */
 const EXPECTED: Readonly<Record<string, { readonly within: number; readonly property: RegExp }>> = {
   'no-certificate-check': { within: 20, property: /^1/ },
-  'no-fence-check': { within: 60, property: /^1/ },
+  'no-fence-check': { within: 100, property: /^1/ },
   'evaluate-before-anchoring': { within: 40, property: /^4/ },
-  'budget-reset-on-open': { within: 200, property: /^1/ },
-  'forgotten-tombstone': { within: 60, property: /^(3|liveness)/ },
+  'budget-reset-on-open': { within: 100, property: /^1/ },
+  'forgotten-tombstone': { within: 60, property: /^(3|4|liveness)/ },
   'no-repair-barrier': { within: 40, property: /^[14]/ },
   'destruction-by-own-count': { within: 60, property: /^2/ },
   'confirm-without-certificate': { within: 40, property: /^1/ },
-  'open-not-bound-to-owner': { within: 200, property: /^2/ },
-  'repair-merges-certified-only': { within: 200, property: /^1/ },
+  'open-not-bound-to-owner': { within: 100, property: /^[24]/ },
+  'repair-merges-certified-only': { within: 100, property: /^1/ },
 };
 
 async function firstViolation(mutation: string, seeds: number): Promise<RunResult | undefined> {
