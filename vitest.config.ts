@@ -2,12 +2,16 @@ import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Suites with a project of their own, each run after the one before it, so that none starves another of the cores. */
 const LATER_SUITES = ['model', 'simulation', 'fleet', 'containers', 'browser'];
+/** Folders of a suite that are not only the one of its name. */
+const FOLDERS: Readonly<Record<string, readonly string[]>> = { fleet: ['fleet', 'faults'] };
 
-const suite = (name: string, include: string, exclude: string[], order: number, timeout: number) => ({
+const foldersOf = (suite: string): readonly string[] => FOLDERS[suite] ?? [suite];
+
+const suite = (name: string, include: string[], exclude: string[], order: number, timeout: number) => ({
   extends: true as const,
   test: {
     name,
-    include: [include],
+    include,
     exclude: [...configDefaults.exclude, ...exclude],
     testTimeout: timeout,
     hookTimeout: timeout,
@@ -31,12 +35,15 @@ export default defineConfig({
       // Every test that is in no later suite: a new folder is never left out.
       suite(
         'unit',
-        'test/**/*.test.ts',
-        LATER_SUITES.map((name) => `test/${name}/**`),
+        ['test/**/*.test.ts'],
+        LATER_SUITES.flatMap(foldersOf).map((folder) => `test/${folder}/**`),
         0,
         60_000,
       ),
-      ...LATER_SUITES.map((name, index) => suite(name, `test/${name}/**/*.test.ts`, [], index + 1, 300_000)),
+      ...LATER_SUITES.map((name, index) => {
+        const include = foldersOf(name).map((folder) => `test/${folder}/**/*.test.ts`);
+        return suite(name, include, [], index + 1, 300_000);
+      }),
     ],
   },
 });
