@@ -324,6 +324,19 @@ describe('spent', () => {
     expect(codeOf(spend(full, {}, heads(fleet, [1, 2], elsewhere)))).toBe('behind');
   });
 
+  it('is voted for its own count whatever lower ones the heads show, never for a higher one of theirs', () => {
+    expect(spend(full, {}, heads(fleet, [1, 2], active)).body?.kind).toBe('spent');
+    const nine = attempted(context, one, active, 9);
+    expect(codeOf(spend(nine))).toBe('conflict');
+    expect(codeOf(spend(active, {}, heads(fleet, [1, 2, 3], full)))).toBe('conflict');
+  });
+
+  it('is never voted for numbers that are only barred, here or in the heads', () => {
+    const barring: RecordState = { ...active, active: { ...active.active!, barred: { upTo: 10, vote: undefined } } };
+    expect(codeOf(spend(barring, {}, heads(fleet, [1, 2, 3], barring)))).toBe('conflict');
+    expect(codeOf(spend(barring))).toBe('conflict');
+  });
+
   it('is not voted where a head or this node shows a confirmation', () => {
     const used = confirmed(context, one, full, 10);
     expect(codeOf(spend(full, {}, [...heads(fleet, [1], full), ...heads(fleet, [2], used)]))).toBe('conflict');

@@ -94,6 +94,17 @@ describe('a certificate', () => {
     }
   });
 
+  it('may tell another size of its batch only where that leads to the same root, and says the same', () => {
+    const certificate = certify(fleet, body, { before: 1, after: 2 });
+    const [first, ...rest] = certificate.signatures;
+    const told = (size: number) => ({
+      ...certificate,
+      signatures: [{ ...first!, batch: { ...first!.batch, size } }, ...rest],
+    });
+    expect(verifier().certificate(told(3), 'stage')).toEqual(body);
+    for (const size of [0, 1, 2, 5]) expect(() => verifier().certificate(told(size), 'stage')).toThrow(untrusted);
+  });
+
   it('cannot borrow the signature of a batch that it was not in', () => {
     const other = signStatement(fleet, 1, { ...body, generation: 2 }, { before: 1 });
     const [first, ...rest] = certify(fleet, body).signatures;
@@ -102,7 +113,7 @@ describe('a certificate', () => {
   });
 
   it('with any byte flipped is malformed or refused, also by a verifier that knows the right one', () => {
-    const right = encodeCertificate(certify(fleet, body, { before: 1, after: 2 }));
+    const right = encodeCertificate(certify(fleet, body, { before: 2, after: 1 }));
     const knowing = verifier();
     knowing.certificate(decodeCertificate(right), 'stage');
     fc.assert(

@@ -205,6 +205,14 @@ describe('takeover', () => {
       expect(codeOf(decideStage(at(500), cancelled, taken.document, certified(taken)))).toBe('owner_required');
     });
 
+    it('is cancelled no further ahead than the next generation, so that nobody uses the numbers up', () => {
+      const far = decideCancel(at(0), active, 3);
+      expect(codeOf(far)).toBe('behind');
+      expect(far.state).toBe(active);
+      expect(accepted(decideCancel(at(0), opened, 2)).highest).toBe(2);
+      expect(codeOf(decideCancel(at(0), opened, 4))).toBe('behind');
+    });
+
     it('is cancelled by nobody else', () => {
       expect(cancelObjection(at(0), opened, 2, cancelSignature(2, named('stranger')))?.code).toBe('owner_required');
       expect(cancelObjection(at(0), opened, 2, cancelSignature(3))?.code).toBe('owner_required');
@@ -350,6 +358,19 @@ describe('activate', () => {
       previous: enrolment(fleet, 2, { owner: 'stranger', previous: enrolment(fleet, 1, { owner: 'x' }) }),
     });
     expect(codeOf(decideActivate(context, active, third.proof))).toBe('owner_required');
+  });
+
+  it('follows owners whose chain began with a takeover that it missed, only where takeovers are allowed', () => {
+    const third = enrolment(fleet, 3, { previous: enrolment(fleet, 2, { owner: 'thief', takeover: true }) });
+    expect(codeOf(decideActivate(context, active, third.proof))).toBe('owner_required');
+    const allowed = contextOf(makeFleet(3, { takeover: { kind: 'immediate' } }));
+    expect(activated(allowed, third, active).active?.generation).toBe(3);
+    // A chain that began at or before the generation active here must be of its owner.
+    const stranger = enrolment(fleet, 1, { owner: 'x' });
+    const forged = enrolment(fleet, 3, { previous: enrolment(fleet, 2, { owner: 'stranger', previous: stranger }) });
+    expect(codeOf(decideActivate(allowed, active, forged.proof))).toBe('owner_required');
+    const rootless = enrolment(fleet, 3, { owner: 'stranger' });
+    expect(codeOf(decideActivate(allowed, active, rootless.proof))).toBe('owner_required');
   });
 
   it('refuses what another generation or a tombstone has replaced', () => {

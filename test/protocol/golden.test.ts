@@ -9,9 +9,11 @@ import {
   type Body,
   batchToSign,
   blindHash,
+  CONTENT,
   type DocumentContent,
   decodeAnswerContent,
   decodeCertificate,
+  decodeNodeState,
   decodeOwnerDeletion,
   decodePortableRecord,
   decodeRecordState,
@@ -199,12 +201,16 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
     active: {
       ...facts.active!,
       activation,
-      barred: { upTo: 11, vote: undefined },
+      barred: { upTo: 11, vote: bytes(0x26) },
       attemptTime: 2000,
       confirmation,
       spent: { attempt: 9, confirmed: 8 },
     },
     tombstone,
+  }),
+  'sync-content': CONTENT.sync.encode({
+    payload: bytes(0x77, 8),
+    proofs: [bytes(0x44, 2), bytes(0, 0), bytes(0, 0)],
   }),
   'portable-record': encodePortableRecord({ record, activation, confirmation, tombstone }),
 };
@@ -251,6 +257,12 @@ describe('golden files', () => {
     expect(decodeAnswerContent(stored('answer-content'))).toMatchObject({ code: 'waiting', reason: 'früh' });
     expect(decodeOwnerDeletion(stored('owner-deletion')).signature).toEqual(bytes(0x66, 64));
     expect(decodePortableRecord(stored('portable-record'))).toEqual({ record, activation, confirmation, tombstone });
-    expect(decodeRecordState(stored('record-state'))).toMatchObject({ highest: 6, tombstone });
+    expect(decodeRecordState(stored('record-state'))).toMatchObject({
+      highest: 6,
+      active: { attempt: 9, barred: { upTo: 11, vote: bytes(0x26) }, spent: { attempt: 9, confirmed: 8 } },
+      tombstone,
+    });
+    expect(CONTENT.sync.decode(stored('sync-content')).proofs).toHaveLength(3);
+    expect(decodeNodeState(stored('node-state'))).toMatchObject({ incarnation: 7, sound: true });
   });
 });

@@ -24,6 +24,7 @@ import {
   mergeCertified,
   mergeVotes,
   portable,
+  type RecordFacts,
   type RecordState,
 } from '../../src/protocol/index.ts';
 import {
@@ -71,16 +72,51 @@ const command = fc.record({
     'votes',
   ),
   one: fc.nat(all.length - 1),
-  number: fc.integer({ min: 1, max: 9 }),
+  number: fc.oneof(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 9 })),
   blind: fc.constantFrom('a', 'b'),
   /** Clock relative to the start, in seconds: steps both ways. */
   second: fc.integer({ min: -30, max: 60 }),
   shown: fc.constantFrom([], [1], [2, 3], [1, 2, 3]),
   /** Whose state stands behind heads and what is carried: an earlier one of this very node. */
   past: fc.nat(60),
+  /** What else peers claim while repairing, honest or not: far numbers, bars, spent marks, stages, cancellations. */
+  claims: fc.array(
+    fc.record({
+      past: fc.nat(60),
+      raise: fc.constantFrom(0, 0, 1, 2 ** 40),
+      attempt: fc.constantFrom(undefined, 0, 1, 3, 5, 2 ** 40),
+      barred: fc.constantFrom(0, 0, 2, 4, 2 ** 40),
+      blind: fc.constantFrom('a', 'b', undefined),
+      stage: fc.constantFrom(undefined, 0, 1, 2),
+      spent: fc.boolean(),
+      cancelled: fc.boolean(),
+    }),
+    { maxLength: 2 },
+  ),
   certified: fc.boolean(),
 });
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
+
+type Claim = Command['claims'][number];
+
+/** The facts of an earlier state, as a liar may tell them. */
+function claimed(state: RecordState, claim: Claim): RecordFacts {
+  const facts = factsOf(state);
+  const { open, active } = facts;
+  return {
+    ...facts,
+    highest: facts.highest + claim.raise,
+    open: open && { ...open, cancelled: claim.cancelled },
+    stage: claim.stage === undefined ? facts.stage : all[claim.stage]!.documentHash,
+    active: active && {
+      ...active,
+      attempt: claim.attempt ?? active.attempt,
+      vote: claim.blind ? named(claim.blind) : undefined,
+      barred: claim.barred,
+      spent: claim.spent ? { attempt: 3, confirmed: active.confirmed } : active.spent,
+    },
+  };
+}
 
 function run(state: RecordState, past: readonly RecordState[], given: Command): Decision {
   const context = contextOf(fleet, NOW + given.second * 1000);
@@ -128,9 +164,14 @@ function run(state: RecordState, past: readonly RecordState[], given: Command): 
     case 'carry':
       return { state: mergeCertified(context, state, portable(other), shown) };
     case 'votes':
-      return { state: mergeVotes(context, state, [factsOf(other)], given.shown.length) };
+      return { state: mergeVotes(context, state, peersOf(past, given), given.shown.length) };
   }
 }
+
+const peersOf = (past: readonly RecordState[], given: Command): RecordFacts[] => [
+  factsOf(past[given.past % past.length]!),
+  ...given.claims.map((claim) => claimed(past[claim.past % past.length]!, claim)),
+];
 
 /** What is asked for may be refused by an error as well: then nothing changes. */
 function decide(state: RecordState, past: readonly RecordState[], given: Command): Decision {
@@ -165,7 +206,12 @@ function vote(body: Body | undefined): [string, string] {
 }
 
 describe('any sequence of commands', () => {
-  const sequences = fc.array(command, { minLength: 1, maxLength: 60 });
+  // Half of them begin with an active record: from nothing, few sequences get as far as counting attempts.
+  const begun = (commands: fc.Arbitrary<Command>) =>
+    fc
+      .tuple(fc.boolean(), fc.array(commands, { minLength: 1, maxLength: 60 }))
+      .map(([active, then]) => (active ? [{ ...then[0]!, step: 'activate' as const, one: 0 }, ...then] : then));
+  const sequences = begun(command);
 
   it('never lowers generation, attempt, confirmed or tombstone', () => {
     fc.assert(
@@ -193,6 +239,42 @@ describe('any sequence of commands', () => {
     );
   });
 
+  it('bars, whatever peers claim, nothing but numbers within the limit, and casts no vote', () => {
+    const { limit, lifetimeLimit } = fleet.policy;
+    let lifted = 0;
+    fc.assert(
+      fc.property(sequences, (commands) => {
+        const past = [emptyRecord(RECORD)];
+        for (const given of commands) {
+          const before = past.at(-1)!;
+          const { state, body } = decide(before, past, given);
+          past.push(state);
+          const { barred, attempt, confirmed } = state.active ?? { attempt: 0, confirmed: 0 };
+          if (barred) {
+            expect(barred.upTo).toBeGreaterThan(attempt);
+            expect(barred.upTo).toBeLessThanOrEqual(Math.min(confirmed + limit, lifetimeLimit));
+          }
+          if (before.active?.barred && !barred) lifted++;
+          if (given.step !== 'votes') continue;
+          expect(body).toBeUndefined();
+          expect(state.tombstone).toBe(before.tombstone);
+          // A merge brings no opening of others: it leaves, cancels or drops this node's own.
+          if (state.open) expect(state.open).toEqual({ ...before.open!, cancelled: state.open.cancelled });
+          expect(state.highest).toBeLessThanOrEqual(before.highest + 1024);
+          if (state.highest === before.highest && before.stage) expect(state.stage).toEqual(before.stage);
+          if (!before.active) expect(state.active).toBeUndefined();
+          else {
+            const { barred: _bar, spent: _spent, ...kept } = state.active!;
+            expect(before.active).toMatchObject(kept);
+            if (before.active.spent) expect(state.active?.spent).toEqual(before.active.spent);
+          }
+        }
+      }),
+      { numRuns: 250 },
+    );
+    expect(lifted).toBeGreaterThan(10);
+  });
+
   // A certificate may override a vote of this node; the model shows that this is safe. Without one it never strays.
   const uncertified = command
     .filter(({ step }) => step !== 'evaluate' && step !== 'confirm')
@@ -201,7 +283,7 @@ describe('any sequence of commands', () => {
   it('never signs two elements for one number, nor two openings or documents for one generation', () => {
     let repeated = 0;
     fc.assert(
-      fc.property(fc.array(uncertified, { minLength: 1, maxLength: 60 }), (commands) => {
+      fc.property(begun(uncertified), (commands) => {
         const past = [emptyRecord(RECORD)];
         const signed = new Map<string, string>();
         for (const given of commands) {
@@ -259,6 +341,7 @@ describe('any sequence of commands', () => {
           if (!refusal) reached.add(given.step);
           if (refusal) reached.add(refusal.code);
           if (state.active?.confirmed) reached.add('confirmed');
+          if (state.active?.barred) reached.add(state.active.barred.vote ? 'barred but one' : 'barred');
           if (state.tombstone) reached.add('tombstone');
           past.push(state);
         }
@@ -283,6 +366,8 @@ describe('any sequence of commands', () => {
     for (const code of [
       'confirmed',
       'tombstone',
+      'barred',
+      'barred but one',
       'conflict',
       'behind',
       'waiting',

@@ -159,7 +159,7 @@ export const GOLDEN: Readonly<Record<string, Bytes>> = {
         proof,
         uint(9),
         present(fill(0x25)),
-        present(fields(uint(11), absent)),
+        present(fields(uint(11), present(fill(0x26)))),
         uint(2000),
         uint(8),
         present(confirmationProof),
@@ -168,6 +168,7 @@ export const GOLDEN: Readonly<Record<string, Bytes>> = {
     ),
     present(tombstone),
   ),
+  'sync-content': message('holdfast/node/sync-content/v1', fill(0x77, 8), fields(fill(0x44, 2), absent, absent)),
   'portable-record': message(
     'holdfast/portable-record/v1',
     fill(0x11),
