@@ -7,7 +7,8 @@ import { basename, join, resolve } from 'node:path';
 import { compareTrees } from './compare-trees.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const entry = join(root, 'src/cli/main.ts');
+// Set-up has just compiled it.
+const entry = join(root, 'dist/cli/main.js');
 const keep = process.argv.includes('--keep');
 const named = process.argv.slice(2).filter((word) => word !== '--keep');
 const files = resolve(named[0] ?? join(root, 'docs'));
