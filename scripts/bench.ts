@@ -12,7 +12,7 @@ import { measureTokens } from './bench/token.ts';
 const HELP = `usage: npm run bench -- [options]
 
   --only <parts>        some of fleet, scale, token; default all
-  --seconds <n>         length of each timed window (default 10)
+  --seconds <n>         length of each timed window (default 8)
   --windows <n>         timed windows under load; the median one is reported (default 3)
   --concurrency <n>     recoveries at a time under load (default 32)
   --records <n>         records under load (default 96)
@@ -26,7 +26,7 @@ const HELP = `usage: npm run bench -- [options]
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: 'fleet,scale,token' },
-    seconds: { type: 'string', default: '10' },
+    seconds: { type: 'string', default: '8' },
     windows: { type: 'string', default: '3' },
     concurrency: { type: 'string', default: '32' },
     records: { type: 'string', default: '96' },
@@ -75,7 +75,7 @@ async function main(): Promise<void> {
     if (parts.includes('scale')) {
       const scale = await measureScale({
         ...{ directory: join(place, 'scale'), say, few: 1000, many: whole('scale-records') },
-        ...{ seconds: Math.min(6, whole('seconds')), concurrency: Math.min(16, whole('concurrency')) },
+        ...{ seconds: Math.min(4, whole('seconds')), concurrency: Math.min(16, whole('concurrency')) },
       });
       results.scale = scale;
       printScale(scale);
