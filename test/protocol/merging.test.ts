@@ -391,6 +391,8 @@ describe('a vote that the budget is spent', () => {
     expect(spentAfter([marked(0), here, here, here])).toBeUndefined();
     expect(spentAfter([marked(0), marked(0), here, here])).toEqual({ attempt: 0, confirmed: 0 });
     expect(spentAfter([marked(0), here, here], active, 1)).toBeDefined();
+    // However few were heard, nobody’s word is not enough.
+    expect(spentAfter([here], active, 3)).toBeUndefined();
   });
 
   it('is over where this node has a later success', () => {
