@@ -18,6 +18,7 @@ import { createClientAuthentication } from '../authentication.ts';
 import type { DictionarySource } from '../ports.ts';
 import { createRequestSealing } from '../sealing.ts';
 import { openVaultNode, type RepairOverride } from '../start.ts';
+import { TokenWatch } from '../token-watch.ts';
 import type { Phase, VaultNode } from '../vault-node.ts';
 import { NodeMetrics } from './metrics.ts';
 import { createNodeServer } from './server.ts';
@@ -38,7 +39,7 @@ export interface NodeServiceOptions {
   readonly maximumInFlight: number;
   readonly repairOverride?: RepairOverride | undefined;
   readonly log: Logger;
-  /** Called once where store and anchor can no longer be trusted to agree: close, and end the process. */
+  /** Called once where store and anchor can no longer be trusted to agree, or the token is gone: end the process. */
   readonly onFatal?: (error: HoldfastError) => void;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -70,10 +71,23 @@ export async function startNodeService(options: NodeServiceOptions): Promise<Run
 }
 
 async function start(options: NodeServiceOptions): Promise<RunningNode> {
-  const { fleet, node, token, dictionaries, closeStore, log, clock = systemClock, random = systemRandom } = options;
-  const metrics = new NodeMetrics(token, log, () => clock.now());
+  const { fleet, node, dictionaries, closeStore, log, clock = systemClock, random = systemRandom } = options;
   let fatal: HoldfastError | undefined;
   let closing = false;
+  const onFatal = (error: HoldfastError): void => {
+    if (fatal) return;
+    fatal = error;
+    log.fatal({ event: 'fatal', code: error.code, reason: error.message });
+    options.onFatal?.(error);
+  };
+  const watch = new TokenWatch(options.token, {
+    clock,
+    onFailing: ({ code, message }) => log.error({ event: 'token fails', code, reason: message }),
+    onWell: () => log.info({ event: 'token works again' }),
+    onLost: onFatal,
+  });
+  const { token } = watch;
+  const metrics = new NodeMetrics(token, log, () => clock.now());
   const vault = await openVaultNode({
     fleet,
     node,
@@ -88,17 +102,14 @@ async function start(options: NodeServiceOptions): Promise<RunningNode> {
     batchInterval: options.batchIntervalMilliseconds,
     requestsPerRecord: options.requestsPerRecord,
     repairOverride: options.repairOverride,
-    onFatal: (error) => {
-      fatal = error;
-      log.fatal({ event: 'fatal', code: error.code, reason: error.message });
-      options.onFatal?.(error);
-    },
+    onFatal,
   });
   const info = async () => CONTENT.info.decode((await vault.handle({ kind: 'info' })).content!);
   metrics.observe(async () => ({ ...(await info()), queueDepth: vault.queueDepth }));
   const readiness = async () => {
     if (fatal) return { ready: false, reason: fatal.message };
     if (closing) return { ready: false, reason: 'the node is stopping' };
+    if (watch.failing) return { ready: false, reason: watch.failing.message };
     if (vault.phase === 'serving') return { ready: true, reason: '' };
     const { phase, headsKnown, headsNeeded } = await info();
     return { ready: false, reason: `${phase}: has the heads of ${headsKnown} of ${headsNeeded} nodes` };
