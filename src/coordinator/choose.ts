@@ -28,12 +28,16 @@ export function newestProven(
   record: Uint8Array,
   contents: readonly Uint8Array[],
 ): Uint8Array | undefined {
+  // One of `t` nodes that say the very same is honest, and what an honest node exports it has verified.
+  const [first] = contents;
+  const unanimous =
+    first && contents.length >= threshold(verifier.fleet) && contents.every((one) => equalBytes(one, first));
+  if (unanimous) return first;
   const exports = contents.flatMap((content) => {
     const portable = readable(content);
     return portable && equalBytes(portable.record, record) ? [{ content, portable }] : [];
   });
   if (exports.length === 0) return undefined;
-  // One of `t` nodes that say the very same is honest, and what an honest node exports it has verified.
   const agreed = majority(contents, threshold(verifier.fleet));
   if (agreed && exports.every(({ content }) => equalBytes(content, agreed))) return agreed;
   const portables = exports.map(({ portable }) => portable);

@@ -2,6 +2,7 @@
 
 import { bytesToHex, concatBytes, hexToBytes } from '@noble/hashes/utils.js';
 import { HoldfastError } from './errors.ts';
+import { nativeBuffer } from './native.ts';
 
 export { bytesToHex, concatBytes, hexToBytes };
 
@@ -41,6 +42,7 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
 
 /** base64url without padding (RFC 4648 section 5). */
 export function toBase64Url(bytes: Uint8Array): string {
+  if (nativeBuffer) return nativeBuffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
   let binary = '';
   for (let i = 0; i < bytes.length; i += 8192) binary += String.fromCharCode(...bytes.subarray(i, i + 8192));
   return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
@@ -51,6 +53,11 @@ export function toBase64Url(bytes: Uint8Array): string {
  * @throws HoldfastError `malformed` for anything that this module's encoder would not have written.
  */
 export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
+  if (nativeBuffer) {
+    const raw = nativeBuffer.from(text, 'base64url');
+    if (raw.toString('base64url') === text) return new Uint8Array(raw);
+    throw new HoldfastError('malformed', 'text is not canonical base64url');
+  }
   if (/^[A-Za-z0-9_-]*$/.test(text) && text.length % 4 !== 1) {
     const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
     const bytes = new Uint8Array(binary.length);

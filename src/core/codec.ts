@@ -13,8 +13,18 @@ const malformed = (what: string) => new HoldfastError('malformed', what);
 
 /** Collects bytes in one growing buffer. */
 class Writer {
-  #buffer = new Uint8Array(512);
+  #buffer: Uint8Array = new Uint8Array(16_384);
   #length = 0;
+
+  /** Forgets what was written, so that no secret stays in a buffer that is used again. */
+  clear(): void {
+    this.#buffer.fill(0, 0, this.#length);
+    this.#length = 0;
+  }
+
+  get capacity(): number {
+    return this.#buffer.length;
+  }
 
   raw(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
@@ -22,22 +32,39 @@ class Writer {
     this.#length += bytes.length;
   }
 
+  byte(value: number): void {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+  }
+
   uint32(value: number): void {
     this.#reserve(4);
-    new DataView(this.#buffer.buffer).setUint32(this.#length, value);
+    this.#put(this.#length, value);
     this.#length += 4;
   }
 
-  /** Writes a length prefix around whatever `content` writes. */
-  field(content: () => void): void {
+  /** Begins a field; `end` with what this returns writes its length. */
+  begin(): number {
+    this.#reserve(4);
     const at = this.#length;
-    this.uint32(0);
-    content();
-    new DataView(this.#buffer.buffer).setUint32(at, this.#length - at - 4);
+    this.#length += 4;
+    return at;
+  }
+
+  end(at: number): void {
+    this.#put(at, this.#length - at - 4);
   }
 
   finish(): Uint8Array<ArrayBuffer> {
-    return this.#buffer.slice(0, this.#length);
+    return this.#buffer.slice(0, this.#length) as Uint8Array<ArrayBuffer>;
+  }
+
+  #put(at: number, value: number): void {
+    const buffer = this.#buffer;
+    buffer[at] = value >>> 24;
+    buffer[at + 1] = value >>> 16;
+    buffer[at + 2] = value >>> 8;
+    buffer[at + 3] = value;
   }
 
   #reserve(more: number): void {
@@ -48,46 +75,57 @@ class Writer {
   }
 }
 
+/** Writers not in use: an encoding may need another one inside. */
+const writers: Writer[] = [];
+
 /** Reads within one extent; every codec must consume its extent whole. */
 class Reader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   #at: number;
-  readonly #end: number;
+  #end: number;
 
-  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#at = start;
-    this.#end = end;
+  constructor(bytes: Uint8Array) {
+    // A plain view, so that what is cut out of a `Buffer` is no `Buffer`.
+    const { buffer, byteOffset, length } = bytes;
+    this.#bytes = bytes.constructor === Uint8Array ? bytes : new Uint8Array(buffer, byteOffset, length);
+    this.#at = 0;
+    this.#end = bytes.length;
   }
 
   get remaining(): number {
     return this.#end - this.#at;
   }
 
-  /** Copies, so that what is kept of a message does not keep the message. Plain, whatever `Buffer` was given. */
+  /** Copies, so that what is kept of a message does not keep the message. */
   raw(length: number): Uint8Array<ArrayBuffer> {
-    if (length > this.remaining) throw malformed('message ends early');
-    const bytes = new Uint8Array(this.#bytes.subarray(this.#at, this.#at + length));
-    this.#at += length;
-    return bytes;
+    const at = this.#at;
+    if (length > this.#end - at) throw malformed('message ends early');
+    this.#at = at + length;
+    return this.#bytes.slice(at, at + length) as Uint8Array<ArrayBuffer>;
+  }
+
+  byte(): number {
+    if (this.#at >= this.#end) throw malformed('message ends early');
+    return this.#bytes[this.#at++]!;
   }
 
   uint32(): number {
-    if (this.remaining < 4) throw malformed('message ends early');
-    const value = this.#view.getUint32(this.#at);
-    this.#at += 4;
-    return value;
+    const at = this.#at;
+    if (this.#end - at < 4) throw malformed('message ends early');
+    this.#at = at + 4;
+    const bytes = this.#bytes;
+    return bytes[at]! * 16_777_216 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!);
   }
 
   field<T>(codec: Codec<T>): T {
     const length = this.uint32();
-    if (length > this.remaining) throw malformed('field is longer than its message');
-    const inner = new Reader(this.#bytes, this.#at, this.#at + length);
-    this.#at += length;
-    const value = codec.read(inner);
-    if (inner.remaining !== 0) throw malformed('field has bytes left over');
+    const outer = this.#end;
+    const end = this.#at + length;
+    if (end > outer) throw malformed('field is longer than its message');
+    this.#end = end;
+    const value = codec.read(this);
+    if (this.#at !== end) throw malformed('field has bytes left over');
+    this.#end = outer;
     return value;
   }
 }
@@ -185,7 +223,11 @@ export function list<T>(item: Codec<T>, maximum: number): Codec<T[]> {
   return {
     write(writer, values) {
       if (values.length > maximum) throw new HoldfastError('too_large', `more than ${maximum} items`);
-      for (const value of values) writer.field(() => item.write(writer, value));
+      for (const value of values) {
+        const at = writer.begin();
+        item.write(writer, value);
+        writer.end(at);
+      }
     },
     read(reader) {
       const values: T[] = [];
@@ -203,12 +245,12 @@ export function optional<T>(item: Codec<T>): Codec<T | undefined> {
   return {
     write(writer, value) {
       if (value === undefined) return;
-      writer.raw(Uint8Array.of(1));
+      writer.byte(1);
       item.write(writer, value);
     },
     read(reader) {
       if (reader.remaining === 0) return undefined;
-      if (reader.raw(1)[0] !== 1) throw malformed('optional value does not begin with 1');
+      if (reader.byte() !== 1) throw malformed('optional value does not begin with 1');
       return item.read(reader);
     },
   };
@@ -224,7 +266,11 @@ export function struct<F extends Readonly<Record<string, Codec<any>>>>(fields: F
   return {
     write(writer, value) {
       const record = value as Record<string, unknown>;
-      for (const [name, codec] of entries) writer.field(() => codec.write(writer, record[name]));
+      for (const [name, codec] of entries) {
+        const at = writer.begin();
+        codec.write(writer, record[name]);
+        writer.end(at);
+      }
     },
     read(reader) {
       const record: Record<string, unknown> = {};
@@ -250,10 +296,17 @@ export function message<F extends Readonly<Record<string, Codec<any>>>>(label: s
   return {
     label,
     encode(value) {
-      const writer = new Writer();
-      writer.field(() => writer.raw(labelBytes));
-      body.write(writer, value);
-      return writer.finish();
+      const writer = writers.pop() ?? new Writer();
+      try {
+        const at = writer.begin();
+        writer.raw(labelBytes);
+        writer.end(at);
+        body.write(writer, value);
+        return writer.finish();
+      } finally {
+        writer.clear();
+        if (writers.length < 8 && writer.capacity <= 65_536) writers.push(writer);
+      }
     },
     decode(encoded) {
       const reader = new Reader(encoded);

@@ -11,3 +11,6 @@ interface MaybeNode {
 export const nativeCrypto: typeof import('node:crypto') | undefined = (
   globalThis as { process?: MaybeNode }
 ).process?.getBuiltinModule?.('node:crypto');
+
+/** Node's `Buffer`, for its fast base64; undefined in browsers. */
+export const nativeBuffer: typeof Buffer | undefined = (globalThis as { Buffer?: typeof Buffer }).Buffer;

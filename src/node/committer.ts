@@ -82,6 +82,8 @@ export class Committer {
   #running: Promise<void> | undefined;
   #fatal: HoldfastError | undefined;
   #batchBegan = 0;
+  /** The durable state of the node itself, once read. */
+  #nodeState: NodeState | undefined;
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -152,8 +154,9 @@ export class Committer {
   }
 
   #durableNode(): NodeState {
-    const stored = this.#options.dictionary.get(NODE_STATE_KEY);
-    return stored ? decodeNodeState(stored) : emptyNodeState(this.#options.fleet.nodes.length);
+    const stored = this.#nodeState ? undefined : this.#options.dictionary.get(NODE_STATE_KEY);
+    this.#nodeState ??= stored ? decodeNodeState(stored) : emptyNodeState(this.#options.fleet.nodes.length);
+    return this.#nodeState;
   }
 
   #change(key: Uint8Array, state: State): void {
@@ -208,7 +211,10 @@ export class Committer {
     observer.batch('store', (stored - begun) / 1000, batch.waiters.length);
     await this.#anchor(encodeAnchor(prepared.head, mac), prepared.head);
     observer.batch('anchor', (clock.now() - stored) / 1000, batch.waiters.length);
-    for (const { state } of batch.changes.values()) if (state.kind === 'record') this.#options.onRecord(state.value);
+    for (const { state } of batch.changes.values()) {
+      if (state.kind === 'record') this.#options.onRecord(state.value);
+      else this.#nodeState = state.value;
+    }
   }
 
   /** Writes the anchor; where the result is unclear, reads both objects again before anything else happens. */

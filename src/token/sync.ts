@@ -3,43 +3,70 @@
  * fsync: without this a power cut may take back anchors that were acknowledged, and the node must then repair.
  */
 
-import { open, readdir, stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+
+const SEARCH_EVERY = 256;
 
 export class FolderSync {
   readonly #folder: string;
   /** Modification time in nanoseconds of each file when it was last synced. */
   readonly #synced = new Map<string, bigint>();
+  /** Files that have changed before, and all folders. */
+  readonly #busy = new Set<string>();
+  readonly #folders = new Set<string>();
+  #calls = 0;
 
   /** @param folder the token's folder (SoftHSM's directories.tokendir). */
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Syncs every file and folder that changed since the last call. @returns how many. @throws what the file system throws. */
+  /**
+   * Syncs every file and folder that changed since the last call. @returns how many. @throws what the file system throws.
+   *
+   * A token rewrites the same few files for each anchor, so those are looked at first; a new file changes its folder. The
+   * whole folder is searched where none of them changed, and now and then in any case.
+   */
   async sync(): Promise<number> {
-    const entries = await readdir(this.#folder, { recursive: true, encoding: 'utf8' });
-    const paths = [this.#folder, ...entries.map((entry) => join(this.#folder, entry))];
-    const results = await Promise.all(paths.map((path) => this.#syncOne(path)));
-    return results.filter((changed) => changed).length;
+    const changed = this.#calls++ % SEARCH_EVERY === 0 ? [] : [...this.#busy].filter((path) => this.#changed(path));
+    const paths =
+      changed.length > 0 && !changed.some((path) => this.#folders.has(path)) ? changed : await this.#search();
+    await Promise.all(paths.map((path) => this.#syncOne(path)));
+    return paths.length;
   }
 
-  async #syncOne(path: string): Promise<boolean> {
+  async #search(): Promise<string[]> {
+    const entries = await readdir(this.#folder, { recursive: true, withFileTypes: true });
+    this.#folders.add(this.#folder);
+    for (const entry of entries) if (entry.isDirectory()) this.#folders.add(join(entry.parentPath, entry.name));
+    for (const path of this.#folders) this.#busy.add(path);
+    const files = entries.map((entry) => join(entry.parentPath, entry.name));
+    return [this.#folder, ...files].filter((path) => this.#changed(path));
+  }
+
+  #changed(path: string): boolean {
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (found || path === this.#folder) return found?.mtimeNs !== this.#synced.get(path);
+    // Throwaway objects of other sessions come and go; their folder's own sync covers that they are gone.
+    for (const known of [this.#busy, this.#folders, this.#synced]) known.delete(path);
+    return false;
+  }
+
+  async #syncOne(path: string): Promise<void> {
     try {
-      const { mtimeNs } = await stat(path, { bigint: true });
-      if (this.#synced.get(path) === mtimeNs) return false;
       const handle = await open(path, 'r');
       try {
+        const { mtimeNs } = await handle.stat({ bigint: true });
         await handle.sync();
+        if (this.#synced.has(path)) this.#busy.add(path);
+        this.#synced.set(path, mtimeNs);
       } finally {
         await handle.close();
       }
-      this.#synced.set(path, mtimeNs);
-      return true;
     } catch (error) {
-      // Throwaway objects of other sessions come and go; their folder's own sync covers that they are gone.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && path !== this.#folder) return false;
-      throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || path === this.#folder) throw error;
     }
   }
 }

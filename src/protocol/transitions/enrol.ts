@@ -253,8 +253,9 @@ export function decideCancel(context: Context, state: RecordState, generation: n
   if (state.highest === generation && state.open && !state.open.takeover) {
     return refuse(state, 'conflict', 'the owner opened this generation');
   }
-  const open = state.highest === generation && state.open ? { ...state.open, cancelled: true } : undefined;
-  return { state: { ...state, highest: generation, open, stage: undefined }, body };
+  const seen = state.highest === generation;
+  const open = seen && state.open ? { ...state.open, cancelled: true } : undefined;
+  return { state: { ...state, highest: generation, open, stage: seen ? state.stage : undefined }, body };
 }
 
 /** The latest time that any signer of a certificate gave, in ms. */
