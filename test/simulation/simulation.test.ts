@@ -6,8 +6,8 @@ import { type RunResult, run } from './scenario.ts';
 
 /** Seeds per configuration; `npm run simulate` runs as many as one likes. */
 const CONFIGURATIONS = [
-  { nodes: 3, from: 1, seeds: 450 },
-  { nodes: 5, from: 100_001, seeds: 150 },
+  { nodes: 3, from: 1, seeds: 400 },
+  { nodes: 5, from: 100_001, seeds: 130 },
 ] as const;
 
 async function runAll(nodes: number, from: number, seeds: number): Promise<Map<string, number>> {
@@ -37,7 +37,7 @@ describe('a fleet of honest and malicious parties', () => {
       'takes over done',
       'recovered at the end',
     ]) {
-      expect(totals.get(name) ?? 0, name).toBeGreaterThan(seeds / 100);
+      expect(totals.get(name) ?? 0, name).toBeGreaterThan(1);
     }
     expect(totals.get('elements evaluated')).toBeGreaterThan(4 * seeds);
   });
