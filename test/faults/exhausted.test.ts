@@ -62,7 +62,10 @@ test('a full disk: the node refuses, says why and lives; the others go on; with 
   fill();
   // What does not fit any more: each of these makes the store grow, and what does fit may go on.
   const big = new Uint8Array(1024).fill(7);
-  for (let i = 0; i < 8; i++) await (await fleet.client(`full-${i}`)).enrol(PIN, big, { acceptDegraded: true });
+  const lately = Array.from({ length: 4 }, (_, i) => `full-${i}`);
+  for (const subject of lately) {
+    await (await fleet.client(subject, { patience: 1000 })).enrol(PIN, big, { acceptDegraded: true });
+  }
   for (let i = 0; i < 3; i++) expect(await failure(client.recover(WRONG))).toMatchObject({ code: 'wrong_pin' });
   expect(await client.status()).toMatchObject({ attemptsLeft: 7 });
   expect(await recovers(client)).toBe(true);
@@ -70,7 +73,7 @@ test('a full disk: the node refuses, says why and lives; the others go on; with 
   expect(fleet.pid('node-1')).toBe(pid);
   rmSync(join(disk, 'filler'));
   await fleet.untilAgreed('alice');
-  for (let i = 0; i < 8; i++) await fleet.untilAgreed(`full-${i}`);
+  for (const subject of lately) await fleet.untilAgreed(subject);
   await fleet.kill(4, 5);
   expect(await recovers(client)).toBe(true);
   expect(await client.status()).toMatchObject({ attemptsLeft: 10 });
@@ -98,6 +101,32 @@ test('clocks that jump by a day: the guess bound stays, and the fleet serves', a
   }
   await (await fleet.client('bob-again')).enrol(PIN, SECRET);
   expect(await recovers(await fleet.client('bob-again'))).toBe(true);
+});
+
+test('clocks that jump by an hour: waiting takes a majority’s word, and after a step back it begins anew', async () => {
+  await fleet.down();
+  fleet.edit(fleet.folder.trust, (content) => {
+    // The second attempt after a success waits half an hour.
+    (content.policy as { waits: readonly number[] }).waits = [0, 1800];
+  });
+  await fleet.up();
+  const client = await fleet.enrolled('dora', { patience: 1000 });
+  const other = await fleet.enrolled('emil', { patience: 1000 });
+  for (const one of [client, other]) {
+    expect(await codeOf(one.recover(WRONG))).toBe('wrong_pin');
+    expect(await codeOf(one.recover(PIN))).toBe('waiting');
+  }
+  for (const node of [1, 2]) fleet.moveClock(node, 1);
+  expect(await codeOf(other.recover(PIN))).toBe('waiting');
+  fleet.moveClock(3, 1);
+  expect(await codeOf(client.recover(WRONG))).toBe('wrong_pin');
+  // These three voted an hour in the future: half an hour from now is what is left of it.
+  for (const node of [1, 2, 3]) fleet.moveClock(node, 0);
+  expect(await codeOf(client.recover(PIN))).toBe('waiting');
+  const { attemptsLeft, nextAttemptAt } = await client.status();
+  expect(attemptsLeft).toBe(8);
+  expect(nextAttemptAt - Date.now()).toBeLessThanOrEqual(1_800_000);
+  expect(nextAttemptAt - Date.now()).toBeGreaterThan(1_700_000);
 });
 
 test('nonsense in thousands, with a coordinator’s certificate and without: alive, serving, and no larger', async () => {

@@ -20,7 +20,7 @@ import {
   startProcess,
 } from '../../src/fleet/index.ts';
 import { tlsClientOptions } from '../../src/pki/index.ts';
-import { type ClientRequest, decodePortableRecord } from '../../src/protocol/index.ts';
+import { type ClientAnswer, type ClientRequest, decodePortableRecord } from '../../src/protocol/index.ts';
 import { parseTrustFile } from '../../src/trust/index.ts';
 import { copyFleet, holdfast, type Outcome } from '../fleet/launcher.ts';
 import type { KillPoint } from './preload.ts';
@@ -53,6 +53,7 @@ export interface ClientOptions {
   readonly coordinators?: readonly number[];
   /** Told of each request just before it is sent. */
   readonly onSend?: (request: ClientRequest) => void;
+  readonly onAnswer?: (answer: ClientAnswer) => void;
 }
 
 export class FaultFleet implements AsyncDisposable {
@@ -68,6 +69,11 @@ export class FaultFleet implements AsyncDisposable {
   /** `prepare` changes the fleet's files before it is brought up. */
   static async launch(prepare: (fleet: FaultFleet) => void = () => {}): Promise<FaultFleet> {
     const fleet = new FaultFleet(await copyFleet(KIND));
+    for (const coordinator of [1, 2]) {
+      fleet.edit(fleet.folder.configuration(`coordinator-${coordinator}`), (content) => {
+        content.maintenance = { antiEntropy: 500 };
+      });
+    }
     prepare(fleet);
     await fleet.up();
     return fleet;
@@ -259,7 +265,7 @@ export class FaultFleet implements AsyncDisposable {
   async client(subject: string, options: ClientOptions = {}): Promise<VaultClient> {
     const file = await this.user(subject);
     const trust = this.trust();
-    const { patience = 30_000, coordinators = [1, 2], onSend } = options;
+    const { patience = 30_000, coordinators = [1, 2], onSend, onAnswer } = options;
     const urls = coordinators.map((coordinator) => trust.coordinators[coordinator - 1]!);
     const transport = new HttpTransport({ urls, fetch: this.fetch });
     return new VaultClient({
@@ -268,9 +274,11 @@ export class FaultFleet implements AsyncDisposable {
       credential: () => readCredential(file),
       patience,
       transport: {
-        send: (request, signal) => {
+        send: async (request, signal) => {
           onSend?.(request);
-          return transport.send(request, signal);
+          const answer = await transport.send(request, signal);
+          onAnswer?.(answer);
+          return answer;
         },
       },
     });
