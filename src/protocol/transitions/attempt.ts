@@ -15,6 +15,12 @@ export interface AttemptRequest {
   readonly blindHash: Uint8Array;
 }
 
+/**
+ * A node that voted "spent" takes confirmations only from a majority's heads, so it may lack one that it gave a receipt
+ * for before it was rolled back: until it has caught up it neither votes nor evaluates.
+ */
+const MARKED = 'this node voted to destroy the record';
+
 /** The refusal where `generation` is not the active one, or undefined. */
 export function generationObjection(state: RecordState, generation: number): HoldfastError | undefined {
   if (state.active?.generation === generation) return undefined;
@@ -45,6 +51,7 @@ export function decideAttempt(
     blindHash,
     documentHash: active.documentHash,
   };
+  if (active.spent) return refuse(state, 'spent', MARKED);
   if (a <= active.confirmed) return refuse(state, 'conflict', `number ${a} is no longer open`);
   if (a <= active.attempt) {
     const same = a === active.attempt && active.vote && equalBytes(active.vote, blindHash);
@@ -101,6 +108,7 @@ export function decideEvaluation(
   if (!equalBytes(body.documentHash, active.documentHash)) {
     return refuse(state, 'untrusted', 'the certificate is for another document');
   }
+  if (active.spent) return refuse(state, 'spent', MARKED);
   if (body.attempt <= active.confirmed) return refuse(state, 'conflict', `number ${body.attempt} is no longer open`);
   const learned = learnAttempt(context, active, body, certified.latest);
   return { state: learned === active ? state : { ...state, active: learned } };
