@@ -1,6 +1,6 @@
 /** Nodes that die at each point of a group commit: stored, anchored, signed or not yet (docs/protocol.md, section 7). */
 
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FaultFleet, failure, recovers, WRONG } from './fault-fleet.ts';
 import type { KillPoint } from './preload.ts';
 
@@ -17,6 +17,9 @@ let fleet: FaultFleet;
 beforeAll(async () => {
   fleet = await FaultFleet.launch();
   await fleet.enrolled('alice');
+});
+beforeEach(async () => {
+  await fleet.start(1, 2, 3, 4, 5);
 });
 afterAll(async () => {
   await fleet[Symbol.asyncDispose]();

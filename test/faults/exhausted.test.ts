@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pool } from 'undici';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { readPlan } from '../../src/fleet/index.ts';
 import { tlsClientOptions } from '../../src/pki/index.ts';
 import { encodeNodeBatch, encodeNodeRequest } from '../../src/protocol/index.ts';
@@ -36,6 +36,9 @@ beforeAll(async () => {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=700', 'tmpfs', disk], { stdio: 'inherit' });
     cpSync(kept, disk, { recursive: true });
   });
+});
+beforeEach(async () => {
+  await fleet.start(1, 2, 3, 4, 5);
 });
 afterAll(async () => {
   await fleet.down();

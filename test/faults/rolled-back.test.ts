@@ -1,13 +1,16 @@
 /** Stores and tokens put back, emptied and exchanged (docs/protocol.md, section 7). */
 
 import { cpSync, rmSync } from 'node:fs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FaultFleet, failure, PIN, recovers, SECRET, WRONG } from './fault-fleet.ts';
 
 let fleet: FaultFleet;
 
 beforeAll(async () => {
   fleet = await FaultFleet.launch();
+});
+beforeEach(async () => {
+  await fleet.start(1, 2, 3, 4, 5);
 });
 afterAll(async () => {
   await fleet[Symbol.asyncDispose]();
