@@ -73,7 +73,9 @@ test('a node that is asked to end finishes what it has begun, ends with code 0, 
   const before = fleet.pid('node-3');
   const busy = Array.from({ length: 4 }, async (_, i) => fleet.enrolled(`dave-${i}`));
   fleet.signal('node-3', 'SIGTERM');
-  await Promise.allSettled(busy);
+  const acknowledged = (await Promise.allSettled(busy)).flatMap((one) =>
+    one.status === 'fulfilled' ? [one.value] : [],
+  );
   await fleet.untilAnew(new Map([['node-3', before]]));
   expect(fleet.log('supervisor')).toContain('node-3 ended with code 0');
   expect(fleet.log('node-3')).toContain('"event":"stopped"');
@@ -81,6 +83,7 @@ test('a node that is asked to end finishes what it has begun, ends with code 0, 
   await fleet.kill(1, 2);
   expect(await recovers(client)).toBe(true);
   expect(await client.status()).toMatchObject({ attemptsLeft: 10, shares: 5 });
+  for (const one of acknowledged) expect(await recovers(one)).toBe(true);
 });
 
 test('all nodes and coordinators are restarted one after the other, and no client notices', async () => {
