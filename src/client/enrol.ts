@@ -74,7 +74,13 @@ export async function enrol(session: Session, options: EnrolOptions): Promise<En
     options.step('activate');
     const proof = { document, openCertificate: opening.certificate, stageCertificate };
     const everywhere = await activate(session, keys, proof, opening);
-    const unproven = await prove(session, options, opening);
+    const unproven = await prove(session, options, opening).catch((thrown: unknown) => {
+      const { code, message, details } = asHoldfastError(thrown);
+      throw new HoldfastError(code, `the new PIN is in force, but the recovery that proves it failed: ${message}`, {
+        cause: thrown,
+        details: { ...details, enrolled: true },
+      });
+    });
     const nodes = opening.outputs.map(({ node }) => node);
     keys.encryptionKey.wipe();
     keys.confirmKey.secretKey.wipe();

@@ -1,6 +1,13 @@
 /** `holdfast/client`: the SDK for Node and browsers. */
 
+export {
+  clientKeyFromJwk,
+  clientKeyToJwk,
+  generateClientKey,
+  readUserToken,
+} from '../access/client.ts';
 export { type ErrorCode, HoldfastError, Secret } from '../core/index.ts';
+export { type PinnedTrust, parseTrustFile } from '../trust/index.ts';
 export * from './http.ts';
 export * from './ports.ts';
 export * from './suite.ts';

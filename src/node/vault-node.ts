@@ -5,21 +5,17 @@
 
 import { asHoldfastError, type Clock, equalBytes, HoldfastError, type Random } from '../core/index.ts';
 import {
-  ARGUMENTS,
-  type Arguments,
   type Body,
   blindHash,
   type Certificate,
   type ClientRequest,
   CONTENT,
   type Context,
-  type Decision,
   decideActivate,
   decodeCertificate,
   decodePortableRecord,
   decodeSignedStatement,
   emptyRecord,
-  encodeOwnerDeletion,
   encodePortableRecord,
   encodeRecordState,
   encodeSignedStatement,
@@ -45,11 +41,12 @@ import {
 } from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Token } from '../token/port.ts';
-import { Admission, type AdmittedRequest, namesElement, RefusedRequest, refusalsSealed } from './admission.ts';
+import { Admission, type AdmittedRequest, RefusedRequest, refusalsSealed } from './admission.ts';
 import { Committer } from './committer.ts';
 import { PeerSync } from './peer-sync.ts';
 import type { ClientAuthentication, NodeObserver, RequestSealing } from './ports.ts';
 import { Repair } from './repair.ts';
+import { transitionFor } from './requested-transition.ts';
 import { SpentRecords } from './spent-records.ts';
 
 export interface VaultNodeOptions {
@@ -210,60 +207,13 @@ export class VaultNode {
       const head = await this.#committer.sign(() => headBody(fleet, state(), clock.now()));
       return nodeAnswerWith({ head: encodeSignedStatement(head), content: encodePortableRecord(portable(state())) });
     }
-    const decide = this.#decider(request, admitted, this.#heads(heads));
+    const decide = transitionFor(request, admitted, {
+      transitions: this.#transitions,
+      context: () => this.#context(),
+      heads: this.#heads(heads),
+      certified: (certificate, kind) => this.#certified(certificate, kind),
+    });
     return this.#answerDecision(await this.#committer.update(request.record, decide), admitted);
-  }
-
-  /** The transition that a client's request asks for. What can be checked without the state is checked here. */
-  #decider(
-    request: ClientRequest,
-    admitted: AdmittedRequest,
-    heads: readonly Head[],
-  ): (state: RecordState) => Decision {
-    const { generation, attempt } = request;
-    const decoded = <O extends Exclude<ClientRequest['operation'], 'status'>>(operation: O) =>
-      ARGUMENTS[operation].decode(request.arguments) as Arguments<O>;
-    switch (request.operation) {
-      case 'open': {
-        const args = decoded('open');
-        namesElement(this.#elementHash(admitted), args.blindHash);
-        return (state) => this.#transitions.decideOpen(this.#context(), state, { generation, ...args }, heads);
-      }
-      case 'stage': {
-        const args = decoded('stage');
-        const opened = this.#certified(decodeCertificate(args.openCertificate), 'open');
-        return (state) => this.#transitions.decideStage(this.#context(), state, args.document, opened);
-      }
-      case 'activate': {
-        const args = decoded('activate');
-        return (state) => this.#transitions.decideActivate(this.#context(), state, args);
-      }
-      case 'attempt': {
-        const args = decoded('attempt');
-        namesElement(this.#elementHash(admitted), args.blindHash);
-        return (state) =>
-          this.#transitions.decideAttempt(this.#context(), state, { generation, attempt, ...args }, heads);
-      }
-      case 'confirm': {
-        const args = decoded('confirm');
-        this.#certified(decodeCertificate(args.certificate), 'attempt');
-        return (state) => this.#transitions.decideConfirm(this.#context(), state, args, heads);
-      }
-      case 'delete': {
-        const args = decoded('delete');
-        const proof = { generation, kind: 'owner' as const, proof: encodeOwnerDeletion(args) };
-        return (state) => this.#transitions.decideDestroy(this.#context(), state, proof);
-      }
-      case 'cancel': {
-        const { signature } = decoded('cancel');
-        return (state) => {
-          const refusal = this.#transitions.cancelObjection(this.#context(), state, generation, signature);
-          return refusal ? { state, refusal } : this.#transitions.decideCancel(this.#context(), state, generation);
-        };
-      }
-      case 'status':
-        throw new HoldfastError('malformed', 'status changes nothing');
-    }
   }
 
   #answerDecision(
@@ -309,6 +259,11 @@ export class VaultNode {
       this.#transitions.decideEvaluation(this.#context(), state, certified),
     );
     if (update.decision.refusal) return this.#answerDecision(update, admitted);
+    // A confirmation or deletion that came while the batch was written ends this: looked at again in the very turn in which
+    // the evaluation begins. (The simulation found an evaluation that a deletion had overtaken.)
+    const newest = this.#committer.record(request.record) ?? emptyRecord(request.record);
+    const decision = this.#transitions.decideEvaluation(this.#context(), newest, certified);
+    if (decision.refusal) return this.#answerDecision({ decision, statement: undefined }, admitted);
     const { fleet, record, generation } = body;
     const evaluatedElement = await this.#options.token.evaluate(
       encodeTweakInput({ fleet, record, generation }),
@@ -316,12 +271,6 @@ export class VaultNode {
     );
     this.#options.observer.count('evaluations');
     return nodeAnswerWith({ sealed: admitted.seal({ evaluatedElement }) });
-  }
-
-  #elementHash(admitted: AdmittedRequest): Uint8Array {
-    const element = admitted.content.blindedElement;
-    if (!element) throw new HoldfastError('malformed', 'the request has no blinded element');
-    return blindHash(element);
   }
 
   // --- repair traffic between nodes -----------------------------------------------------------------------------------

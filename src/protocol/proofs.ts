@@ -76,7 +76,7 @@ export function provenConfirmation(
 
 /**
  * The generation that is proven to be destroyed, by its owner or by `t` nodes that saw its budget spent.
- * @throws HoldfastError `untrusted` or `malformed`.
+ * @throws HoldfastError `untrusted`, `malformed`, or `owner_required` where somebody else signed the deletion.
  */
 export function provenTombstone(verifier: StatementVerifier, record: Uint8Array, tombstone: TombstoneProof): number {
   const { generation } = tombstone;
@@ -97,11 +97,9 @@ function deletedByOwner(
   const { openCertificate, signature } = decodeOwnerDeletion(proof);
   const opened = verifier.certificate(decodeCertificate(openCertificate), 'open');
   const signed = encodeOwnerAction({ fleet: opened.fleet, record, generation, action: 'delete' });
-  return (
-    equalBytes(opened.record, record) &&
-    opened.generation === generation &&
-    verifier.checks.ed25519(opened.ownerKey, signed, signature)
-  );
+  if (!equalBytes(opened.record, record) || opened.generation !== generation) return false;
+  if (verifier.checks.ed25519(opened.ownerKey, signed, signature)) return true;
+  throw new HoldfastError('owner_required', 'the signature is not by the generation’s owner');
 }
 
 function seenSpent(verifier: StatementVerifier, record: Uint8Array, generation: number, proof: Uint8Array): boolean {

@@ -1,9 +1,9 @@
 /** Votes that a budget is spent, and destruction with its proofs (docs/protocol.md, section 6). */
 
 import { equalBytes, HoldfastError } from '../../core/index.ts';
-import { decodeCertificate } from '../certificate.ts';
 import { encodeOwnerAction } from '../document.ts';
-import { budgetLeft, decodeOwnerDeletion, type RecordState, type TombstoneProof } from '../record.ts';
+import { provenTombstone } from '../proofs.ts';
+import { budgetLeft, type RecordState, type TombstoneProof } from '../record.ts';
 import type { Body } from '../statement.ts';
 import { generationObjection } from './attempt.ts';
 import { type Context, type Decision, type Head, majorityShows, refuse } from './decision.ts';
@@ -72,22 +72,13 @@ export function decideDestroy(context: Context, state: RecordState, proof: Tombs
 }
 
 function proofObjection(context: Context, state: RecordState, proof: TombstoneProof): HoldfastError | undefined {
-  const { generation } = proof;
-  const wrong = new HoldfastError('untrusted', 'the proof of destruction is for another record or generation');
-  if (proof.kind === 'owner') {
-    const deletion = decodeOwnerDeletion(proof.proof);
-    const opened = context.verifier.certificate(decodeCertificate(deletion.openCertificate), 'open');
-    if (!equalBytes(opened.record, state.record) || opened.generation !== generation) return wrong;
-    const { fleet, record } = opened;
-    const signed = encodeOwnerAction({ fleet, record, generation, action: 'delete' });
-    const right = context.verifier.checks.ed25519(opened.ownerKey, signed, deletion.signature);
-    return right ? undefined : new HoldfastError('owner_required', 'the signature is not by the generation’s owner');
+  try {
+    provenTombstone(context.verifier, state.record, proof);
+    return undefined;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'owner_required') return error;
+    throw error;
   }
-  const body = context.verifier.certificate(decodeCertificate(proof.proof), 'spent');
-  if (!equalBytes(body.record, state.record) || body.generation !== generation) return wrong;
-  return budgetLeft(context.fleet.policy, body.attempt, body.confirmed) > 0
-    ? new HoldfastError('untrusted', 'the proof of destruction shows attempts left')
-    : undefined;
 }
 
 /** The refusal unless the owner of the active generation signed the cancelling of generation `generation`. */
