@@ -16,19 +16,22 @@ export function parseJson(text: string, code: ErrorCode): JsonValue {
   } catch {
     throw new HoldfastError(code, 'the text is not JSON');
   }
-  checkMembers(text, code);
+  refuseDuplicateMembers(text, code);
   return new JsonValue(value, '', code);
 }
 
-/** Walks over the strings and brackets of text that is known to be JSON. */
-function checkMembers(text: string, code: ErrorCode): void {
+/**
+ * Walks over the strings and brackets of text that is known to be JSON.
+ * @throws HoldfastError of `code` for a member given twice in one object, or deeper nesting.
+ */
+export function refuseDuplicateMembers(text: string, code: ErrorCode, maximumDepth = MAXIMUM_DEPTH): void {
   /** For every open bracket: an object's names so far, or undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   let previous = '';
   for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]/g)) {
     if (token === '{' || token === '[') {
       open.push(token === '{' ? new Set() : undefined);
-      if (open.length > MAXIMUM_DEPTH) throw new HoldfastError(code, 'the JSON is nested too deeply');
+      if (open.length > maximumDepth) throw new HoldfastError(code, 'the JSON is nested too deeply');
     } else if (token === '}' || token === ']') {
       open.pop();
     } else if (token.startsWith('"') && (previous === '{' || previous === ',')) {

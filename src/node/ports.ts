@@ -24,7 +24,7 @@ export interface ClientAuthentication {
   check(outer: Outer, userToken: string, clientSignature: Uint8Array): Promise<void>;
 }
 
-/** Counters and events of the node; names are those of the metrics in docs/operations.md. */
+/** Counters and events of the node; src/node/http/metrics.ts names the metrics. */
 export type NodeCounter =
   | 'attempts'
   | 'evaluations'

@@ -1,4 +1,4 @@
-/** Trust files of the pinned mode: a fleet's keys and policy in one JSON file that an application ships (docs/trust.md). */
+/** Trust files of the pinned mode: a fleet's keys and policy in one JSON file that an application ships (docs/hsm.md). */
 
 import { HoldfastError, type JsonValue as Json, parseJson, toBase64Url } from '../core/index.ts';
 import { isPublicPoint } from '../crypto/index.ts';
