@@ -3,9 +3,12 @@
  * fsync: without this a power cut may take back anchors that were acknowledged, and the node must then repair.
  */
 
-import { statSync } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
+import { closeSync, fstatSync, fsync, openSync, statSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const synchronise = promisify(fsync);
 
 const SEARCH_EVERY = 256;
 
@@ -54,19 +57,22 @@ export class FolderSync {
     return false;
   }
 
+  /** Only the synchronisation itself is worth a thread: the other calls take microseconds. */
   async #syncOne(path: string): Promise<void> {
+    let file: number;
     try {
-      const handle = await open(path, 'r');
-      try {
-        const { mtimeNs } = await handle.stat({ bigint: true });
-        await handle.sync();
-        if (this.#synced.has(path)) this.#busy.add(path);
-        this.#synced.set(path, mtimeNs);
-      } finally {
-        await handle.close();
-      }
+      file = openSync(path, 'r');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || path === this.#folder) throw error;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && path !== this.#folder) return;
+      throw error;
+    }
+    try {
+      const { mtimeNs } = fstatSync(file, { bigint: true });
+      await synchronise(file);
+      if (this.#synced.has(path)) this.#busy.add(path);
+      this.#synced.set(path, mtimeNs);
+    } finally {
+      closeSync(file);
     }
   }
 }
