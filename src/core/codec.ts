@@ -71,6 +71,7 @@ class Writer {
     if (this.#length + more <= this.#buffer.length) return;
     const grown = new Uint8Array(Math.max(this.#buffer.length * 2, this.#length + more));
     grown.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer.fill(0);
     this.#buffer = grown;
   }
 }

@@ -42,6 +42,8 @@ type State =
 /** One caller waiting for a batch. `body` is made after the batch is anchored, so it speaks of durable state only. */
 interface Waiter {
   readonly body: (() => Body) | undefined;
+  /** The node's incarnation when this was decided: a vote must not be signed under a later one. */
+  readonly incarnation: number;
   readonly resolve: (statement: SignedStatement | undefined) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -166,7 +168,7 @@ export class Committer {
   #wait(body: (() => Body) | undefined): Promise<SignedStatement | undefined> {
     if (this.#fatal) return Promise.reject(this.#fatal);
     return new Promise((resolve, reject) => {
-      this.#gathering.waiters.push({ body, resolve, reject });
+      this.#gathering.waiters.push({ body, incarnation: this.node().incarnation, resolve, reject });
       this.#running ??= this.#run();
     });
   }
@@ -211,10 +213,8 @@ export class Committer {
     observer.batch('store', (stored - begun) / 1000, batch.waiters.length);
     await this.#anchor(encodeAnchor(prepared.head, mac), prepared.head);
     observer.batch('anchor', (clock.now() - stored) / 1000, batch.waiters.length);
-    for (const { state } of batch.changes.values()) {
-      if (state.kind === 'record') this.#options.onRecord(state.value);
-      else this.#nodeState = state.value;
-    }
+    for (const { state } of batch.changes.values()) if (state.kind === 'node') this.#nodeState = state.value;
+    for (const { state } of batch.changes.values()) if (state.kind === 'record') this.#options.onRecord(state.value);
   }
 
   /** Writes the anchor; where the result is unclear, reads both objects again before anything else happens. */
@@ -260,6 +260,10 @@ export class Committer {
     for (const waiter of batch.waiters) {
       if (!waiter.body) {
         waiter.resolve(undefined);
+        continue;
+      }
+      if (waiter.incarnation !== state.incarnation) {
+        waiter.reject(new HoldfastError('not_ready', 'the node took a new incarnation meanwhile'));
         continue;
       }
       try {

@@ -21,16 +21,18 @@ import type { Committer } from './committer.ts';
 
 export class PeerSync {
   readonly #fleet: Fleet;
+  readonly #node: number;
   readonly #dictionary: AuthenticatedDictionary;
   readonly #verifier: StatementVerifier;
   readonly #committer: Committer;
 
   constructor(
-    options: { readonly fleet: Fleet; readonly dictionary: AuthenticatedDictionary },
+    options: { readonly fleet: Fleet; readonly node: number; readonly dictionary: AuthenticatedDictionary },
     verifier: StatementVerifier,
     committer: Committer,
   ) {
     this.#fleet = options.fleet;
+    this.#node = options.node;
     this.#dictionary = options.dictionary;
     this.#verifier = verifier;
     this.#committer = committer;
@@ -47,6 +49,7 @@ export class PeerSync {
     if (rejoin.node !== statement.signer.node || rejoin.incarnation !== statement.signer.incarnation) {
       throw new HoldfastError('untrusted', 'a rejoin speaks for another node or incarnation');
     }
+    if (rejoin.node === this.#node) throw new HoldfastError('untrusted', 'a rejoin of this very node');
     if (!sound) throw new HoldfastError('not_ready', 'this node’s own store was refused');
     const hash = statementHash(statement.body, statement.signer);
     const accepted = await this.#fence(rejoin.node, rejoin.incarnation, request.rejoin);

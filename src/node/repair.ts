@@ -53,6 +53,8 @@ interface Round {
   readonly known: Set<number>;
   /** What peers say of records on which they differ from this node, by record and peer. */
   readonly claims: Map<string, Map<number, RecordFacts>>;
+  /** How many known peers' votes have been taken into account, durably. */
+  adopted: number;
 }
 
 export interface RepairOptions {
@@ -99,7 +101,7 @@ export class Repair {
 
   /** Enough heads to serve. The others are still of use: the more are heard, the fewer numbers are barred. */
   get done(): boolean {
-    return this.headsKnown >= this.#needed;
+    return (this.#round?.adopted ?? 0) >= this.#needed;
   }
 
   /** Whether there is something to ask the peers with, or nothing to ask. */
@@ -112,7 +114,7 @@ export class Repair {
     const { committer, fleet, node, random, intact } = this.#options;
     this.#round = undefined;
     await committer.updateNode((state) => {
-      const incarnation = Math.max(state.incarnation, mustExceed) + 1;
+      const incarnation = Math.max(state.incarnation, state.fences[node - 1]!, mustExceed) + 1;
       const raised = raiseFence(state, node, incarnation, new Uint8Array(0));
       return { ...raised, incarnation, sound: state.sound && intact };
     });
@@ -128,6 +130,7 @@ export class Repair {
       walks: new Map(),
       known: new Set(),
       claims: new Map(),
+      adopted: 0,
     };
   }
 
@@ -171,8 +174,19 @@ export class Repair {
     // Another rejoin may have begun meanwhile: its peers have not fenced for this one.
     if (this.#round !== round || walk.prefixes.length > 0 || walk.wanted.size > 0) return undefined;
     round.known.add(peer);
-    if (this.done) await this.#adopt(round);
     return undefined;
+  }
+
+  /**
+   * Takes into account what the peers walked so far have voted for. Until this has succeeded, their heads do not count.
+   * @throws what a failed batch throws: to be called again.
+   */
+  async settle(): Promise<void> {
+    const round = this.#round;
+    if (!round || round.known.size < this.#needed || round.adopted >= round.known.size) return;
+    const known = round.known.size;
+    await this.#adopt(round);
+    round.adopted = known;
   }
 
   async #takeSync(

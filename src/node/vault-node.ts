@@ -191,8 +191,15 @@ export class VaultNode {
   // --- a client's operation -------------------------------------------------------------------------------------------
 
   async #submit(request: ClientRequest, heads: readonly Uint8Array[]): Promise<NodeAnswer> {
-    const admitted = await this.#admission.admit(request);
+    const admitted = await this.#admitted(request);
     return refusalsSealed(admitted, () => this.#submitted(request, admitted, heads));
+  }
+
+  /** A node that began to repair while it opened the request must not vote on it. */
+  async #admitted(request: ClientRequest): Promise<AdmittedRequest> {
+    const admitted = await this.#admission.admit(request);
+    if (this.#phase !== 'serving') throw new HoldfastError('not_ready', 'the node is repairing');
+    return admitted;
   }
 
   async #submitted(
@@ -202,7 +209,7 @@ export class VaultNode {
   ): Promise<NodeAnswer> {
     if (request.operation === 'status') {
       // Also where there is nothing: a coordinator's word that nothing is enrolled would be worth nothing.
-      const state = () => this.#committer.record(request.record) ?? emptyRecord(request.record);
+      const state = () => this.#committer.durableRecord(request.record) ?? emptyRecord(request.record);
       const { fleet, clock } = this.#options;
       const head = await this.#committer.sign(() => headBody(fleet, state(), clock.now()));
       return nodeAnswerWith({ head: encodeSignedStatement(head), content: encodePortableRecord(portable(state())) });
@@ -238,7 +245,7 @@ export class VaultNode {
 
   /** Nothing is evaluated without a certificate for exactly this blinded element, and what it teaches is durable first. */
   async #evaluate(request: ClientRequest, encoded: Uint8Array): Promise<NodeAnswer> {
-    const admitted = await this.#admission.admit(request);
+    const admitted = await this.#admitted(request);
     return refusalsSealed(admitted, () => this.#evaluated(request, admitted, encoded));
   }
 
@@ -269,6 +276,10 @@ export class VaultNode {
       encodeTweakInput({ fleet, record, generation }),
       element,
     );
+    // What ended this attempt while the token was busy keeps its answer back.
+    const since = this.#committer.record(request.record) ?? newest;
+    const { refusal } = this.#transitions.decideEvaluation(this.#context(), since, certified);
+    if (refusal) return this.#answerDecision({ decision: { state: since, refusal }, statement: undefined }, admitted);
     this.#options.observer.count('evaluations');
     return nodeAnswerWith({ sealed: admitted.seal({ evaluatedElement }) });
   }
@@ -315,6 +326,9 @@ export class VaultNode {
         this.#options.observer.event('warn', 'repair answer refused', { peer, code, reason: message });
       }
     }
+    await this.#repair.settle().catch((thrown: unknown) => {
+      this.#options.observer.event('error', 'repair not settled', { reason: asHoldfastError(thrown).message });
+    });
     if (this.#phase === 'repairing' && !this.#repair.begun && !this.#repairing) await this.#beginRepair();
     await this.#finishRepair();
     return nodeAnswerWith({ content: CONTENT.queries.encode({ phase: this.#phase, queries: this.#repair.queries() }) });
@@ -379,7 +393,9 @@ export class VaultNode {
   async #adoptVotes(record: Uint8Array, peers: readonly (RecordFacts | undefined)[], unheard: number): Promise<void> {
     await this.#committer.update(record, (before) => {
       const facts = peers.map((peer) => peer ?? factsOf(before));
-      const state = this.#transitions.mergeVotes(this.#context(), before, facts, unheard);
+      // What a store that was refused says of this node's own votes may be of a past that was left.
+      const forgetful = !this.#committer.node().sound;
+      const state = this.#transitions.mergeVotes(this.#context(), before, facts, unheard, forgetful);
       const changed = !equalBytes(encodeRecordState(before), encodeRecordState(state));
       return { state: changed ? state : before };
     });

@@ -60,18 +60,21 @@ export function requireProven(state: RecordState, peer: RecordFacts): void {
  * is barred, never counted: a lying peer can make this node abstain on numbers within the limit, but cannot spend a
  * budget, put words into its mouth, or destroy. A bar at a peer counts as a vote for anything.
  * @param peers the facts of each heard peer on this record; certified state must have been merged before.
+ * @param forgetful whether this node's own stored votes may be of a past that was left: a store put back twice, to
+ *   different times, can hold a vote that contradicts a later one. They then count only where the peers agree.
  */
 export function mergeVotes(
   context: Context,
   state: RecordState,
   peers: readonly RecordFacts[],
   unheard: number,
+  forgetful = false,
 ): RecordState {
   const rank = Math.max(1, threshold(context.fleet) - 1 - unheard);
-  return barAttempts(context, barOpening(state, peers, rank), peers, rank);
+  return barAttempts(context, barOpening(state, peers, rank, forgetful), peers, rank, forgetful);
 }
 
-function barOpening(state: RecordState, peers: readonly RecordFacts[], rank: number): RecordState {
+function barOpening(state: RecordState, peers: readonly RecordFacts[], rank: number, forgetful: boolean): RecordState {
   const most = Math.max(state.highest, state.active?.generation ?? 0) + OPENING_LEAP;
   const highest = ranked(
     peers.map((peer) => Math.min(peer.highest, most)),
@@ -82,11 +85,34 @@ function barOpening(state: RecordState, peers: readonly RecordFacts[], rank: num
   }
   // Activated here: neither vote matters any more.
   if (state.active?.generation === state.highest) return state;
-  const stage = state.stage ?? possibleStage(peers, state.highest, rank);
+  const possible = possibleStage(peers, state.highest, rank);
+  if (forgetful && highest === state.highest) {
+    const open = state.open && peersAgree(peers, state.highest, state.open) ? state.open : undefined;
+    const agreed = !state.stage || !possible || equalBytes(state.stage.documentHash, possible.documentHash);
+    return {
+      ...state,
+      open,
+      stage: agreed ? (state.stage ?? possible) : { documentHash: ABSTAIN, document: undefined },
+    };
+  }
+  const stage = state.stage ?? possible;
   const cancelling = peers.filter((peer) => peer.highest === state.highest && peer.open?.cancelled);
   const cancelled = cancelling.length >= rank && state.open && !state.open.cancelled;
   if (stage === state.stage && !cancelled) return state;
   return { ...state, stage, open: cancelled ? { ...state.open!, cancelled: true } : state.open };
+}
+
+/** Whether every peer at this generation voted for this very opening, and none is beyond it. */
+function peersAgree(peers: readonly RecordFacts[], generation: number, own: NonNullable<RecordState['open']>): boolean {
+  return peers.every(({ highest, open }) => {
+    if (highest !== generation) return highest < generation;
+    return (
+      open !== undefined &&
+      equalBytes(open.blindHash, own.blindHash) &&
+      equalBytes(open.ownerKey, own.ownerKey) &&
+      open.takeover === own.takeover
+    );
+  });
 }
 
 /** The stage vote that this node may have cast for a generation: of the one document that its peers staged, if any. */
@@ -98,7 +124,13 @@ function possibleStage(peers: readonly RecordFacts[], generation: number, rank: 
   return { documentHash: agreed ? staged[0]! : ABSTAIN, document: undefined };
 }
 
-function barAttempts(context: Context, state: RecordState, peers: readonly RecordFacts[], rank: number): RecordState {
+function barAttempts(
+  context: Context,
+  state: RecordState,
+  peers: readonly RecordFacts[],
+  rank: number,
+  forgetful: boolean,
+): RecordState {
   const { active } = state;
   if (!active) return state;
   const { limit, lifetimeLimit } = context.fleet.policy;
@@ -111,7 +143,9 @@ function barAttempts(context: Context, state: RecordState, peers: readonly Recor
   const barred = upTo > active.attempt ? { upTo, vote: agreedVote(theirs, upTo) } : undefined;
   const marks = theirs.filter((peer) => peer.spent && peer.spent.confirmed >= active.confirmed);
   const marked = marks.length >= rank ? { attempt: active.attempt, confirmed: active.confirmed } : undefined;
-  return { ...state, active: { ...active, barred, spent: active.spent ?? marked } };
+  const doubtful = forgetful && upTo >= active.attempt;
+  const vote = doubtful ? (upTo === active.attempt ? agreedVote(theirs, upTo) : undefined) : active.vote;
+  return { ...state, active: { ...active, vote, barred, spent: active.spent ?? marked } };
 }
 
 /** The one element that all peers at this number vote for, where none of them may have voted for another. */
