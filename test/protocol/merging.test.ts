@@ -417,3 +417,43 @@ describe('a vote that the budget is spent', () => {
     expect(after.tombstone).toBeUndefined();
   });
 });
+
+describe('a store put back to a past that was left', () => {
+  const voted = attempted(five, first, active, 1);
+  const elsewhere = { ...factsOf(voted), active: { ...factsOf(voted).active!, vote: named('another element') } };
+  const peersOf = (facts: RecordFacts) => [facts, facts, factsOf(active), factsOf(active)];
+
+  it('does not have its own vote believed where t - 1 peers voted for another element, or went beyond', () => {
+    expect(mergeVotes(five, voted, peersOf(elsewhere), 0).active?.vote).toEqual(voted.active!.vote);
+    expect(mergeVotes(five, voted, peersOf(elsewhere), 0, true).active?.vote).toEqual(named('another element'));
+    const beyond = { ...elsewhere, active: { ...elsewhere.active, attempt: 2 } };
+    expect(mergeVotes(five, voted, peersOf(beyond), 0, true).active).toMatchObject({
+      vote: undefined,
+      barred: { upTo: 2 },
+    });
+  });
+
+  it('keeps its vote where the peers agree with it, or too few are there to matter', () => {
+    expect(mergeVotes(five, voted, peersOf(factsOf(voted)), 0, true).active?.vote).toEqual(voted.active!.vote);
+    const one = [elsewhere, factsOf(active), factsOf(active), factsOf(active)];
+    expect(mergeVotes(five, voted, one, 0, true).active?.vote).toEqual(voted.active!.vote);
+  });
+
+  it('drops its own open vote, and abstains from staging, where peers hold others', () => {
+    const open = { blindHash: named('b'), ownerKey: named('o'), takeover: false, cancelled: false };
+    const mine: RecordState = {
+      ...empty,
+      highest: 1,
+      open: { ...open, time: 1 },
+      stage: { documentHash: named('d'), document: undefined },
+    };
+    const theirs = { ...factsOf(mine), open: { ...open, blindHash: named('c') }, stage: named('e') };
+    const after = mergeVotes(five, mine, peersOf(theirs), 0, true);
+    expect(after.open).toBeUndefined();
+    expect(after.stage?.documentHash).toEqual(new Uint8Array(32));
+    expect(mergeVotes(five, mine, peersOf(factsOf(mine)).slice(0, 2), 2, true)).toMatchObject({
+      open: mine.open,
+      stage: mine.stage,
+    });
+  });
+});
