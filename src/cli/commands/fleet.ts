@@ -1,8 +1,8 @@
 /** `holdfast fleet`: a whole fleet on one machine, for development and demonstrations. */
 
 import { spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
-import { HoldfastError } from '../../core/index.ts';
+import { openSync, readFileSync } from 'node:fs';
+import { ERROR_KINDS, HoldfastError } from '../../core/index.ts';
 import {
   createFleet,
   FleetFolder,
@@ -158,18 +158,18 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
     stdio: ['ignore', log, log],
     detached: true,
   });
-  let ended = false;
-  child.once('exit', () => {
-    ended = true;
+  let ended: { readonly code: number | null } | undefined;
+  child.once('exit', (code) => {
+    ended = { code };
   });
   child.once('error', () => {
-    ended = true;
+    ended = { code: null };
   });
   const own = identityOf(child.pid ?? 0);
   const isMine = (status: FleetStatus) => status.supervisor === child.pid;
   try {
     const status = await waitWithProgress(folder, signal, () => {
-      if (ended) throw new HoldfastError('unexpected', `the fleet did not start; see ${folder.log('supervisor')}`);
+      if (ended) throw didNotStart(folder.log('supervisor'), ended.code);
     });
     if (!isMine(status)) throw new HoldfastError('conflict', 'this fleet was started by somebody else meanwhile');
   } catch (error) {
@@ -181,6 +181,16 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
     value: { supervisor: child.pid, trust: folder.trust },
     lines: [`The fleet serves in the background. Clients use ${folder.trust}.`],
   };
+}
+
+/** What the supervisor said last, if it ended by itself: it may have seen what is wrong before this process did. */
+function didNotStart(log: string, code: number | null): HoldfastError {
+  const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
+  const said = lines.findLast((line) => line.startsWith('holdfast: '))?.slice('holdfast: '.length);
+  const hopeless = code === ERROR_KINDS.not_ready.exit && said !== undefined;
+  return hopeless
+    ? new HoldfastError('not_ready', said)
+    : new HoldfastError('unexpected', `the fleet did not start; see ${log}`);
 }
 
 export async function down(directory: string): Promise<CommandResult> {
