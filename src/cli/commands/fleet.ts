@@ -173,7 +173,8 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
     });
     if (!isMine(status)) throw new HoldfastError('conflict', 'this fleet was started by somebody else meanwhile');
   } catch (error) {
-    if (isAlive(own)) await stopFleet(folder);
+    // Also where it has ended by itself: what it started and noted down must not stay.
+    if (isAlive(own) || readState(folder)?.supervisor.pid === child.pid) await stopFleet(folder);
     throw error;
   }
   child.unref();
