@@ -29,7 +29,7 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** `holdfast` itself, for child processes: the same runtime and the same entry. */
 function ownCommand(): HoldfastCommand {
-  // A small nursery costs no speed here and spares each process some 100 MB under load (npm run bench).
+  // A small nursery costs no speed here and spares memory under load (docs/performance.md).
   const prefix = ['--max-semi-space-size=4', process.argv[1]!];
   return { executable: process.execPath, prefix, environment: process.env };
 }
