@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { type ErrorCode, fromUtf8, HoldfastError } from '../core/index.ts';
+import { fromUtf8, HoldfastError } from '../core/index.ts';
 
 /**
  * Bytes of a file of at most `maximum` bytes.
@@ -71,13 +71,4 @@ export function quote(path: string): string {
 function systemCode(thrown: unknown): string {
   const { code } = (thrown ?? {}) as { code?: unknown };
   return typeof code === 'string' ? code : 'error';
-}
-
-/** A number given on the command line. @throws HoldfastError `usage`. */
-export function wholeNumber(name: string, minimum: number, maximum: number, code: ErrorCode = 'usage') {
-  return (text: string): number => {
-    const value = Number(text);
-    if (/^\d{1,12}$/.test(text) && value >= minimum && value <= maximum) return value;
-    throw new HoldfastError(code, `${name} must be a whole number from ${minimum} to ${maximum}`);
-  };
 }

@@ -3,8 +3,8 @@
  * (RFC 4648 section 5). The operation stands in the path, not in the body.
  */
 
-import { HoldfastError, isErrorCode, type JsonObject, JsonValue, toBase64Url } from '../core/index.ts';
-import { type ClientAnswer, type ClientRequest, OPERATIONS, type Operation } from './request.ts';
+import { isErrorCode, type JsonObject, JsonValue, toBase64Url } from '../core/index.ts';
+import type { ClientAnswer, ClientRequest, Operation } from './request.ts';
 
 /** Bytes of a request's JSON that a coordinator reads: all binary fields at their largest, and the names. */
 export const MAXIMUM_REQUEST_JSON = 256 * 1024;
@@ -37,13 +37,6 @@ export interface ClientAnswerJson {
   }[];
   readonly certificate?: string;
   readonly portable?: string;
-}
-
-/** The operation that a path names. @throws HoldfastError `not_found`. */
-export function operationFromPath(name: string): Operation {
-  const operation = OPERATIONS.find((known) => known === name);
-  if (operation) return operation;
-  throw new HoldfastError('not_found', `there is no such operation; use one of ${OPERATIONS.join(', ')}`);
 }
 
 /** The body of `POST /v1/{operation}`. */

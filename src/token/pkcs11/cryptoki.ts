@@ -42,7 +42,6 @@ export type Template = Attribute[];
 export const CK = pkcs11js;
 
 /** Missing from pkcs11js: PKCS#11 v3.0. */
-export const CKM_SHA256_KEY_GEN = 0x4005;
 
 /** Never emptied: the library is unmapped when its object is collected, whoever else still uses it. */
 const loaded = new Map<string, pkcs11js.PKCS11>();
