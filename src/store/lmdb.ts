@@ -14,43 +14,43 @@ import { asHoldfastError, HoldfastError } from '../core/index.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import type { KeyValueStore, Table, Write } from './port.ts';
 
-const TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
+const NODE_TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
 /** ENOSPC, EFBIG and EDQUOT as Linux numbers them, and LMDB's own "map full". A write cut short it reports as EIO (5). */
 const FULL_CODES: readonly unknown[] = [28, 27, 122, -30792];
 
 type BinaryTable = Database<Uint8Array, Uint8Array>;
 
 /** Closing and opening again is all that helps; what was reported as committed is safe either way. */
-const RESTART = 'Restart this node; nothing that was acknowledged is lost.';
+const RESTART = 'Restart this process; nothing that was acknowledged is lost.';
 
-class LmdbKeyValueStore implements KeyValueStore {
+class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
   readonly #folder: string;
   readonly #lock: FolderLock;
   readonly #environment: RootDatabase;
-  readonly #tables: Record<Table, BinaryTable>;
+  readonly #tables: Record<T, BinaryTable>;
   /** The commit under way, settled either way: commits run one after another, each its own transaction. */
   #last: Promise<unknown> = Promise.resolve();
   #ended: string | undefined;
 
-  constructor(folder: string, lock: FolderLock) {
+  constructor(folder: string, lock: FolderLock, tables: readonly T[]) {
     this.#folder = folder;
     this.#lock = lock;
     this.#environment = open({
       path: folder,
       noSubdir: false,
-      maxDbs: TABLES.length,
+      maxDbs: tables.length,
       overlappingSync: false,
       // Batching across an event turn makes promises that nobody holds: a second failed commit would end the process.
       eventTurnBatching: false,
       // No `mapSize`: the map then grows with the data.
       permissionsMode: 0o600,
     } as Parameters<typeof open>[0]);
-    const table = (name: Table): BinaryTable =>
+    const table = (name: T): BinaryTable =>
       this.#environment.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
-    this.#tables = { record: table('record'), bucket: table('bucket'), meta: table('meta') };
+    this.#tables = Object.fromEntries(tables.map((name) => [name, table(name)])) as Record<T, BinaryTable>;
   }
 
-  get(table: Table, key: Uint8Array): Uint8Array | undefined {
+  get(table: T, key: Uint8Array): Uint8Array | undefined {
     this.#check();
     try {
       const value = this.#tables[table].getBinary(key);
@@ -61,7 +61,7 @@ class LmdbKeyValueStore implements KeyValueStore {
     }
   }
 
-  *entries(table: Table): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
+  *entries(table: T): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
     this.#check();
     try {
       for (const { key, value } of this.#tables[table].getRange()) yield [new Uint8Array(key), new Uint8Array(value)];
@@ -70,7 +70,7 @@ class LmdbKeyValueStore implements KeyValueStore {
     }
   }
 
-  commit(writes: readonly Write[]): Promise<void> {
+  commit(writes: readonly Write<T>[]): Promise<void> {
     const result = this.#last.then(() => this.#commit(writes));
     this.#last = result.catch(() => undefined);
     return result;
@@ -87,7 +87,7 @@ class LmdbKeyValueStore implements KeyValueStore {
     this.#lock.release();
   }
 
-  async #commit(writes: readonly Write[]): Promise<void> {
+  async #commit(writes: readonly Write<T>[]): Promise<void> {
     this.#check();
     if (writes.length === 0) return;
     const before = this.#transactionNumber();
@@ -153,15 +153,19 @@ async function reasonOf(thrown: unknown): Promise<unknown> {
 }
 
 /**
- * Opens the store in `folder`, made with mode 0700 where it does not exist; the files in it have mode 0600.
+ * Opens the store in `folder`, made with mode 0700 where it does not exist; the files in it have mode 0600. `tables`
+ * are a node's unless others are named; a folder keeps the tables that it was made with.
  * @throws HoldfastError `not_ready` where another process uses the folder, `unexpected` where it cannot be opened.
  */
-export async function openLmdbStore(folder: string): Promise<KeyValueStore> {
+export async function openLmdbStore<T extends string = Table>(
+  folder: string,
+  tables: readonly T[] = NODE_TABLES as readonly string[] as readonly T[],
+): Promise<KeyValueStore<T>> {
   let lock: FolderLock | undefined;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     lock = lockFolder(folder);
-    const store = new LmdbKeyValueStore(folder, lock);
+    const store = new LmdbKeyValueStore(folder, lock, tables);
     syncFolder(folder);
     syncFolder(dirname(folder));
     return store;

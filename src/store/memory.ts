@@ -6,11 +6,13 @@
 import { bytesToHex, HoldfastError, hexToBytes } from '../core/index.ts';
 import type { KeyValueStore, Table, Write } from './port.ts';
 
-type Tables = Record<Table, Map<string, Uint8Array>>;
+type Tables<T extends string> = Record<T, Map<string, Uint8Array>>;
+
+const NODE_TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
 
 /** A copy of a whole disk, to be brought back later. Immutable; may be restored many times, into any store. */
-export interface StoreImage {
-  readonly tables: Readonly<Record<Table, ReadonlyMap<string, Uint8Array>>>;
+export interface StoreImage<T extends string = Table> {
+  readonly tables: Readonly<Record<T, ReadonlyMap<string, Uint8Array>>>;
 }
 
 /** Where a crash hits relative to the moment at which the commit is on stable storage. */
@@ -18,35 +20,38 @@ export type CrashPoint = 'before' | 'after';
 
 type Fault = 'fail' | CrashPoint;
 
-function copyTables(from: StoreImage['tables']): Tables {
+function copyTables<T extends string>(from: StoreImage<T>['tables']): Tables<T> {
+  const tables = Object.entries(from) as [T, ReadonlyMap<string, Uint8Array>][];
   // Stored byte strings are never changed in place, so the maps can share them.
-  return { record: new Map(from.record), bucket: new Map(from.bucket), meta: new Map(from.meta) };
+  return Object.fromEntries(tables.map(([name, table]) => [name, new Map(table)])) as Tables<T>;
 }
 
-const noTables: StoreImage['tables'] = { record: new Map(), bucket: new Map(), meta: new Map() };
+function noTables<T extends string>(names: readonly T[]): Tables<T> {
+  return Object.fromEntries(names.map((name) => [name, new Map()])) as unknown as Tables<T>;
+}
 
 /** One process's handle on a disk in memory. A crash or `reopen` ends the handle; the disk stays. */
-export class MemoryKeyValueStore implements KeyValueStore {
-  #disk: { tables: Tables };
+export class MemoryKeyValueStore<T extends string = Table> implements KeyValueStore<T> {
+  #disk: { tables: Tables<T> };
   readonly #faults: Fault[] = [];
   #ended: string | undefined;
 
-  /** With `image`, starts from that copy of a disk. */
-  constructor(image?: StoreImage) {
-    this.#disk = { tables: copyTables(image?.tables ?? noTables) };
+  /** With `image`, starts from that copy of a disk; `names` are a node's tables unless others are given. */
+  constructor(image?: StoreImage<T>, names: readonly T[] = NODE_TABLES as readonly string[] as readonly T[]) {
+    this.#disk = { tables: copyTables<T>(image?.tables ?? noTables(names)) };
   }
 
-  get(table: Table, key: Uint8Array): Uint8Array | undefined {
+  get(table: T, key: Uint8Array): Uint8Array | undefined {
     return this.#tables()[table].get(bytesToHex(key))?.slice();
   }
 
-  *entries(table: Table): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
+  *entries(table: T): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
     const sorted = [...this.#tables()[table]].sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [key, value] of sorted) yield [hexToBytes(key), value.slice()];
   }
 
   /** As a disk may, shows the writes to readers before the promise has resolved. */
-  async commit(writes: readonly Write[]): Promise<void> {
+  async commit(writes: readonly Write<T>[]): Promise<void> {
     const tables = this.#tables();
     const fault = this.#faults.shift();
     if (fault === 'fail') {
@@ -69,7 +74,7 @@ export class MemoryKeyValueStore implements KeyValueStore {
 
   size(): number {
     let total = 0;
-    for (const table of Object.values(this.#tables())) {
+    for (const table of Object.values<Map<string, Uint8Array>>(this.#tables())) {
       for (const [key, value] of table) total += key.length / 2 + value.length;
     }
     return total;
@@ -100,24 +105,24 @@ export class MemoryKeyValueStore implements KeyValueStore {
   }
 
   /** A restarted process's handle on the same disk. This one ends: a process that is gone can write no more. */
-  reopen(): MemoryKeyValueStore {
+  reopen(): MemoryKeyValueStore<T> {
     this.#ended ??= 'The store has been opened by another process.';
-    const next = new MemoryKeyValueStore();
+    const next = new MemoryKeyValueStore<T>();
     next.#disk = this.#disk;
     return next;
   }
 
   /** The disk as it is now; works after a crash, too. */
-  snapshot(): StoreImage {
+  snapshot(): StoreImage<T> {
     return { tables: copyTables(this.#disk.tables) };
   }
 
   /** Puts the whole disk back to `image`: a rolled-back virtual machine or backup. */
-  restore(image: StoreImage): void {
+  restore(image: StoreImage<T>): void {
     this.#disk.tables = copyTables(image.tables);
   }
 
-  #tables(): Tables {
+  #tables(): Tables<T> {
     if (this.#ended !== undefined) throw new HoldfastError('unexpected', `${this.#ended} Open the store again.`);
     return this.#disk.tables;
   }
