@@ -9,7 +9,8 @@ export function leafHash(leaf: Uint8Array): Uint8Array {
   return sha256(concatBytes(LEAF, leaf));
 }
 
-function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
+/** The hash of the node above two others, of 32 bytes each. */
+export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   return sha256(concatBytes(NODE, left, right));
 }
 

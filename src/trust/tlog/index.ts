@@ -1,0 +1,12 @@
+/** Transparency logs in the formats of C2SP: notes, checkpoints, cosignatures, tiles, proofs, policies. Browser-safe. */
+
+export * from './checkpoint.ts';
+export * from './cosignature.ts';
+export { ecdsaToDer } from './ecdsa-der.ts';
+export * from './frontier.ts';
+export * from './merkle.ts';
+export * from './note.ts';
+export * from './prove.ts';
+export * from './sign.ts';
+export { fromBase64, HASH_BYTES, hashFromBase64, isKeyName, parseDecimal, toBase64 } from './text.ts';
+export * from './verifier-key.ts';
