@@ -16,16 +16,20 @@ export type { TokenSelector } from './pkcs11/connection.ts';
 export { type InitialiseOptions, initialiseToken } from './pkcs11/initialise.ts';
 export type { TokenAccess } from './pkcs11/pool.ts';
 export {
-  type CreatedKeys,
-  createTokenKeys,
   createTokenSigner,
-  openToken,
+  openSigningToken,
   openTokenSigner,
-  type Pkcs11Token,
   type SignerOptions,
-  type TokenOptions,
-} from './pkcs11/token.ts';
+  type SigningTokenOptions,
+} from './pkcs11/signing-token.ts';
+export { type CreatedKeys, createTokenKeys, openToken, type Pkcs11Token, type TokenOptions } from './pkcs11/token.ts';
 export * from './port.ts';
-export { probeToken, type TokenProfile } from './probe.ts';
+export { probeToken, type SigningProfile, type TokenProfile } from './probe.ts';
+export { MAXIMUM_MESSAGE, verifySignature } from './signature.ts';
 export * from './softhsm.ts';
 export * from './software.ts';
+export {
+  SoftwareSigningToken,
+  type SoftwareSigningTokenOptions,
+  type SoftwareSigningTokenState,
+} from './software-signing.ts';

@@ -67,11 +67,54 @@ export interface Token {
   close(): Promise<void>;
 }
 
-/** One ECDSA P-256 signing key on a token, for roles that need nothing else (certificate authority, bundle signers). */
-export interface TokenSigner {
-  /** Uncompressed SEC1 point, 65 bytes. */
+/** Ed25519 (RFC 8032, pure), or ECDSA on P-256 with SHA-256 (FIPS 186-5). */
+export type SigningAlgorithm = 'Ed25519' | 'P-256';
+
+/** One key on a token that signs and does nothing else. */
+export interface SigningKey {
+  readonly algorithm: SigningAlgorithm;
+  /** Ed25519: 32 bytes (RFC 8032 section 5.1.2). P-256: uncompressed SEC1 point, 65 bytes. */
   readonly publicKey: Uint8Array;
-  /** ECDSA P-256 over SHA-256 of `message`: 64 bytes r || s, s in the lower half. */
+  /**
+   * 64 bytes: the Ed25519 signature of `message`, or ECDSA over its SHA-256 as r || s with s in the lower half. Verified
+   * with the public key before it is released. `message` has 1 byte to 1 MiB; an Ed25519 message goes to the token as a
+   * whole, and hardware may take less. Rejects with `usage` or `too_large` for another length, else as `Token` does.
+   */
   sign(message: Uint8Array): Promise<Uint8Array>;
+}
+
+/** A single signing key with the token's session to itself (certificate authority). */
+export interface TokenSigner extends SigningKey {
+  close(): Promise<void>;
+}
+
+/** A signing key as found by its label, before any check. */
+export interface FoundSigningKey {
+  /** CKA_LABEL. */
+  readonly label: string;
+  /** Undefined for a key of another type. */
+  readonly algorithm: SigningAlgorithm | undefined;
+}
+
+/**
+ * A token of signing keys, one login for all of them. Two implementations pass one suite: PKCS#11 and the test double.
+ * Labels have 1 to 200 printable ASCII characters without spaces.
+ */
+export interface SigningToken {
+  readonly description: TokenDescription;
+  /** What this token can sign with, found by trying it; Ed25519 first where both work. Never empty. */
+  readonly algorithms: readonly SigningAlgorithm[];
+  /** The private keys whose label begins with `prefix`, sorted by label. */
+  find(prefix: string): Promise<readonly FoundSigningKey[]>;
+  /**
+   * Generates a key, reads its attributes back, tries it, and opens it. Rejects with `token_unsuitable` if the label is
+   * taken or the token cannot make such a key as section 3 of docs/protocol.md asks; nothing is left behind then, but for a
+   * key that has the right attributes and signs wrongly.
+   */
+  generate(label: string, algorithm: SigningAlgorithm): Promise<SigningKey>;
+  /** Checks the key's attributes and tries it. Rejects with `token_unsuitable` if it is missing or not as asked. */
+  open(label: string): Promise<SigningKey>;
+  usage(): readonly TokenUsage[];
+  /** Drains work in progress, then logs out. Its keys' further calls reject. */
   close(): Promise<void>;
 }

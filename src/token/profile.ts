@@ -1,5 +1,19 @@
 /** What a token was found to do, by trying it (`probe.ts`), and never by its vendor's name. */
 
+/** What a token of signing keys was found to do. */
+export interface SigningProfile {
+  /** As in `TokenProfile`; undefined where the token has no ECDSA on P-256. */
+  readonly ecdsa: 'digest' | 'message' | undefined;
+  /**
+   * What names edwards25519 in CKA_EC_PARAMS: the curve's name as a PrintableString, or its object identifier (PKCS#11
+   * v3.0, section 2.3.5; RFC 8410). Undefined where the token has no CKM_EDDSA.
+   */
+  readonly eddsa: 'name' | 'oid' | undefined;
+}
+
+/** Whatever is known of a token, for making and using keys. */
+export type KeyProfile = Partial<SigningProfile> & Partial<Omit<TokenProfile, 'ecdsa'>>;
+
 export interface TokenProfile {
   /** How CKM_ECDH1_DERIVE takes the other party's point: bare, or as a DER OCTET STRING (PKCS#11 v2.40, 2.3.8). */
   readonly ecdhPoint: 'raw' | 'der';

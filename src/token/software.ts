@@ -7,15 +7,14 @@ import { createECDH, createPrivateKey, type KeyObject, sign as nativeSign } from
 import { p256 } from '@noble/curves/nist.js';
 import {
   bytesToHex,
-  concatBytes,
   type ErrorCode,
   HoldfastError,
-  hexToBytes,
   hmacSha256,
   type Random,
   systemRandom,
   toBase64Url,
 } from '../core/index.ts';
+import { lowS } from '../crypto/index.ts';
 import { decodeUncompressed, evaluate } from './evaluate.ts';
 import type { Token, TokenDescription, TokenPublicKeys, TokenUsage } from './port.ts';
 
@@ -150,10 +149,7 @@ export class SoftwareToken implements Token {
       const signature = Uint8Array.from(
         nativeSign('sha256', message, { key: this.#identity, dsaEncoding: 'ieee-p1363' }),
       );
-      const s = BigInt(`0x${bytesToHex(signature.subarray(32))}`);
-      if (s <= p256.Point.Fn.ORDER >> 1n) return signature;
-      const low = (p256.Point.Fn.ORDER - s).toString(16).padStart(64, '0');
-      return concatBytes(signature.subarray(0, 32), hexToBytes(low));
+      return lowS(signature);
     });
   }
 

@@ -11,6 +11,7 @@ export function softwareSigner(): TokenSigner & { calls: number } {
   const { x, y } = publicKey.export({ format: 'jwk' });
   return {
     calls: 0,
+    algorithm: 'P-256',
     publicKey: Buffer.concat([Buffer.of(4), Buffer.from(x!, 'base64url'), Buffer.from(y!, 'base64url')]),
     async sign(message) {
       this.calls++;

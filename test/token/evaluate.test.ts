@@ -13,7 +13,7 @@ import {
   tweakScalar,
 } from '../../src/token/evaluate.ts';
 import { bytesAttribute, CK, flagAttribute, type Handle, numberAttribute } from '../../src/token/pkcs11/cryptoki.ts';
-import { P256_PARAMETERS } from '../../src/token/pkcs11/keys.ts';
+import { P256_PARAMETERS } from '../../src/token/pkcs11/curves.ts';
 import { deriveX } from '../../src/token/pkcs11/mechanisms.ts';
 import { connect, type SoftHsm, softHsm } from './fixture.ts';
 import { HOSTILE_COMPRESSED } from './suite.ts';

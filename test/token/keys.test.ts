@@ -18,7 +18,8 @@ import {
   type Template,
   textAttribute,
 } from '../../src/token/pkcs11/cryptoki.ts';
-import { P256_PARAMETERS, pairTemplates } from '../../src/token/pkcs11/keys.ts';
+import { P256_PARAMETERS } from '../../src/token/pkcs11/curves.ts';
+import { pairTemplates } from '../../src/token/pkcs11/keys.ts';
 import { connect, PIN, type SoftHsm, secret, softHsm } from './fixture.ts';
 
 let hsm: SoftHsm;

@@ -4,8 +4,8 @@
  */
 
 import { HoldfastError, sha256, utf8 } from '../../core/index.ts';
-import { decodeUncompressed } from '../evaluate.ts';
-import type { TokenProfile } from '../profile.ts';
+import type { SigningAlgorithm } from '../port.ts';
+import type { KeyProfile } from '../profile.ts';
 import {
   bytesAttribute,
   CK,
@@ -21,6 +21,7 @@ import {
   type Template,
   textAttribute,
 } from './cryptoki.ts';
+import { CURVES, P256_PARAMETERS } from './curves.ts';
 import { ckrName } from './errors.ts';
 
 /** One usage each; `prf` is an HMAC key or, by profile, an EC key for derivation. */
@@ -32,18 +33,17 @@ export interface KeySpec {
   /** CKA_LABEL on the token; unique among the objects of its class. */
   readonly label: string;
   readonly use: KeyUse;
+  /** Of a signing key; default P-256. */
+  readonly algorithm?: SigningAlgorithm;
 }
 
 export interface LoadedKey {
   readonly name: string;
-  /** 65 bytes uncompressed; undefined for a secret key. */
+  /** 65 bytes uncompressed, or 32 bytes on edwards25519; undefined for a secret key. */
   readonly publicKey: Uint8Array | undefined;
   /** Milliseconds since 1970, whole days (CKA_START_DATE). */
   readonly createdAt: number | undefined;
 }
-
-/** id-prime256v1 as CKA_EC_PARAMS wants it (DER, RFC 5480 section 2.1.1.1). */
-export const P256_PARAMETERS = Uint8Array.of(0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07);
 
 /** Every usage attribute there is: all are set, since tokens default some to true. */
 const USAGES = {
@@ -52,9 +52,9 @@ const USAGES = {
   secret: [CK.CKA_SIGN, CK.CKA_VERIFY, CK.CKA_ENCRYPT, CK.CKA_DECRYPT, CK.CKA_WRAP, CK.CKA_UNWRAP, CK.CKA_DERIVE],
 } as const;
 
-export const isElliptic = (spec: KeySpec, profile: TokenProfile) => spec.use !== 'prf' || profile.prf === 'ecdh';
+export const isElliptic = (spec: KeySpec, profile: KeyProfile) => spec.use !== 'prf' || profile.prf === 'ecdh';
 
-function allowedUsage(spec: KeySpec, profile: TokenProfile): number {
+function allowedUsage(spec: KeySpec, profile: KeyProfile): number {
   if (spec.use === 'sign') return CK.CKA_SIGN;
   return isElliptic(spec, profile) ? CK.CKA_DERIVE : CK.CKA_SIGN;
 }
@@ -77,11 +77,12 @@ export function pairTemplates(
   onToken: boolean,
   common: Template,
   dated: Template = [],
+  parameters: Uint8Array = P256_PARAMETERS,
 ): { public: Template; private: Template } {
   return {
     public: [
       flagAttribute(CK.CKA_TOKEN, onToken),
-      bytesAttribute(CK.CKA_EC_PARAMS, P256_PARAMETERS),
+      bytesAttribute(CK.CKA_EC_PARAMS, parameters),
       ...USAGES.public.map((usage) => flagAttribute(usage, usage === CK.CKA_VERIFY && allowed === CK.CKA_SIGN)),
       ...common,
       ...dated,
@@ -113,13 +114,7 @@ export function secretTemplate(prf: 'hmac-generic' | 'hmac-sha256', onToken: boo
  * @param now milliseconds since 1970.
  * @throws what the module throws.
  */
-export function generateKey(
-  module: Cryptoki,
-  session: Handle,
-  spec: KeySpec,
-  profile: TokenProfile,
-  now: number,
-): void {
+export function generateKey(module: Cryptoki, session: Handle, spec: KeySpec, profile: KeyProfile, now: number): void {
   const named = [textAttribute(CK.CKA_LABEL, spec.label), bytesAttribute(CK.CKA_ID, identifier(spec.label))];
   const date = [dateAttribute(CK.CKA_START_DATE, now)];
   const locked = [...named, flagAttribute(CK.CKA_MODIFIABLE, false)];
@@ -132,8 +127,9 @@ export function generateKey(
   for (const [index, [common, dated]] of choices.entries()) {
     try {
       if (isElliptic(spec, profile)) {
-        const pair = pairTemplates(allowedUsage(spec, profile), true, common, dated);
-        module.C_GenerateKeyPair(session, plainMechanism(CK.CKM_EC_KEY_PAIR_GEN), pair.public, pair.private);
+        const curve = CURVES[spec.algorithm ?? 'P-256'];
+        const pair = pairTemplates(allowedUsage(spec, profile), true, common, dated, curve.parameters(profile));
+        module.C_GenerateKeyPair(session, plainMechanism(curve.generation), pair.public, pair.private);
       } else {
         const prf = profile.prf === 'hmac-sha256' ? 'hmac-sha256' : 'hmac-generic';
         const { mechanism, template } = secretTemplate(prf, true, common);
@@ -180,12 +176,32 @@ function readDate(module: Cryptoki, session: Handle, object: Handle): number | u
   return at > 0 ? at : undefined;
 }
 
-/** The 65-byte point of CKA_EC_POINT: a DER OCTET STRING, or bare as some tokens give it. */
-export function readPoint(module: Cryptoki, session: Handle, object: Handle): Uint8Array {
-  const value = readAttribute(module, session, object, CK.CKA_EC_POINT) ?? Buffer.alloc(0);
-  const point = value.length === 67 && value[0] === 4 && value[1] === 65 ? value.subarray(2) : value;
-  decodeUncompressed(point);
-  return Uint8Array.from(point);
+/** The point of CKA_EC_POINT: 65 bytes uncompressed, or 32 bytes on edwards25519. */
+export function readPoint(
+  module: Cryptoki,
+  session: Handle,
+  object: Handle,
+  algorithm: SigningAlgorithm = 'P-256',
+): Uint8Array {
+  return CURVES[algorithm].point(readAttribute(module, session, object, CK.CKA_EC_POINT) ?? Buffer.alloc(0));
+}
+
+/** Labels and types of the private keys whose label begins with `prefix`, sorted. Nothing else of them is looked at. */
+export function findPrivateKeys(
+  module: Cryptoki,
+  session: Handle,
+  prefix: string,
+): { label: string; algorithm: SigningAlgorithm | undefined }[] {
+  return findObjects(module, session, [numberAttribute(CK.CKA_CLASS, CK.CKO_PRIVATE_KEY)])
+    .flatMap((object) => {
+      const label = readOrUndefined(module, session, object, CK.CKA_LABEL)?.toString('utf8') ?? '';
+      if (!label.startsWith(prefix)) return [];
+      const value = readOrUndefined(module, session, object, CK.CKA_KEY_TYPE);
+      const type = value && fromUlong(value);
+      const algorithm = (['Ed25519', 'P-256'] as const).find((each) => CURVES[each].keyType === type);
+      return [{ label, algorithm }];
+    })
+    .sort((a, b) => (a.label < b.label ? -1 : 1));
 }
 
 /**
@@ -196,7 +212,7 @@ export function loadKey(
   module: Cryptoki,
   session: Handle,
   spec: KeySpec,
-  profile: TokenProfile,
+  profile: KeyProfile,
 ): { handle: Handle; key: LoadedKey } {
   const elliptic = isElliptic(spec, profile);
   const handle = single(module, session, elliptic ? CK.CKO_PRIVATE_KEY : CK.CKO_SECRET_KEY, spec);
@@ -222,13 +238,14 @@ export function loadKey(
   let publicKey: Uint8Array | undefined;
   let createdAt: number | undefined;
   if (elliptic) {
-    if (type !== CK.CKK_EC) throw unsuitable(spec, 'is not an EC key');
+    const curve = CURVES[spec.algorithm ?? 'P-256'];
+    if (type !== curve.keyType) throw unsuitable(spec, `is not an ${curve.family} key`);
     const publicHandle = single(module, session, CK.CKO_PUBLIC_KEY, spec);
     for (const object of [handle, publicHandle]) {
-      const curve = readOrUndefined(module, session, object, CK.CKA_EC_PARAMS);
-      if (!curve?.equals(P256_PARAMETERS)) throw unsuitable(spec, 'is not on P-256');
+      const parameters = readOrUndefined(module, session, object, CK.CKA_EC_PARAMS);
+      if (!curve.named.some((name) => parameters?.equals(name))) throw unsuitable(spec, `is not on ${curve.name}`);
     }
-    publicKey = readPoint(module, session, publicHandle);
+    publicKey = readPoint(module, session, publicHandle, spec.algorithm);
     createdAt = readDate(module, session, publicHandle);
   } else {
     if (type !== CK.CKK_GENERIC_SECRET && type !== CK.CKK_SHA256_HMAC) throw unsuitable(spec, 'is no HMAC key');

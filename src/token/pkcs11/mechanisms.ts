@@ -14,6 +14,7 @@ import {
   plainMechanism,
   readAttribute,
 } from './cryptoki.ts';
+import { CKM_EDDSA } from './curves.ts';
 
 const prfMessage = codec.message('holdfast/ecdh-prf/v1', { input: codec.bytes(8192), secret: codec.fixed(32) });
 const HASH_TO_CURVE_DST = 'holdfast-ecdh-prf-v1-P256_XMD:SHA-256_SSWU_RO_';
@@ -69,6 +70,14 @@ export function signEcdsa(
   const input = Buffer.from(hashing === 'digest' ? sha256(message) : message);
   const signature = module.C_Sign(session, input, Buffer.alloc(128));
   if (signature.length !== 64) throw wrongLength('ECDSA');
+  return Uint8Array.from(signature);
+}
+
+/** Pure Ed25519 (RFC 8032) of `message`, 64 bytes. CKM_EDDSA without a parameter is just that (PKCS#11 v3.0, 2.3.14). */
+export function signEddsa(module: Cryptoki, session: Handle, key: Handle, message: Uint8Array): Uint8Array {
+  module.C_SignInit(session, plainMechanism(CKM_EDDSA), key);
+  const signature = module.C_Sign(session, Buffer.from(message), Buffer.alloc(128));
+  if (signature.length !== 64) throw wrongLength('EdDSA');
   return Uint8Array.from(signature);
 }
 

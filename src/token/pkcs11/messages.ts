@@ -1,8 +1,8 @@
 /** What travels between a token's host side and its workers. Structured-cloneable, and nothing in it is secret but the PIN. */
 
 import type { ErrorCode, ErrorDetails } from '../../core/index.ts';
-import type { TokenDescription } from '../port.ts';
-import type { TokenProfile } from '../profile.ts';
+import type { FoundSigningKey, TokenDescription } from '../port.ts';
+import type { KeyProfile, SigningProfile, TokenProfile } from '../profile.ts';
 import type { Timing, TokenSelector } from './connection.ts';
 import type { KeySpec, LoadedKey } from './keys.ts';
 
@@ -17,14 +17,18 @@ export interface Operations {
   open: { input: Record<never, never>; output: TokenDescription };
   /** Finds out the profile; `scratch` names the throwaway objects. */
   probe: { input: { scratch: string }; output: TokenProfile };
-  /** Finds and checks keys, and works with them from then on. */
+  /** The same for a token of signing keys. */
+  probeSigning: { input: Record<never, never>; output: SigningProfile };
+  /** Private keys by the beginning of their label. */
+  find: { input: { prefix: string }; output: readonly FoundSigningKey[] };
+  /** Finds and checks keys, and works with them from then on; with anchors, where they have a prefix. */
   use: {
-    input: { keys: readonly KeySpec[]; profile: TokenProfile; anchorPrefix: string };
+    input: { keys: readonly KeySpec[]; profile: KeyProfile; anchorPrefix?: string };
     output: readonly LoadedKey[];
   };
   /** Generates and checks keys; leaves none behind if one fails. `now` in milliseconds since 1970. */
   generate: {
-    input: { keys: readonly KeySpec[]; profile: TokenProfile; now: number };
+    input: { keys: readonly KeySpec[]; profile: KeyProfile; now: number };
     output: readonly LoadedKey[];
   };
   sign: { input: { key: string; message: Uint8Array }; output: Uint8Array };

@@ -1,20 +1,22 @@
 /** Carries out requests on one connection, synchronously: the inside of a worker, without the worker. */
 
 import { HoldfastError } from '../../core/index.ts';
-import type { TokenProfile } from '../profile.ts';
+import type { KeyProfile } from '../profile.ts';
 import { Anchors } from './anchors.ts';
 import type { Connection } from './connection.ts';
 import { finalizeModule, type Handle } from './cryptoki.ts';
-import { generateKey, type KeySpec, keyObjects, type LoadedKey, loadKey } from './keys.ts';
-import { deriveX, ecdhPrf, hmac, signEcdsa } from './mechanisms.ts';
+import { findPrivateKeys, generateKey, type KeySpec, keyObjects, type LoadedKey, loadKey } from './keys.ts';
+import { deriveX, ecdhPrf, hmac, signEcdsa, signEddsa } from './mechanisms.ts';
 import type { Operations, Request } from './messages.ts';
-import { probeProfile } from './probing.ts';
+import { probeProfile, probeSigning } from './probing.ts';
 
 type Input<N extends keyof Operations> = Operations[N]['input'];
 
+const notInUse = () => new HoldfastError('token_failed', 'no such keys are in use; open the token first');
+
 export class Executor {
   readonly #connection: Connection;
-  #profile: TokenProfile | undefined;
+  #profile: KeyProfile = {};
   #specs = new Map<string, KeySpec>();
   /** Object handles of this session; found and checked anew after a loss. */
   #handles = new Map<string, Handle>();
@@ -35,14 +37,16 @@ export class Executor {
         return this.#connection.open();
       case 'probe':
         return this.#run('probe', true, (session) => probeProfile(this.#connection.module, session, request.scratch));
+      case 'probeSigning':
+        return this.#run('probe', true, (session) => probeSigning(this.#connection.module, session));
+      case 'find':
+        return this.#run('find', true, (session) => findPrivateKeys(this.#module, session, request.prefix));
       case 'use':
         return this.#use(request);
       case 'generate':
         return this.#generate(request);
       case 'sign':
-        return this.#run('sign', true, (session) =>
-          signEcdsa(this.#module, session, this.#key(session, request.key), request.message, this.#known().ecdsa),
-        );
+        return this.#run('sign', true, (session) => this.#sign(session, request));
       case 'ecdh':
         return this.#run('ecdh', true, (session) => this.#ecdh(session, request), request.points.length);
       case 'prf':
@@ -66,20 +70,29 @@ export class Executor {
     return this.#connection.run(operation, idempotent, body, count);
   }
 
-  #known(): TokenProfile {
-    if (!this.#profile) throw new HoldfastError('token_failed', 'no keys are in use; open the token first');
-    return this.#profile;
+  #known<N extends keyof KeyProfile>(name: N): NonNullable<KeyProfile[N]> {
+    const value = this.#profile[name];
+    if (value === undefined) throw notInUse();
+    return value;
   }
 
   #anchorObjects(): Anchors {
-    if (!this.#anchors) throw new HoldfastError('token_failed', 'no keys are in use; open the token first');
+    if (!this.#anchors) throw notInUse();
     return this.#anchors;
+  }
+
+  #sign(session: Handle, { key, message }: Input<'sign'>): Uint8Array {
+    const handle = this.#key(session, key);
+    if (this.#specs.get(key)?.algorithm === 'Ed25519') return signEddsa(this.#module, session, handle, message);
+    return signEcdsa(this.#module, session, handle, message, this.#known('ecdsa'));
   }
 
   #use(request: Input<'use'>): LoadedKey[] {
     this.#profile = request.profile;
     this.#specs = new Map(request.keys.map((spec) => [spec.name, spec]));
-    this.#anchors = new Anchors(this.#module, request.profile.anchor, request.anchorPrefix);
+    const { anchorPrefix } = request;
+    this.#anchors =
+      anchorPrefix === undefined ? undefined : new Anchors(this.#module, this.#known('anchor'), anchorPrefix);
     return this.#run('check_keys', true, (session) =>
       request.keys.map((spec) => {
         const { handle, key } = loadKey(this.#module, session, spec, request.profile);
@@ -94,22 +107,22 @@ export class Executor {
     if (cached) return cached;
     const spec = this.#specs.get(name);
     if (!spec) throw new HoldfastError('token_failed', `the token was opened without a key ${name}`);
-    const { handle } = loadKey(this.#module, session, spec, this.#known());
+    const { handle } = loadKey(this.#module, session, spec, this.#profile);
     this.#handles.set(name, handle);
     return handle;
   }
 
   #ecdh(session: Handle, request: Input<'ecdh'>): Uint8Array[] {
     const key = this.#key(session, request.key);
-    return request.points.map((point) => deriveX(this.#module, session, key, point, this.#known().ecdhPoint));
+    return request.points.map((point) => deriveX(this.#module, session, key, point, this.#known('ecdhPoint')));
   }
 
   #prf(session: Handle, request: Input<'prf'>): Uint8Array[] {
     const key = this.#key(session, request.key);
-    const { prf, ecdhPoint } = this.#known();
+    const prf = this.#known('prf');
     return request.messages.map((message) =>
       prf === 'ecdh'
-        ? ecdhPrf(this.#module, session, key, message, ecdhPoint)
+        ? ecdhPrf(this.#module, session, key, message, this.#known('ecdhPoint'))
         : hmac(this.#module, session, key, message),
     );
   }

@@ -1,13 +1,17 @@
 /** Finds a token's profile by trying each mechanism on throwaway objects, which are destroyed again. */
 
-import { createECDH, createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
-import { equalBytes, HoldfastError, toBase64Url } from '../../core/index.ts';
-import type { TokenProfile } from '../profile.ts';
+import { createECDH, createHash, randomBytes } from 'node:crypto';
+import { equalBytes, HoldfastError } from '../../core/index.ts';
+import { lowS } from '../../crypto/index.ts';
+import type { SigningAlgorithm } from '../port.ts';
+import type { SigningProfile, TokenProfile } from '../profile.ts';
+import { verifySignature } from '../signature.ts';
 import { changeData, createData, findData, readData } from './anchors.ts';
 import { CK, type Cryptoki, type Handle, plainMechanism } from './cryptoki.ts';
+import { CURVES } from './curves.ts';
 import { ckrName, losesSession } from './errors.ts';
 import { pairTemplates, readPoint, secretTemplate } from './keys.ts';
-import { deriveX, hmac, signEcdsa } from './mechanisms.ts';
+import { deriveX, hmac, signEcdsa, signEddsa } from './mechanisms.ts';
 
 /**
  * @param scratch CKA_APPLICATION of the throwaway data object; one that a crashed probe left is destroyed first.
@@ -21,6 +25,17 @@ export function probeProfile(module: Cryptoki, session: Handle, scratch: string)
   const anchor = probeAnchor(module, session, scratch);
   if (!anchor) throw missing('private data objects');
   return { ecdsa, ecdhPoint, prf: probeHmac(module, session) ?? 'ecdh', anchor };
+}
+
+/**
+ * What a token can sign with, for roles that need nothing else of it; leaves nothing behind.
+ * @throws HoldfastError `token_unsuitable` for a token with neither EdDSA nor ECDSA.
+ */
+export function probeSigning(module: Cryptoki, session: Handle): SigningProfile {
+  const ecdsa = probeEcdsa(module, session);
+  const eddsa = probeEddsa(module, session);
+  if (!ecdsa && !eddsa) throw missing('Ed25519 (CKM_EDDSA) or ECDSA on P-256');
+  return { ecdsa, eddsa };
 }
 
 const missing = (what: string) =>
@@ -49,46 +64,47 @@ function withPair<T>(
   session: Handle,
   usage: number,
   body: (privateKey: Handle, publicKey: Uint8Array) => T | undefined,
+  algorithm: SigningAlgorithm = 'P-256',
+  profile: Partial<SigningProfile> = {},
 ): T | undefined {
+  const curve = CURVES[algorithm];
   let pair: { privateKey: Handle; publicKey: Handle } | undefined;
   const onToken = firstThatWorks([false, true], (stored) => {
-    const templates = pairTemplates(usage, stored, []);
-    pair = module.C_GenerateKeyPair(
-      session,
-      plainMechanism(CK.CKM_EC_KEY_PAIR_GEN),
-      templates.public,
-      templates.private,
-    );
+    const templates = pairTemplates(usage, stored, [], [], curve.parameters(profile));
+    pair = module.C_GenerateKeyPair(session, plainMechanism(curve.generation), templates.public, templates.private);
     return true;
   });
   if (onToken === undefined || !pair) return undefined;
   try {
-    return body(pair.privateKey, readPoint(module, session, pair.publicKey));
+    return body(pair.privateKey, readPoint(module, session, pair.publicKey, algorithm));
   } finally {
     module.C_DestroyObject(session, pair.privateKey);
     module.C_DestroyObject(session, pair.publicKey);
   }
 }
 
+/** Whether what `sign` makes of a random message is right: the private key's own answer, and not only an answer. */
+function signsRight(algorithm: SigningAlgorithm, publicKey: Uint8Array, sign: (message: Uint8Array) => Uint8Array) {
+  const message = randomBytes(40);
+  const made = sign(message);
+  return verifySignature({ algorithm, publicKey }, message, algorithm === 'P-256' ? lowS(made) : made);
+}
+
 function probeEcdsa(module: Cryptoki, session: Handle): TokenProfile['ecdsa'] | undefined {
   return withPair(module, session, CK.CKA_SIGN, (privateKey, publicKey) => {
-    const key = ecdsaPublicKey(publicKey);
-    const message = randomBytes(40);
     return firstThatWorks(['digest', 'message'] as const, (hashing) =>
-      verify(
-        'sha256',
-        message,
-        { key, dsaEncoding: 'ieee-p1363' },
-        signEcdsa(module, session, privateKey, message, hashing),
-      ),
+      signsRight('P-256', publicKey, (message) => signEcdsa(module, session, privateKey, message, hashing)),
     );
   });
 }
 
-/** A key object for node:crypto from an uncompressed point of 65 bytes. */
-export function ecdsaPublicKey(point: Uint8Array) {
-  const [x, y] = [toBase64Url(point.subarray(1, 33)), toBase64Url(point.subarray(33, 65))];
-  return createPublicKey({ key: { kty: 'EC', crv: 'P-256', x, y }, format: 'jwk' });
+function probeEddsa(module: Cryptoki, session: Handle): SigningProfile['eddsa'] {
+  const works = (privateKey: Handle, publicKey: Uint8Array) =>
+    signsRight('Ed25519', publicKey, (message) => signEddsa(module, session, privateKey, message));
+  return firstThatWorks(
+    ['name', 'oid'] as const,
+    (eddsa) => withPair(module, session, CK.CKA_SIGN, works, 'Ed25519', { eddsa }) ?? false,
+  );
 }
 
 function probeEcdh(module: Cryptoki, session: Handle): TokenProfile['ecdhPoint'] | undefined {

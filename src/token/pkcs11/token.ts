@@ -1,16 +1,15 @@
-/** `Token` and `TokenSigner` (../port.ts) on a PKCS#11 module, for one node or one signing role. */
+/** `Token` (../port.ts) on a PKCS#11 module, for one node. */
 
-import { createECDH, type KeyObject, verify } from 'node:crypto';
-import { p256 } from '@noble/curves/nist.js';
-import { bytesToHex, concatBytes, equalBytes, HoldfastError, hexToBytes, systemRandom } from '../../core/index.ts';
+import { createECDH } from 'node:crypto';
+import { bytesToHex, equalBytes, HoldfastError, systemRandom } from '../../core/index.ts';
 import { decodeUncompressed, evaluate } from '../evaluate.ts';
-import type { Token, TokenDescription, TokenPublicKeys, TokenSigner, TokenUsage } from '../port.ts';
+import type { Token, TokenDescription, TokenPublicKeys, TokenUsage } from '../port.ts';
 import type { TokenProfile } from '../profile.ts';
+import { SignatureCheck } from '../signature.ts';
 import { FolderSync } from '../sync.ts';
 import { ANCHOR_MAXIMUM } from './anchors.ts';
 import type { KeySpec, LoadedKey } from './keys.ts';
-import { type Spawn, type TokenAccess, WorkerPool } from './pool.ts';
-import { ecdsaPublicKey } from './probing.ts';
+import { type Spawn, signReleased, type TokenAccess, type WorkerPool, withPool } from './pool.ts';
 
 /** A node's place on a token; several nodes may share one. */
 export interface TokenOptions extends TokenAccess {
@@ -23,12 +22,6 @@ export interface TokenOptions extends TokenAccess {
   readonly profile?: Partial<TokenProfile>;
   /** For tokens that are files and do not sync them (SoftHSM): their folder, synced after every anchor write. */
   readonly syncFolder?: string;
-}
-
-export interface SignerOptions extends TokenAccess {
-  /** CKA_LABEL of the key: 1 to 200 printable ASCII characters. */
-  readonly key: string;
-  readonly profile?: Partial<TokenProfile>;
 }
 
 /** What was generated. */
@@ -73,21 +66,6 @@ async function profileOf(pool: WorkerPool, scratch: string, known: Partial<Token
   return { ...(await pool.callFirst('probe', { scratch })), ...known };
 }
 
-/** Opens workers for `body`, and closes them if it fails. */
-async function withPool<T>(
-  access: TokenAccess,
-  spawn: Spawn | undefined,
-  body: (pool: WorkerPool, description: TokenDescription) => Promise<T>,
-): Promise<T> {
-  const { pool, description } = await WorkerPool.open(access, spawn);
-  try {
-    return await body(pool, description);
-  } catch (error) {
-    await pool.close();
-    throw error;
-  }
-}
-
 /**
  * Generates a node's five keys on the token and checks them.
  * @throws HoldfastError `token_unsuitable` if keys of that name exist or the token cannot make them as section 3 of
@@ -125,28 +103,6 @@ export async function probeToken(access: TokenAccess): Promise<TokenProfile> {
   });
 }
 
-const HALF_ORDER = p256.Point.Fn.ORDER >> 1n;
-
-/** The signature with s in the lower half of the order: ECDSA verifies either, but only one encoding shall exist. */
-function lowS(signature: Uint8Array): Uint8Array {
-  const s = BigInt(`0x${bytesToHex(signature.subarray(32))}`);
-  if (s <= HALF_ORDER) return signature;
-  const low = (p256.Point.Fn.ORDER - s).toString(16).padStart(64, '0');
-  return concatBytes(signature.subarray(0, 32), hexToBytes(low));
-}
-
-/** Signs with `key` and verifies (about 0.06 ms): a faulty ECDSA signature can give the private key away. */
-async function signChecked(pool: WorkerPool, key: string, publicKey: KeyObject, message: Uint8Array) {
-  const signature = lowS(await pool.call('sign', { key, message }));
-  if (!verify('sha256', message, { key: publicKey, dsaEncoding: 'ieee-p1363' }, signature)) {
-    pool.count('fault', 1);
-    throw new HoldfastError('token_failed', 'the token made a signature that does not verify; take it out of service', {
-      details: { operation: 'sign' },
-    });
-  }
-  return signature;
-}
-
 export class Pkcs11Token implements Token {
   readonly description: TokenDescription;
   readonly publicKeys: TokenPublicKeys;
@@ -154,7 +110,7 @@ export class Pkcs11Token implements Token {
   readonly rollbackResistant: boolean;
   readonly profile: TokenProfile;
   readonly #pool: WorkerPool;
-  readonly #identity: KeyObject;
+  readonly #identity: SignatureCheck;
   readonly #sync: FolderSync | undefined;
 
   constructor(
@@ -172,7 +128,7 @@ export class Pkcs11Token implements Token {
     this.rollbackResistant = options.rollbackResistant ?? false;
     this.#sync = options.syncFolder === undefined ? undefined : new FolderSync(options.syncFolder);
     this.profile = profile;
-    this.#identity = ecdsaPublicKey(this.publicKeys.identity);
+    this.#identity = new SignatureCheck({ algorithm: 'P-256', publicKey: this.publicKeys.identity });
   }
 
   /**
@@ -195,7 +151,7 @@ export class Pkcs11Token implements Token {
   }
 
   async sign(message: Uint8Array): Promise<Uint8Array> {
-    return signChecked(this.#pool, 'identity', this.#identity, message);
+    return signReleased(this.#pool, 'identity', this.#identity, message);
   }
 
   async deriveSession(point: Uint8Array): Promise<Uint8Array> {
@@ -248,45 +204,4 @@ export class Pkcs11Token implements Token {
   close(): Promise<void> {
     return this.#pool.close();
   }
-}
-
-function signerKey({ key }: SignerOptions): KeySpec {
-  if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
-    throw new HoldfastError('usage', 'a key label has 1 to 200 printable ASCII characters');
-  }
-  return { name: 'signer', label: key, use: 'sign' };
-}
-
-async function signerOn(pool: WorkerPool, loaded: LoadedKey | undefined): Promise<TokenSigner> {
-  const publicKey = loaded?.publicKey;
-  if (!publicKey) throw new HoldfastError('token_unsuitable', 'the token has no such key; generate it first');
-  const verifier = ecdsaPublicKey(publicKey);
-  const signer: TokenSigner = {
-    publicKey,
-    sign: (message) => signChecked(pool, 'signer', verifier, message),
-    close: () => pool.close(),
-  };
-  await signer.sign(publicKey);
-  return signer;
-}
-
-/** Generates one sign-only P-256 key and opens it. @throws HoldfastError `token_unsuitable` if the label is taken. */
-export async function createTokenSigner(options: SignerOptions): Promise<TokenSigner> {
-  const spec = signerKey(options);
-  return withPool({ ...options, workers: 1 }, undefined, async (pool) => {
-    const profile = await profileOf(pool, `${spec.label}/probe`, options.profile);
-    await pool.callFirst('generate', { keys: [spec], profile, now: Date.now() });
-    const [loaded] = await pool.callFirst('use', { keys: [spec], profile, anchorPrefix: spec.label });
-    return signerOn(pool, loaded);
-  });
-}
-
-/** Opens the sign-only P-256 key of that label. @throws HoldfastError `token_unsuitable` if it is not there or not so. */
-export async function openTokenSigner(options: SignerOptions): Promise<TokenSigner> {
-  const spec = signerKey(options);
-  return withPool(options, undefined, async (pool) => {
-    const profile = await profileOf(pool, `${spec.label}/probe`, options.profile);
-    const [[loaded] = []] = await pool.callAll('use', { keys: [spec], profile, anchorPrefix: spec.label });
-    return signerOn(pool, loaded);
-  });
 }
