@@ -1,7 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Suites with a project of their own, each run after the one before it, so that none starves another of the cores. */
-const LATER_SUITES = ['model', 'simulation', 'fleet', 'containers', 'browser'];
+const LATER_SUITES = ['model', 'simulation', 'fleet', 'hil', 'containers', 'browser'];
 /** Folders of a suite that are not only the one of its name. */
 const FOLDERS: Readonly<Record<string, readonly string[]>> = { fleet: ['fleet', 'faults'] };
 

@@ -48,6 +48,11 @@ export const STAGES: readonly Stage[] = [
   suite('model', 'Model of the protocol', { group: 'model', needs: ['spin', 'gcc'], minutes: 30 }),
   suite('simulation', 'Simulated fleets', { minutes: 30 }),
   suite('fleet', 'Fleets of processes on real tokens', { minutes: 30 }),
+  suite('hil', 'Hardware in the loop: other modules than SoftHSM, and failing ones', {
+    group: 'hil',
+    needs: ['gcc'],
+    minutes: 30,
+  }),
   suite('browser', 'The client in a browser', {
     group: 'browser',
     obstacle: () => (findBrowser() === undefined ? NO_BROWSER : undefined),

@@ -25,6 +25,8 @@ export interface NodeConfiguration {
     readonly pin: PinConfiguration | undefined;
     readonly workers: number;
     readonly rollbackResistant: boolean;
+    readonly moduleParameters: string | undefined;
+    readonly timeoutMilliseconds: number;
     readonly softhsmConfiguration: string | undefined;
     readonly syncFolder: string | undefined;
   };
@@ -72,6 +74,19 @@ export const NODE_SETTINGS: readonly Setting[] = [
     kind: 'boolean',
     default: false,
     description: 'True only where nobody can put an older state of the token back (real hardware).',
+  },
+  {
+    path: 'token.timeoutMilliseconds',
+    kind: 'integer',
+    minimum: 100,
+    maximum: 120_000,
+    default: 10_000,
+    description: 'After so long without an answer the token counts as hung, and the node’s process ends.',
+  },
+  {
+    path: 'token.moduleParameters',
+    kind: 'text',
+    description: 'Text that the module wants when it is initialised (NSS softokn: configdir=...); most want none.',
   },
   {
     path: 'token.softhsmConfiguration',
@@ -177,6 +192,8 @@ export function loadNodeConfiguration(sources: Sources): NodeConfiguration {
       pin: pinSource(settings),
       workers: settings.integer('token.workers'),
       rollbackResistant: settings.boolean('token.rollbackResistant'),
+      moduleParameters: settings.optionalText('token.moduleParameters'),
+      timeoutMilliseconds: settings.integer('token.timeoutMilliseconds'),
       softhsmConfiguration: settings.optionalText('token.softhsmConfiguration'),
       syncFolder: settings.optionalText('token.syncFolder'),
     }),

@@ -38,6 +38,7 @@ export async function openNodeToken(
   readPin: () => Promise<Secret>,
 ): Promise<Token> {
   const { module, slot, label, serial, workers, rollbackResistant, syncFolder } = configuration.token;
+  const { moduleParameters, timeoutMilliseconds: timeout } = configuration.token;
   applyTokenEnvironment(configuration);
   using pin = await readPin();
   return await openToken({
@@ -45,6 +46,8 @@ export async function openNodeToken(
     pin,
     workers,
     rollbackResistant,
+    timeout,
+    ...(moduleParameters !== undefined && { moduleParameters }),
     fleet: trust.fleet.fleet,
     node: trust.names[configuration.node - 1]!,
     ...(syncFolder !== undefined && { syncFolder }),

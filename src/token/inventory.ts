@@ -2,15 +2,18 @@
 
 import graphene from 'graphene-pk11';
 import { bytesToHex, fromUtf8, HoldfastError, type Secret } from '../core/index.ts';
-import { CK, finalizeModule, loadModule } from './pkcs11/cryptoki.ts';
+import type { TokenSelector } from './pkcs11/connection.ts';
+import { CK, finalizeModule, initialiseOptions, loadModule } from './pkcs11/cryptoki.ts';
 import { ckrName, tokenError } from './pkcs11/errors.ts';
 import { resolveModule, useModule } from './pkcs11/process.ts';
 
 export interface InventoryOptions {
   /** Path of the PKCS#11 module. */
   readonly module: string;
-  /** Shows private objects too, of the token with this serial. */
-  readonly login?: { readonly serial: string; readonly pin: Secret };
+  /** Text for the module’s C_Initialize, where it wants some. */
+  readonly moduleParameters?: string;
+  /** Shows private objects too, of the one token that fits all that is given. */
+  readonly login?: TokenSelector & { readonly pin: Secret };
 }
 
 export interface ModuleInventory {
@@ -105,7 +108,7 @@ export async function readInventory(options: InventoryOptions): Promise<ModuleIn
       try {
         module ??= graphene.Module.load(path, path);
         modules.set(path, module);
-        module.initialize({ flags: CK.CKF_OS_LOCKING_OK });
+        module.initialize(initialiseOptions(options.moduleParameters));
         return describe(module, path, options);
       } catch (error) {
         throw tokenError(error, 'inventory');
@@ -118,8 +121,11 @@ export async function readInventory(options: InventoryOptions): Promise<ModuleIn
 function describe(module: graphene.Module, path: string, options: InventoryOptions): ModuleInventory {
   const handles = module.getSlots(true);
   const slots = Array.from({ length: handles.length }, (_, index) => describeSlot(handles.items(index), options));
-  if (options.login && !slots.some((slot) => slot.token?.serial === options.login?.serial)) {
-    throw new HoldfastError('token_removed', 'no token has the serial to log in to; check it against the inventory');
+  if (options.login && !slots.some((slot) => fits(slot, options.login))) {
+    throw new HoldfastError(
+      'token_removed',
+      'no token fits the one to log in to; check it against holdfast token list',
+    );
   }
   return {
     module: path,
@@ -130,18 +136,28 @@ function describe(module: graphene.Module, path: string, options: InventoryOptio
   };
 }
 
+function fits(
+  { number, token }: { number: number; token: Pick<TokenInventory, 'serial' | 'label'> | undefined },
+  wanted: TokenSelector | undefined,
+): boolean {
+  if (!token || !wanted) return false;
+  const { slot = number, serial = token.serial, label = token.label } = wanted;
+  return slot === number && serial === token.serial && label === token.label;
+}
+
 function describeSlot(slot: graphene.Slot, options: InventoryOptions): SlotInventory {
   const token = slot.getToken();
   const number = slot.handle.readUIntLE(0, Math.min(6, slot.handle.length));
   const description = clean(slot.slotDescription);
   if ((token.flags & CK.CKF_TOKEN_INITIALIZED) === 0) return { number, description, token: undefined };
   const serial = clean(token.serialNumber);
-  const pin = options.login?.serial === serial ? options.login.pin : undefined;
+  const label = clean(token.label);
+  const pin = fits({ number, token: { serial, label } }, options.login) ? options.login?.pin : undefined;
   return {
     number,
     description,
     token: {
-      label: clean(token.label),
+      label,
       manufacturer: clean(token.manufacturerID),
       model: clean(token.model),
       serial,

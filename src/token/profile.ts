@@ -23,7 +23,8 @@ export interface TokenProfile {
   readonly prf: 'hmac-generic' | 'hmac-sha256' | 'ecdh';
   /**
    * How an anchor is replaced: a new CKA_VALUE, a new CKA_LABEL that holds the value as text, or a new object in the
-   * place of a destroyed one. In order of preference.
+   * place of a destroyed one; where the token refuses private data objects, a new CKA_LABEL of a private key that serves
+   * for nothing else. In order of preference.
    */
-  readonly anchor: 'value' | 'label' | 'replace';
+  readonly anchor: 'value' | 'label' | 'replace' | 'key-label';
 }

@@ -65,6 +65,8 @@ describe('a node’s configuration', () => {
         pin: { file: join(folder, 'pin') },
         workers: 1,
         rollbackResistant: false,
+        moduleParameters: undefined,
+        timeoutMilliseconds: 10_000,
         softhsmConfiguration: undefined,
         syncFolder: undefined,
       },

@@ -4,7 +4,7 @@ import { bytesToHex, utf8 } from '../../src/core/index.ts';
 import { SoftwareToken, type TokenProfile } from '../../src/token/index.ts';
 import { Anchors, changeData, findData } from '../../src/token/pkcs11/anchors.ts';
 import type { Connection } from '../../src/token/pkcs11/connection.ts';
-import type { Cryptoki, Handle } from '../../src/token/pkcs11/cryptoki.ts';
+import type { Cryptoki, Handle, Template } from '../../src/token/pkcs11/cryptoki.ts';
 import { altered, ckr, connect, type SoftHsm, softHsm } from './fixture.ts';
 
 let hsm: SoftHsm;
@@ -28,7 +28,7 @@ const texts = (values: readonly Uint8Array[]) => values.map((value) => Buffer.fr
 const read = (anchors: Anchors) => texts(within((session) => anchors.read(session)));
 const write = (anchors: Anchors, text: string) => within((session) => anchors.write(session, utf8(text)));
 
-describe.each(['label', 'replace'] as const)('anchors by %s', (method: TokenProfile['anchor']) => {
+describe.each(['label', 'replace', 'key-label'] as const)('anchors by %s', (method: TokenProfile['anchor']) => {
   const make = (module: Cryptoki = connection.module) => new Anchors(module, method, prefix);
 
   it('replace the older one, whoever wrote before', () => {
@@ -85,18 +85,18 @@ describe.each(['label', 'replace'] as const)('anchors by %s', (method: TokenProf
     write(make(), '1');
     write(make(), '2');
     const { module } = connection;
+    const garbled = (template: Template) =>
+      template.map((attribute) =>
+        Buffer.isBuffer(attribute.value) && attribute.value.length > 16
+          ? { ...attribute, value: Buffer.alloc(attribute.value.length, 'A') }
+          : attribute,
+      );
     const forgetful = make(
       altered(module, {
         C_SetAttributeValue: () => undefined,
-        C_CreateObject: (session, template) =>
-          module.C_CreateObject(
-            session,
-            template.map((attribute) =>
-              Buffer.isBuffer(attribute.value) && attribute.value.length > 16
-                ? { ...attribute, value: Buffer.alloc(attribute.value.length, 'A') }
-                : attribute,
-            ),
-          ),
+        C_CreateObject: (session, template) => module.C_CreateObject(session, garbled(template as Template)),
+        C_GenerateKey: (session, mechanism, template) =>
+          module.C_GenerateKey(session, mechanism, garbled(template as Template)),
       }),
     );
     expect(() => write(forgetful, '3')).toThrow(expect.objectContaining({ code: 'token_failed' }));

@@ -112,6 +112,19 @@ describe('by trying, finds a token that', () => {
     expect(probe({ C_SetAttributeValue: () => undefined })).toEqual({ ...SOFTHSM, anchor: 'replace' });
   });
 
+  it('refuses data objects, but names keys anew', () => {
+    expect(probe({ C_CreateObject: refuse('CKR_ATTRIBUTE_VALUE_INVALID') })).toEqual({
+      ...SOFTHSM,
+      anchor: 'key-label',
+    });
+  });
+
+  it('refuses data objects and makes no secret keys', () => {
+    const C_CreateObject = refuse('CKR_ATTRIBUTE_VALUE_INVALID');
+    const C_GenerateKey = refuse('CKR_FUNCTION_NOT_SUPPORTED');
+    expect(probe({ C_CreateObject, C_GenerateKey })).toEqual({ ...SOFTHSM, prf: 'ecdh', anchor: 'key-label' });
+  });
+
   it('keeps no session keys', () => {
     const C_GenerateKeyPair = ((session: Buffer, mechanism: Mechanism, open: Template, closed: Template) => {
       if (open.some((each) => each.type === CK.CKA_TOKEN && each.value === false))
@@ -143,8 +156,10 @@ describe('calls unsuitable a token', () => {
     expect(() => probe({ C_Sign })).toThrow(unsuitable(/ECDSA/));
   });
 
-  it('that keeps no data objects', () => {
-    expect(() => probe({ C_CreateObject: refuse('CKR_TEMPLATE_INCONSISTENT') })).toThrow(unsuitable(/data objects/));
+  it('that keeps no data objects and names no key anew', () => {
+    const C_CreateObject = refuse('CKR_TEMPLATE_INCONSISTENT');
+    const C_SetAttributeValue = refuse('CKR_ACTION_PROHIBITED');
+    expect(() => probe({ C_CreateObject, C_SetAttributeValue })).toThrow(unsuitable(/data objects/));
   });
 });
 

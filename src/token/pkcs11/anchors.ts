@@ -1,13 +1,14 @@
 /**
  * The two anchor objects of section 7 of docs/protocol.md: private data objects (CKO_DATA) written in turn, so that a
- * write torn at any moment leaves the other whole.
+ * write torn at any moment leaves the other whole. On a token that refuses such objects they are, by profile, private
+ * keys that are never used and whose labels hold the values: like those, nobody without the PIN can change them.
  *
  * Each holds `write counter (8 bytes) || first 8 bytes of SHA-256 over counter and value || value`. The checksum finds
- * torn writes, nothing else: authenticity comes from the MAC inside the value. CKA_APPLICATION names the object, since
- * CKA_LABEL may be where the value is.
+ * torn writes, nothing else: authenticity comes from the MAC inside the value. CKA_APPLICATION names a data object, and
+ * CKA_ID a key, since CKA_LABEL may be where the value is.
  */
 
-import { concatBytes, equalBytes, fromBase64Url, HoldfastError, sha256, toBase64Url } from '../../core/index.ts';
+import { concatBytes, equalBytes, fromBase64Url, HoldfastError, sha256, toBase64Url, utf8 } from '../../core/index.ts';
 import type { TokenProfile } from '../profile.ts';
 import {
   bytesAttribute,
@@ -15,13 +16,16 @@ import {
   type Cryptoki,
   findObjects,
   flagAttribute,
+  fromUlong,
   type Handle,
   numberAttribute,
+  plainMechanism,
   readAttribute,
   type Template,
   textAttribute,
 } from './cryptoki.ts';
 import { ckrName } from './errors.ts';
+import { pairTemplates, secretTemplate } from './keys.ts';
 
 export const ANCHOR_MAXIMUM = 256;
 
@@ -52,7 +56,27 @@ const template = (application: string): Template => [
   textAttribute(CK.CKA_APPLICATION, application),
 ];
 
-/** Creates a data object that holds `sealed` in the way that `method` can replace. */
+/** A private key for its label alone: a secret key or, where the token makes none, half of an EC pair. */
+function createCarrier(module: Cryptoki, session: Handle, application: string, sealed: Uint8Array): Handle {
+  const named = [textAttribute(CK.CKA_LABEL, toBase64Url(sealed)), ...carrierTemplate(application)];
+  try {
+    const { mechanism, template } = secretTemplate('hmac-generic', true, named);
+    return module.C_GenerateKey(session, mechanism, template);
+  } catch (error) {
+    if (!/^CKR_(MECHANISM_|FUNCTION_NOT_SUPPORTED|KEY_|TEMPLATE_|ATTRIBUTE_)/.test(ckrName(error) ?? '')) throw error;
+  }
+  const pair = pairTemplates(CK.CKA_DERIVE, true, named);
+  const mechanism = plainMechanism(CK.CKM_EC_KEY_PAIR_GEN);
+  const { privateKey, publicKey } = module.C_GenerateKeyPair(session, mechanism, pair.public, pair.private);
+  module.C_DestroyObject(session, publicKey);
+  return privateKey;
+}
+
+const carrierTemplate = (application: string): Template => [
+  bytesAttribute(CK.CKA_ID, sha256(utf8(application)).slice(0, 16)),
+];
+
+/** Creates an object that holds `sealed` in the way that `method` can replace. */
 export function createData(
   module: Cryptoki,
   session: Handle,
@@ -60,6 +84,7 @@ export function createData(
   sealed: Uint8Array,
   method: TokenProfile['anchor'],
 ): Handle {
+  if (method === 'key-label') return createCarrier(module, session, application, sealed);
   return module.C_CreateObject(session, [
     ...template(application),
     flagAttribute(CK.CKA_TOKEN, true),
@@ -69,20 +94,20 @@ export function createData(
   ]);
 }
 
-/** Changes a data object in place. */
+/** Changes the object in place. */
 export function changeData(
   module: Cryptoki,
   session: Handle,
   object: Handle,
   sealed: Uint8Array,
-  method: 'value' | 'label',
+  method: Exclude<TokenProfile['anchor'], 'replace'>,
 ): void {
   module.C_SetAttributeValue(session, object, [
     method === 'value' ? bytesAttribute(CK.CKA_VALUE, sealed) : textAttribute(CK.CKA_LABEL, toBase64Url(sealed)),
   ]);
 }
 
-/** What a data object holds, by value or by label, so that a node's anchors outlive a change of method. */
+/** What an object holds, by value or by label, so that a node's anchors outlive a change of method. */
 export function readData(module: Cryptoki, session: Handle, object: Handle): Uint8Array | undefined {
   for (const type of [CK.CKA_VALUE, CK.CKA_LABEL]) {
     try {
@@ -98,8 +123,15 @@ export function readData(module: Cryptoki, session: Handle, object: Handle): Uin
   return undefined;
 }
 
+/** The objects of that name, of whichever method, so that a node's anchors outlive a change of it. */
 export function findData(module: Cryptoki, session: Handle, application: string): Handle[] {
-  return findObjects(module, session, template(application));
+  const data = findObjects(module, session, template(application));
+  if (data.length > 0) return data;
+  // Of an EC pair that was torn between its making and the end of its public half, only the private one counts.
+  return findObjects(module, session, carrierTemplate(application)).filter((object) => {
+    const objectClass = readAttribute(module, session, object, CK.CKA_CLASS);
+    return objectClass !== undefined && fromUlong(objectClass) !== CK.CKO_PUBLIC_KEY;
+  });
 }
 
 export class Anchors {

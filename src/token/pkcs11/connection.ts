@@ -29,8 +29,17 @@ export class Connection {
   /** A refused PIN is never tried again: a token locks after a few. */
   #refused: HoldfastError | undefined;
   #timings: Timing[] = [];
+  readonly #parameters: string | undefined;
 
-  constructor(module: Cryptoki, modulePath: string, selector: TokenSelector, pin: Uint8Array | undefined) {
+  /** @param parameters text for C_Initialize, where the module wants some. */
+  constructor(
+    module: Cryptoki,
+    modulePath: string,
+    selector: TokenSelector,
+    pin: Uint8Array | undefined,
+    parameters?: string,
+  ) {
+    this.#parameters = parameters;
     this.#module = module;
     this.#modulePath = modulePath;
     this.#selector = selector;
@@ -101,7 +110,7 @@ export class Connection {
   #ensureSession(): Handle {
     if (this.#session) return this.#session;
     if (this.#refused) throw this.#refused;
-    initialiseModule(this.#module);
+    initialiseModule(this.#module, this.#parameters);
     const slot = this.#findSlot();
     const session = this.#module.C_OpenSession(slot, CK.CKF_SERIAL_SESSION | CK.CKF_RW_SESSION);
     this.#session = session;

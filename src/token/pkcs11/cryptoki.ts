@@ -66,10 +66,30 @@ export function loadModule(path: string): Cryptoki {
   return module;
 }
 
-/** C_Initialize with the module's own locking: without the flag concurrent sessions corrupt the module's memory. */
-export function initialiseModule(module: Pick<Cryptoki, 'C_Initialize'>): void {
+/** 1 to 1000 printable ASCII characters. */
+const PARAMETERS = /^[\x20-\x7e]{1,1000}$/;
+
+/**
+ * What C_Initialize is given: locking by the module itself, without which concurrent sessions corrupt its memory, and
+ * the text that some modules want besides (NSS softokn: where its database is).
+ * @throws HoldfastError `usage`.
+ */
+export function initialiseOptions(parameters: string | undefined): pkcs11js.InitializationOptions {
+  const flags = pkcs11js.CKF_OS_LOCKING_OK;
+  // An empty text must not be passed on: modules of the standard alone refuse the longer structure that it comes in.
+  if (parameters === undefined) return { flags };
+  if (!PARAMETERS.test(parameters)) {
+    throw new HoldfastError('usage', 'the module’s parameters are 1 to 1000 printable ASCII characters on one line');
+  }
+  // pkcs11js 2.1.7 cuts off the last character.
+  return { flags, libraryParameters: `${parameters} ` };
+}
+
+/** C_Initialize. `parameters` as for `initialiseOptions`; the process's first call decides. */
+export function initialiseModule(module: Pick<Cryptoki, 'C_Initialize'>, parameters?: string): void {
+  const options = initialiseOptions(parameters);
   try {
-    module.C_Initialize({ flags: pkcs11js.CKF_OS_LOCKING_OK });
+    module.C_Initialize(options);
   } catch (error) {
     // The state is the process's: another worker was first.
     if ((error as { code?: number }).code !== pkcs11js.CKR_CRYPTOKI_ALREADY_INITIALIZED) throw error;

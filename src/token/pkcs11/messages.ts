@@ -10,6 +10,7 @@ export interface WorkerSetup {
   readonly module: string;
   readonly selector: TokenSelector;
   readonly pin: Uint8Array | undefined;
+  readonly parameters?: string;
 }
 
 /** Each request with its answer. */

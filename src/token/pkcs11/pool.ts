@@ -14,6 +14,8 @@ export interface TokenAccess extends TokenSelector {
   /** Path of the PKCS#11 module, a shared library. */
   readonly module: string;
   readonly pin: Secret;
+  /** Text for the module’s C_Initialize, where it wants some (NSS softokn: `configdir='sql:/folder'`). */
+  readonly moduleParameters?: string;
   /** Threads that call the module, 1 to 8; default 1. More help only where the module does not lock everything. */
   readonly workers?: number;
   /** Milliseconds for one batch of calls; then the token counts as hung until the process restarts. Default 10,000. */
@@ -42,14 +44,19 @@ export class WorkerPool {
       throw new HoldfastError('usage', 'a token has 1 to 8 workers');
     }
     this.#module = resolveModule(access.module);
-    const { slot, label, serial } = access;
+    const { slot, label, serial, moduleParameters } = access;
     const selector = {
       ...(slot !== undefined && { slot }),
       ...(label !== undefined && { label }),
       ...(serial !== undefined && { serial }),
     };
     this.#channels = Array.from({ length: workers }, () => {
-      const setup = { module: this.#module, selector, pin: Uint8Array.from(access.pin.reveal()) };
+      const setup = {
+        module: this.#module,
+        selector,
+        pin: Uint8Array.from(access.pin.reveal()),
+        ...(moduleParameters !== undefined && { parameters: moduleParameters }),
+      };
       const channel = new Channel(spawn(setup), access.timeout ?? 10_000, (timings) => {
         for (const [operation, count, nanoseconds] of timings) this.count(operation, count, nanoseconds);
       });

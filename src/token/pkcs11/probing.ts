@@ -23,7 +23,7 @@ export function probeProfile(module: Cryptoki, session: Handle, scratch: string)
   const ecdhPoint = probeEcdh(module, session);
   if (!ecdhPoint) throw missing('ECDH on P-256 with a readable result (CKM_ECDH1_DERIVE, CKD_NULL)');
   const anchor = probeAnchor(module, session, scratch);
-  if (!anchor) throw missing('private data objects');
+  if (!anchor) throw missing('private data objects, or changes of a private key’s label');
   return { ecdsa, ecdhPoint, prf: probeHmac(module, session) ?? 'ecdh', anchor };
 }
 
@@ -146,7 +146,7 @@ function firstKey(module: Cryptoki, session: Handle, prf: 'hmac-generic' | 'hmac
 function probeAnchor(module: Cryptoki, session: Handle, scratch: string): TokenProfile['anchor'] | undefined {
   for (const left of findData(module, session, scratch)) module.C_DestroyObject(session, left);
   const [before, after] = [randomBytes(100), randomBytes(100)];
-  return firstThatWorks(['value', 'label', 'replace'] as const, (method) => {
+  return firstThatWorks(['value', 'label', 'replace', 'key-label'] as const, (method) => {
     const object = createData(module, session, scratch, before, method);
     try {
       if (method !== 'replace') changeData(module, session, object, after, method);

@@ -15,7 +15,7 @@ let executor: Executor | undefined;
 
 /** Loaded by the first request, so that a module that is not there is an answer and not a dead thread. */
 function ready(): Executor {
-  connection ??= new Connection(loadModule(setup.module), setup.module, setup.selector, setup.pin);
+  connection ??= new Connection(loadModule(setup.module), setup.module, setup.selector, setup.pin, setup.parameters);
   executor ??= new Executor(connection);
   return executor;
 }
