@@ -44,7 +44,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'coordinator/http/index.ts',
   ],
   fleet: ['core', 'protocol', 'trust', 'access', 'pki', 'token'],
-  cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki'],
+  cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
   cli: ['*'],
 };
