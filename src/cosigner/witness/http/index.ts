@@ -1,5 +1,0 @@
-/** The witness over HTTP. */
-
-export * from './metrics.ts';
-export * from './server.ts';
-export * from './service.ts';
