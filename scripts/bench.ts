@@ -5,19 +5,21 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type FleetResult, measureFleet } from './bench/fleet.ts';
-import { printFleet, printScale, printToken } from './bench/report.ts';
+import { measureLog } from './bench/log.ts';
+import { printFleet, printLog, printScale, printToken } from './bench/report.ts';
 import { measureScale } from './bench/scale.ts';
 import { measureTokens } from './bench/token.ts';
 
 const HELP = `usage: npm run bench -- [options]
 
-  --only <parts>        some of fleet, scale, token; default all
+  --only <parts>        some of fleet, scale, token, log; default all
   --seconds <n>         length of each timed window (default 8)
   --windows <n>         timed windows under load; the median one is reported (default 3)
   --concurrency <n>     recoveries at a time under load (default 32)
   --records <n>         records under load (default 96)
   --coordinators <n>    coordinators under load (default 1)
   --scale-records <n>   records in the large store (default 1000000)
+  --log-entries <n>     entries of the transparency log (default 1000000)
   --node-options=<text> Node's own options in every process of the fleet, for profiles
   --json <file>         where the results go (default bench-results/<time>.json)
   --keep                leave the fleet's folder in place
@@ -25,13 +27,14 @@ const HELP = `usage: npm run bench -- [options]
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: 'fleet,scale,token' },
+    only: { type: 'string', default: 'fleet,scale,token,log' },
     seconds: { type: 'string', default: '8' },
     windows: { type: 'string', default: '3' },
     concurrency: { type: 'string', default: '32' },
     records: { type: 'string', default: '96' },
     coordinators: { type: 'string', default: '1' },
     'scale-records': { type: 'string', default: '1000000' },
+    'log-entries': { type: 'string', default: '1000000' },
     'node-options': { type: 'string' },
     json: { type: 'string' },
     keep: { type: 'boolean', default: false },
@@ -39,7 +42,9 @@ const { values } = parseArgs({
   },
 });
 
-function whole(name: 'seconds' | 'windows' | 'concurrency' | 'records' | 'coordinators' | 'scale-records'): number {
+type WholeOption = 'seconds' | 'windows' | 'concurrency' | 'records' | 'coordinators' | 'scale-records' | 'log-entries';
+
+function whole(name: WholeOption): number {
   const number = Number(values[name]);
   if (Number.isSafeInteger(number) && number >= 1) return number;
   throw new Error(`--${name} must be a whole number from 1`);
@@ -47,8 +52,8 @@ function whole(name: 'seconds' | 'windows' | 'concurrency' | 'records' | 'coordi
 
 async function main(): Promise<void> {
   const parts = values.only.split(',');
-  const unknown = parts.find((part) => !['fleet', 'scale', 'token'].includes(part));
-  if (unknown !== undefined) throw new Error(`--only: ${JSON.stringify(unknown)} is none of fleet, scale, token`);
+  const unknown = parts.find((part) => !['fleet', 'scale', 'token', 'log'].includes(part));
+  if (unknown !== undefined) throw new Error(`--only: ${JSON.stringify(unknown)} is none of fleet, scale, token, log`);
   const place = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
   const say = (line: string) => void process.stderr.write(`${line}\n`);
   const results: Record<string, unknown> = {
@@ -79,6 +84,12 @@ async function main(): Promise<void> {
       });
       results.scale = scale;
       printScale(scale);
+    }
+    if (parts.includes('log')) {
+      say('log: appending');
+      const log = await measureLog({ directory: join(place, 'log'), say, entries: whole('log-entries') });
+      results.log = log;
+      printLog(log);
     }
   } finally {
     if (values.keep) say(`kept: ${place}`);

@@ -1,6 +1,7 @@
 /** The bench's results in words and tables. */
 
 import type { FleetResult } from './fleet.ts';
+import type { LogResult, Times } from './log.ts';
 import { cpuSeconds, isNode, type ProcessFigures, tokenTotals } from './observe.ts';
 import type { ScaleResult, ScaleSide } from './scale.ts';
 import { median, sum } from './statistics.ts';
@@ -162,4 +163,29 @@ export function printScale({ few, many, ratio }: ScaleResult): void {
     ),
   );
   console.log(`  rate with many records: ${fixed(100 * ratio)} % of that with few`);
+}
+
+export function printLog(result: LogResult): void {
+  const { entries, perSecond, batches, cpuPerThousand, size } = result;
+  const mebibytes = (bytes: number) => fixed(bytes / 2 ** 20, 0);
+  console.log(`\nTransparency log: ${entries} entries, ${result.concurrency} at a time`);
+  console.log(
+    `  ${fixed(perSecond, 0)} entries/s, each acknowledged once a published checkpoint has it; ${batches} batches`,
+  );
+  console.log(`  ${fixed(cpuPerThousand, 3)} s of CPU per 1,000 entries`);
+  const row = (name: string, { median, p95 }: Times) => [name, fixed(median, 2), fixed(p95, 2)];
+  console.log(
+    table(
+      ['milliseconds', 'median', 'p95'],
+      [
+        row('acknowledged, under load', result.acknowledged),
+        row('acknowledged, alone', result.alone),
+        row('inclusion proof', result.inclusion),
+        row('consistency proof', result.consistency),
+      ],
+    ),
+  );
+  console.log(
+    `  ${size} leaves: store ${mebibytes(result.storeBytes)} MiB, files ${mebibytes(result.fileBytes)} MiB, opened in ${fixed(result.openSeconds, 2)} s`,
+  );
 }

@@ -29,6 +29,7 @@ import {
   serialiseNote,
   signNote,
   tileHashReader,
+  treeRoot,
   verifyNote,
 } from '../../trust/index.ts';
 import { Queue, type Submission } from './queue.ts';
@@ -151,6 +152,12 @@ export class TransparencyLog {
   proveConsistency(older: number, newer = this.head.size): Promise<Uint8Array[]> {
     this.#checkSize(newer);
     return proveConsistency(older, newer, tileHashReader(newer, this.#tiles));
+  }
+
+  /** The root of the tree's first `size` leaves. @throws HoldfastError `malformed` unless 0 <= size <= the head's. */
+  rootAt(size: number): Promise<Uint8Array> {
+    this.#checkSize(size);
+    return treeRoot(size, tileHashReader(size, this.#tiles));
   }
 
   /** Takes no more, finishes the batch under way, and closes the store. */

@@ -1,0 +1,104 @@
+/** A witness with its listeners: what `startWitness` makes of a configuration. */
+
+import { asHoldfastError, HoldfastError } from '../../../core/index.ts';
+import { closeGracefully, createMonitoring, type ListenAddress, type Logger } from '../../../http/index.ts';
+import { EvidenceShelf } from '../evidence.ts';
+import { openWitnessStore, type WitnessDisk } from '../store.ts';
+import { Witness, type WitnessObserver, type WitnessOptions } from '../witness.ts';
+import { WitnessMetrics } from './metrics.ts';
+import { createWitnessServer, type WitnessServerOptions } from './server.ts';
+
+export interface WitnessServiceOptions
+  extends Pick<WitnessOptions, 'signer' | 'logs' | 'auditor' | 'clock'>,
+    Pick<WitnessServerOptions, 'tls' | 'rateLimit' | 'trustedProxies' | 'maximumInFlight'> {
+  /** Closed with the service. */
+  readonly disk: WitnessDisk;
+  readonly listen: ListenAddress;
+  readonly metrics: ListenAddress;
+  readonly log: Logger;
+  /** Tests stop a request here. */
+  readonly step?: WitnessObserver['step'];
+  /** Called last when the service closes, for the token and the like. */
+  readonly onClose?: () => Promise<void>;
+}
+
+export interface RunningWitness {
+  /** http(s)://host:port: both prefixes of C2SP tlog-witness. */
+  readonly url: string;
+  /** http://host:port for monitoring. */
+  readonly monitoringUrl: string;
+  /** Finishes requests in flight. The same promise for every call. */
+  close(): Promise<void>;
+}
+
+/** An audit in flight may take as long. */
+const CLOSE_DEADLINE = 20_000;
+
+/** @throws HoldfastError `usage` where an address cannot be listened on, `store_refused` for a state never initialised. */
+export async function startWitnessService(options: WitnessServiceOptions): Promise<RunningWitness> {
+  const { disk, log, logs } = options;
+  const metrics = new WitnessMetrics();
+  const observer: WitnessObserver = {
+    ...(options.step && { step: options.step }),
+    cosigned: (origin, size, time) => {
+      metrics.observer.cosigned?.(origin, size, time);
+      log.info({ event: 'cosigned', origin, size, time });
+    },
+    misconduct: (origin, reason) => {
+      metrics.observer.misconduct?.(origin, reason);
+      log.error({ event: 'misconduct of a log', origin, reason });
+    },
+  };
+  const witness = new Witness({
+    ...options,
+    store: openWitnessStore(disk),
+    evidence: new EvidenceShelf(disk),
+    observer,
+  });
+  // Damaged states are said at the start, not at the first request.
+  log.info({ event: 'state read', logs: witness.description.logs });
+  let closing = false;
+  const readiness = () => (closing ? { ready: false, reason: 'the witness is stopping' } : { ready: true, reason: '' });
+  const server = await createWitnessServer({ ...options, witness, readiness, metrics });
+  const monitoring = createMonitoring({ registry: metrics.registry, readiness });
+  const stop = async () => {
+    closing = true;
+    log.info({ event: 'stopping' });
+    const steps = [
+      () => closeGracefully(server, CLOSE_DEADLINE),
+      () => monitoring.close(),
+      () => disk.close(),
+      async () => options.onClose?.(),
+    ];
+    let failure: unknown;
+    for (const step of steps) await step().catch((error: unknown) => (failure ??= error));
+    metrics.registry.clear();
+    if (failure) throw asHoldfastError(failure);
+    log.info({ event: 'stopped' });
+  };
+  try {
+    const url = await listen(server, options.listen);
+    const monitoringUrl = await listen(monitoring, options.metrics);
+    log.info({ event: 'listening', url, monitoringUrl, logs: logs.length });
+    let closed: Promise<void> | undefined;
+    return {
+      url,
+      monitoringUrl,
+      close: () => {
+        closed ??= stop();
+        return closed;
+      },
+    };
+  } catch (error) {
+    await Promise.allSettled([server.close(), monitoring.close()]);
+    throw error;
+  }
+}
+
+async function listen(app: ReturnType<typeof createMonitoring>, address: ListenAddress): Promise<string> {
+  try {
+    return await app.listen({ ...address });
+  } catch (cause) {
+    throw new HoldfastError('usage', `cannot listen on ${address.host} port ${address.port}; is it in use?`, { cause });
+  }
+}
