@@ -5,6 +5,7 @@
 
 import { type LookupAddress, type LookupAllOptions, lookup } from 'node:dns';
 import { BlockList, isIP } from 'node:net';
+import { getCACertificates } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import { Agent, request } from 'undici';
 import { asHoldfastError, HoldfastError } from '../../core/index.ts';
@@ -93,7 +94,7 @@ export class Fetcher {
       maxHeaderSize: MAXIMUM_HEADERS,
       connect: {
         timeout: CONNECT_TIMEOUT,
-        ...(authority !== undefined && { ca: authority }),
+        ...(authority !== undefined && { ca: [...getCACertificates('default'), authority] }),
         ...(publicOnly && { lookup: publicLookup }),
       },
     });

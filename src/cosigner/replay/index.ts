@@ -3,3 +3,4 @@
 export * from './http.ts';
 export * from './mirror.ts';
 export * from './reader.ts';
+export * from './replay.ts';

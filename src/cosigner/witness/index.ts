@@ -1,5 +1,6 @@
 /** The witness of transparency logs, plain or auditing (C2SP tlog-witness). */
 
+export * from './auditor.ts';
 export * from './evidence.ts';
 export * from './http/index.ts';
 export * from './request.ts';

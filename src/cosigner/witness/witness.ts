@@ -55,7 +55,9 @@ export interface WitnessOptions {
   readonly logs: readonly WitnessLog[];
   readonly store: WitnessStore;
   readonly evidence: Pick<EvidenceShelf, 'keep' | 'of'>;
-  readonly auditor?: CheckpointAuditor;
+  readonly auditor?: CheckpointAuditor | undefined;
+  /** Seconds within which the same checkpoint gets the same cosignature again; default 0, the same second. */
+  readonly refreshSeconds?: number;
   readonly clock?: Clock;
   readonly observer?: WitnessObserver;
 }
@@ -105,7 +107,7 @@ export class Witness {
   /** By hex SHA-256, as monitors ask. */
   readonly #origins: ReadonlyMap<string, string>;
   readonly #turns = new Map<string, { last: Promise<unknown>; waiting: number }>();
-  /** The last answer per origin: the same question in the same second has the same answer, without the token. */
+  /** The last answer per origin: the same question soon after has the same answer, without the token. */
   readonly #recent = new Map<string, { readonly text: string; readonly time: number; readonly lines: string }>();
 
   /** @throws HoldfastError `usage` for an origin given twice or without keys. */
@@ -180,7 +182,7 @@ export class Witness {
   }
 
   async #decide({ request, checkpoint, note }: Authentic): Promise<WitnessAnswer> {
-    const { store, auditor, observer } = this.#options;
+    const { store, auditor, observer, refreshSeconds = 0 } = this.#options;
     const { origin, size, root } = checkpoint;
     const state = store.load(origin);
     const contradicts = state?.size === size && !equalBytes(state.root, root);
@@ -200,7 +202,7 @@ export class Witness {
     }
     const time = this.#time(state);
     const recent = this.#recent.get(origin);
-    if (recent?.text === note.text && recent.time === time) return answer(200, recent.lines);
+    if (recent?.text === note.text && time - recent.time <= refreshSeconds) return answer(200, recent.lines);
     await observer?.step?.('checked');
     const broken = await auditor?.audit(checkpoint);
     if (broken !== undefined) {

@@ -9,7 +9,7 @@ import { WitnessMetrics } from './metrics.ts';
 import { createWitnessServer, type WitnessServerOptions } from './server.ts';
 
 export interface WitnessServiceOptions
-  extends Pick<WitnessOptions, 'signer' | 'logs' | 'auditor' | 'clock'>,
+  extends Pick<WitnessOptions, 'signer' | 'logs' | 'auditor' | 'refreshSeconds' | 'clock'>,
     Pick<WitnessServerOptions, 'tls' | 'rateLimit' | 'trustedProxies' | 'maximumInFlight'> {
   /** Closed with the service. */
   readonly disk: WitnessDisk;
