@@ -171,17 +171,20 @@ export function serialiseTlogPolicy(policy: Omit<TlogPolicy, 'rule'>): string {
     ['quorum', policy.quorum],
   ];
   const text = lines.map((words) => `${words.join(' ')}\n`).join('');
-  const read = parseTlogPolicy(text);
-  const same =
-    read.quorum === policy.quorum &&
-    JSON.stringify(read.groups) ===
-      JSON.stringify(policy.groups.map(({ name, threshold, members }) => ({ name, threshold, members }))) &&
-    read.logs.length === policy.logs.length &&
-    read.witnesses.length === policy.witnesses.length &&
-    read.logs.every(({ key, url }, i) => key.text === policy.logs[i]!.key.text && url === policy.logs[i]!.url) &&
-    read.witnesses.every(({ name }, i) => name === policy.witnesses[i]!.name);
-  if (!same) throw bad('cannot be written: a name has spaces or begins like a comment');
+  if (contentOf(parseTlogPolicy(text)) !== contentOf(policy)) {
+    throw bad('cannot be written: a name or URL is empty, has spaces or begins like a comment');
+  }
   return text;
+}
+
+/** Two policies are the same if these are. */
+function contentOf({ logs, witnesses, groups, quorum }: Omit<TlogPolicy, 'rule'>): string {
+  return JSON.stringify([
+    logs.map(({ key, url }) => [key.text, url ?? null]),
+    witnesses.map(({ name, key, url }) => [name, key.text, url ?? null]),
+    groups.map(({ name, threshold, members }) => [name, threshold, members]),
+    quorum,
+  ]);
 }
 
 function line(problem: string): HoldfastError {

@@ -92,6 +92,14 @@ describe('the right edge', () => {
       { level: 1, index: 2 ** 39 },
       { level: 0, index: 2 ** 40 + 2 },
     ]);
+    const edge = new Frontier(2 ** 40 + 1, [leaves[0]!, leaves[1]!]);
+    const completed: unknown[] = [];
+    edge.append(leaves[2]!, (node) => completed.push(node));
+    expect(completed).toEqual([
+      { level: 0, index: 2 ** 40 + 1 },
+      { level: 1, index: 2 ** 39 },
+    ]);
+    expect(edge.root()).toEqual(mth([leaves[0]!, mth([leaves[1]!, leaves[2]!])]));
   });
 });
 
@@ -123,6 +131,15 @@ describe('roots and proofs from a reader of hashes', () => {
         expect(verifyConsistency(head(older), { size: newer + 64, root: roots[newer]! }, proof)).toBe(false);
       }
     }
+  });
+
+  it('with steps left over are refused, although their hashes lead to the roots', async () => {
+    const proof = await proveConsistency(7, 8, reader);
+    expect(verifyConsistency(head(7), head(8), proof)).toBe(true);
+    // The last step would be above the root of 4 leaves.
+    expect(verifyConsistency({ ...head(7), size: 3 }, { ...head(8), size: 4 }, proof)).toBe(false);
+    const inclusion = await proveInclusion(7, 8, reader);
+    expect(verifyInclusion({ ...inclusion, index: 3, size: 4 }, leaves[7]!, roots[8]!)).toBe(false);
   });
 
   it('are refused with any hash changed, left out or added', async () => {

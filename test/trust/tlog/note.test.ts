@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { HoldfastError, utf8 } from '../../../src/core/index.ts';
 import {
   cosign,
+  decodeCosignature,
   ecdsaToDer,
   fromBase64,
   isKeyName,
@@ -102,6 +103,9 @@ describe('verifying a note', () => {
     const unknown = parseVerifierKey(`${name}+${id}+${toBase64(new Uint8Array(33).fill(6))}`);
     expect(unknown.type).toBe('unknown');
     expect(() => verifyNote(note, [unknown])).toThrow(fails('untrusted'));
+    // Nor does such a key's line spoil a note.
+    const both = await signNote('text\n', [cosigner, operator]);
+    expect(verifyNote(both, [unknown, keyOf(operator)])).toEqual([{ key: keyOf(operator), seconds: null }]);
     expect(() => verifyNote(note, [])).toThrow(fails('untrusted'));
   });
 
@@ -112,7 +116,13 @@ describe('verifying a note', () => {
     expect(() => verifyNote({ text: checkpoint, signatures: [later] }, [keyOf(witness)])).toThrow(fails('untrusted'));
     expect(() => verifyNote({ text: 'text\n', signatures: [line] }, [keyOf(witness)])).toThrow(fails('untrusted'));
     await expect(cosign('text\n', witness, 1)).rejects.toThrow(fails('malformed'));
-    await expect(cosign(checkpoint, witness, 0)).rejects.toThrow(fails('malformed'));
+    for (const seconds of [0, -1, 0.5, Number.NaN, 2 ** 53]) {
+      await expect(cosign(checkpoint, witness, seconds)).rejects.toThrow(fails('malformed'));
+    }
+    expect(decodeCosignature(line.signature)?.seconds).toBe(1_800_000_000);
+    expect(decodeCosignature(line.signature.slice(1))).toBeUndefined();
+    expect(decodeCosignature(new Uint8Array(72))).toBeUndefined();
+    expect(decodeCosignature(new Uint8Array(72).fill(0xff))).toBeUndefined();
   });
 
   it('keeps types apart: one key signs nothing for another type', async () => {

@@ -78,8 +78,10 @@ describe('a policy', () => {
     const [group, ...groups] = policy.groups;
     const renamed = { ...policy, groups: [{ ...group!, name: 'X witnesses' }, ...groups] };
     expect(() => serialiseTlogPolicy(renamed)).toThrow(fails('bad_input'));
-    const withUrl = { ...policy, logs: [{ ...policy.logs[0]!, url: 'a b' }] };
-    expect(() => serialiseTlogPolicy(withUrl)).toThrow(fails('bad_input'));
+    for (const url of ['', 'a b', 'a\nquorum none']) {
+      const withUrl = { ...policy, logs: [{ ...policy.logs[0]!, url }] };
+      expect(() => serialiseTlogPolicy(withUrl)).toThrow(fails('bad_input'));
+    }
   });
 
   it('may ask for no cosignature at all', () => {
