@@ -15,6 +15,16 @@ export interface CommandResult {
 }
 
 /**
+ * Ends this process although a call into a PKCS#11 module has not returned: every other way to end waits for the thread
+ * that made it, for ever. Whoever supervises the process sees SIGKILL and starts it anew.
+ */
+async function endAtOnce(): Promise<never> {
+  for (const stream of [process.stdout, process.stderr]) await new Promise((done) => stream.write('', done));
+  process.kill(process.pid, 'SIGKILL');
+  return new Promise(() => {});
+}
+
+/**
  * Runs a command to its end and sets the process's exit code. The first Ctrl-C (or SIGTERM) aborts `signal`, the second
  * ends the process at once.
  */
@@ -39,6 +49,7 @@ export async function runCommand(
         ? new HoldfastError('cancelled', 'cancelled', { cause: thrown })
         : thrown;
     process.exitCode = reportError(error, { json, ...(isCancelled && { exitCode: INTERRUPTED }) });
+    if (error instanceof HoldfastError && error.details.hung === true) await endAtOnce();
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }

@@ -12,7 +12,7 @@ export interface TokenWatchOptions {
   readonly onFailing: (error: HoldfastError) => void;
   /** Called when it works again. */
   readonly onWell: () => void;
-  /** Called once, when it has failed for about five seconds. */
+  /** Called once, when it has failed for about five seconds, or a call of it has not returned at all. */
   readonly onLost: (error: HoldfastError) => void;
 }
 
@@ -92,6 +92,8 @@ export class TokenWatch {
       } catch (thrown) {
         last = asHoldfastError(thrown);
       }
+      // A call that never returned is still inside the module: only another process gets past it.
+      if (last.details.hung === true) break;
       await clock.sleep(PAUSE, signal).catch(() => {});
       if (signal.aborted) return;
     }

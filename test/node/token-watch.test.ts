@@ -1,7 +1,7 @@
 /** The watch over a node's token: what it says, when it gives the token up, and what it leaves alone. */
 
 import { expect, test } from 'vitest';
-import { type Clock, utf8 } from '../../src/core/index.ts';
+import { type Clock, HoldfastError, utf8 } from '../../src/core/index.ts';
 import { TokenWatch } from '../../src/node/token-watch.ts';
 import { SoftwareToken } from '../../src/token/index.ts';
 
@@ -70,4 +70,16 @@ test('a closed token is watched no longer', async () => {
   await watch.token.close();
   await expect(watch.token.sign(utf8('x'))).rejects.toMatchObject({ code: 'token_failed' });
   expect(said).toEqual([]);
+});
+
+test('a token of which a call never returned is given up at once', async () => {
+  const token = new SoftwareToken();
+  token.anchorMac = () =>
+    Promise.reject(new HoldfastError('token_failed', 'no answer', { details: { operation: 'prf', hung: true } }));
+  const clock = instantClock();
+  const { promise, resolve } = Promise.withResolvers<HoldfastError>();
+  const watch = new TokenWatch(token, { clock, onFailing: () => {}, onWell: () => {}, onLost: resolve });
+  await expect(watch.token.anchorMac(utf8('x'))).rejects.toMatchObject({ code: 'token_failed' });
+  expect(await promise).toMatchObject({ code: 'token_failed', details: { hung: true } });
+  expect(clock.slept).toBe(0);
 });

@@ -129,7 +129,8 @@ export class Channel {
     this.#hung = true;
     this.#break(
       new HoldfastError('token_failed', `the token did not answer ${operation} in time; restart the service`, {
-        details: { operation, milliseconds: this.#timeout },
+        // `hung`: this process cannot end by itself any more, because its threads are waited for.
+        details: { operation, milliseconds: this.#timeout, hung: true },
       }),
     );
     this.#worker.unref();
