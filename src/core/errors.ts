@@ -77,6 +77,9 @@ export const ERROR_KINDS = {
   token_removed: kind(5, 503, false, 'The token is gone.'),
   token_failed: kind(1, 503, true, 'The token failed.'),
   token_unsuitable: kind(6, 503, false, 'The token cannot do what is needed.'),
+  signing_refused: kind(7, 403, false, 'The signing key does not sign this.'),
+  not_approved: kind(7, 403, false, 'Nobody approved this signature.'),
+  journal_damaged: kind(6, 503, false, 'The signing journal is not as it was written.'),
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERROR_KINDS;

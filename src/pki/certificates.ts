@@ -53,8 +53,8 @@ export interface IssuedCertificate {
  */
 export async function createAuthority(request: AuthorityRequest): Promise<{ readonly certificatePem: string }> {
   checkName('fleet', request.fleet);
-  const crypto = new TokenCrypto(request.signer);
-  const publicKey = await importPublicKey(request.signer.publicKey);
+  const crypto = new TokenCrypto();
+  const { privateKey: signingKey, publicKey } = await authorityKeys(crypto, request.signer);
   const name: x509.JsonName = [{ O: [request.fleet] }, { CN: ['Holdfast authority'] }];
   const certificate = await x509.X509CertificateGenerator.create(
     {
@@ -63,7 +63,7 @@ export async function createAuthority(request: AuthorityRequest): Promise<{ read
       issuer: name,
       ...checkValidity(request),
       publicKey,
-      signingKey: crypto.authorityKey,
+      signingKey,
       extensions: [
         new x509.BasicConstraintsExtension(true, 0, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
@@ -90,14 +90,14 @@ export async function issueCertificate(request: CertificateRequest): Promise<Iss
     throw new HoldfastError('bad_input', `the role must be one of ${PEER_ROLES.join(', ')}`);
   }
   const authority = readCertificate(request.authorityPem);
-  const authorityKey = await importPublicKey(signer.publicKey);
+  const crypto = new TokenCrypto();
+  const { privateKey: signingKey, publicKey: authorityKey } = await authorityKeys(crypto, signer);
   await checkAuthority(authority, authorityKey, subject.fleet);
   const validity = checkValidity(request);
   if (validity.notBefore < authority.notBefore || validity.notAfter > authority.notAfter) {
     throw new HoldfastError('bad_input', 'the certificate would outlive its authority; ask for a shorter validity');
   }
 
-  const crypto = new TokenCrypto(signer);
   const keys = await softwareEngine.subtle.generateKey(ECDSA_P256, true, ['sign', 'verify']);
   const { serverAuth, clientAuth } = x509.ExtendedKeyUsage;
   const certificate = await x509.X509CertificateGenerator.create(
@@ -107,7 +107,7 @@ export async function issueCertificate(request: CertificateRequest): Promise<Iss
       issuer: authority.subjectName,
       ...validity,
       publicKey: keys.publicKey,
-      signingKey: crypto.authorityKey,
+      signingKey,
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -151,12 +151,10 @@ export function readCertificate(text: string): x509.X509Certificate {
   throw new HoldfastError('bad_input', 'the file must hold exactly one PEM certificate');
 }
 
-async function importPublicKey(point: Uint8Array): Promise<CryptoKey> {
-  try {
-    return await softwareEngine.subtle.importKey('raw', new Uint8Array(point), ECDSA_P256, true, ['verify']);
-  } catch (cause) {
-    throw new HoldfastError('bad_input', 'the authority’s public key is not a P-256 point', { cause });
-  }
+/** Fleets' certificates are all P-256, for whatever TLS stack reads them. */
+function authorityKeys(crypto: TokenCrypto, signer: TokenSigner): Promise<CryptoKeyPair> {
+  if (signer.algorithm === 'P-256') return crypto.keyPair(signer);
+  throw new HoldfastError('bad_input', 'a fleet’s authority has a P-256 key; make one for it');
 }
 
 /** A token that signs wrongly, or with another key, must not get a certificate out of the door. */

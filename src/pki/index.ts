@@ -9,6 +9,7 @@ export {
   needsRenewal,
   type Validity,
 } from './certificates.ts';
+export { TokenCrypto } from './engine.ts';
 export { PEER_ROLES, type PeerIdentity, type PeerRole, parsePeerUri, peerUri } from './names.ts';
 export { checkPeer, type ExpectedPeer } from './peer.ts';
 export { requirePeer, type TlsIdentity, tlsClientOptions, tlsPublicServerOptions, tlsServerOptions } from './tls.ts';

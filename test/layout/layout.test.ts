@@ -44,7 +44,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'coordinator/http/index.ts',
   ],
   fleet: ['core', 'protocol', 'trust', 'access', 'pki', 'token'],
-  cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts'],
+  signer: ['core', 'crypto', 'trust', 'pki', 'token/port.ts'],
+  cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts', 'signer'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
   cli: ['*'],
 };

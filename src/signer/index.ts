@@ -1,0 +1,13 @@
+/** The signing module: keys on tokens that sign one purpose each, after their own checks, and write down what they signed. */
+
+export { TokenCrypto } from '../pki/index.ts';
+export * from './approval.ts';
+export * from './compare.ts';
+export { type DsseEnvelope, IN_TOTO, preAuthenticationEncoding, signDsse } from './dsse.ts';
+export { type JournalState, readJournal, type Signed, SigningJournal } from './journal.ts';
+export { JOURNAL_FORMAT, type JournalEntry } from './journal-format.ts';
+export * from './jws.ts';
+export { parsePlexiMessage } from './plexi.ts';
+export * from './purpose-key.ts';
+export { ED25519_ONLY, PURPOSES, type Purpose, type SigningScope, type SigningSubject, subjectOf } from './purposes.ts';
+export * from './roles.ts';
