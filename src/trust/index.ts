@@ -1,5 +1,6 @@
 /** What a client trusts, and why: trust files of the pinned mode, transparency logs, and what is made of them. */
 
+export * from './anchor.ts';
 export * from './bundle/index.ts';
 export * from './canonical.ts';
 export type { Digest } from './fields.ts';
