@@ -1,3 +1,9 @@
 /** What a client does before it trusts a fleet. */
 
+export { CLOCK_TOLERANCE, trustedNow } from './authority.ts';
+export { MAXIMUM_CHAIN } from './history.ts';
+export * from './state.ts';
+export * from './tile-reader.ts';
 export * from './trust-set.ts';
+export * from './types.ts';
+export * from './verify.ts';

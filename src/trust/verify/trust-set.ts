@@ -3,6 +3,7 @@
 import { bytesToHex, fromUtf8, HoldfastError, parseJson, sha256, utf8 } from '../../core/index.ts';
 import { canonicalJson } from '../canonical.ts';
 import type { Digest } from '../fields.ts';
+import { MAXIMUM_LATER_POLICIES } from '../policy/index.ts';
 import { withCode } from '../text.ts';
 
 export interface TrustSet {
@@ -46,7 +47,7 @@ export function parseTrustSet(bytes: Uint8Array): TrustSet {
       revocation: file.optional('revocation')?.text(MAXIMUM_NOTE),
       policies: file
         .required('policies')
-        .array(0, 256)
+        .array(0, MAXIMUM_LATER_POLICIES)
         .map((policy) => policy.text(MAXIMUM_NOTE)),
     };
     if (textOf(set) !== text)

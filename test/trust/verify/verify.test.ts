@@ -1,0 +1,256 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  establishTrust,
+  fleetOf,
+  parseTrustSet,
+  parseTrustState,
+  serialiseTrustSet,
+  serialiseTrustState,
+  type TrustRequest,
+  type TrustState,
+  trustSetDigest,
+  verifyTrustSet,
+} from '../../../src/trust/index.ts';
+import { digestOfManifest, hex, ORIGIN } from '../fixture.ts';
+import { bundleNode, DAY, deployment, NOW, retirement } from '../manifests.ts';
+import { FIRST, following, MemoryStateStore, readerOf, SECOND, scene, verdict } from './scene.ts';
+
+const otherNodes = [1, 2, 3].map((number) => bundleNode(number, `other-${number}`));
+
+describe('a fleet that passes all steps', () => {
+  it('is given with what the client has to remember', async () => {
+    const { log, request, policy } = await scene();
+    const verified = await verifyTrustSet(request);
+    expect(verified.fleet).toEqual(fleetOf(FIRST));
+    expect(verified).toMatchObject({ standing: { state: 'live' }, notice: undefined, witnessedAt: NOW - 3_600_000 });
+    expect(verified.nextState).toEqual({
+      vault: 'family',
+      environment: 'production',
+      policyVersion: 1,
+      policyDigest: policy.digest,
+      origin: ORIGIN,
+      size: 6,
+      root: hex(await log.root()),
+      time: NOW / 1000 - 3600,
+      fleets: [{ fleet: 'first', serial: 1, digest: digestOfManifest(FIRST), successor: null }],
+    });
+  });
+
+  it('comes with a notice where witnesses are late', async () => {
+    const { log, request, state } = await scene();
+    const witnessed = Object.fromEntries(log.policy.tlog.witnesses.map(({ key }) => [key.name, NOW - 3 * DAY]));
+    const set = await log.trustSet('first', { witnessed });
+    const earlier = { ...state, time: 1 };
+    const verified = await verifyTrustSet({ ...request, set, state: earlier, operation: 'recover' });
+    expect(verified.notice).toContain('3 days');
+    expect(verified.nextState.time).toBe(NOW / 1000 - 3 * 86_400);
+  });
+
+  it('is fetched again with nothing to prove, and after many serials with everything in between', async () => {
+    const { log, request, state } = await scene();
+    expect(await verdict({ ...request, state })).toBe('trusted');
+    const third = following(SECOND, { coordinators: ['https://d.vault.example'] });
+    for (const manifest of [SECOND, third]) await log.accept(manifest);
+    const set = await log.trustSet();
+    expect(await verdict({ ...request, state, set, reader: readerOf(log, FIRST, SECOND) })).toBe('trusted');
+    await expect(verifyTrustSet({ ...request, state, set, reader: readerOf(log, FIRST) })).rejects.toMatchObject({
+      code: 'not_found',
+    });
+  });
+});
+
+describe('a fleet that has retired', () => {
+  it('leads to its successor, and no other fleet is reached', async () => {
+    const { log, request, state } = await scene();
+    const successor = deployment({ fleet: 'second', nodes: otherNodes });
+    const stranger = deployment({
+      fleet: 'third',
+      nodes: [4, 5, 6].map((n, i) => ({ ...bundleNode(i + 1), keys: bundleNode(n).keys })),
+    });
+    await log.accept(retirement(following(FIRST)));
+    await log.accept(successor);
+    await log.accept(stranger);
+    const reader = readerOf(log, FIRST, retirement(following(FIRST)));
+    const at = async (fleet: string, from: TrustState | undefined, operation: TrustRequest['operation']) => ({
+      ...request,
+      reader,
+      operation,
+      state: from,
+      set: await log.trustSet(fleet),
+      configuration: { ...request.configuration, fleet },
+    });
+    expect(await verdict(await at('second', state, 'enrol'))).toBe('wrong_environment');
+    const followed = await verifyTrustSet(await at('first', state, 'follow'));
+    expect(followed.standing).toEqual({ state: 'retired', successor: 'second', sunset: NOW + 90 * DAY });
+    const moved = await verifyTrustSet(await at('second', followed.nextState, 'move'));
+    expect(moved.nextState.fleets.map(({ fleet, successor }) => [fleet, successor])).toEqual([
+      ['first', 'second'],
+      ['second', null],
+    ]);
+    expect(await verdict(await at('third', moved.nextState, 'enrol'))).toBe('wrong_environment');
+  });
+
+  it('may not lead to a weaker one', async () => {
+    const { log, request, state } = await scene();
+    const cheap = { ...FIRST.policy, keyStretching: { ...FIRST.policy.keyStretching, passes: 3 } };
+    const oneOperatorLess = otherNodes.map((node, i) =>
+      i === 2 ? { ...node, operator: otherNodes[1]!.operator } : node,
+    );
+    await log.accept(retirement(following(FIRST)));
+    await log.accept(
+      deployment({
+        fleet: 'second',
+        nodes: otherNodes.map((node) => ({ ...node, tokenClass: 'attested' as const })),
+        policy: cheap,
+      }),
+    );
+    const reader = readerOf(log, FIRST, retirement(following(FIRST)));
+    const followed = await verifyTrustSet({
+      ...request,
+      reader,
+      state,
+      operation: 'follow',
+      set: await log.trustSet(),
+    });
+    const second = {
+      ...request,
+      reader,
+      state: followed.nextState,
+      configuration: { ...request.configuration, fleet: 'second' },
+    };
+    const strong = await verifyTrustSet({ ...second, set: await log.trustSet('second') });
+    const before = deployment({
+      fleet: 'second',
+      nodes: otherNodes.map((node) => ({ ...node, tokenClass: 'attested' as const })),
+      policy: cheap,
+    });
+    await log.accept(
+      following(before, {
+        epoch: 2,
+        nodes: oneOperatorLess.map((node, i) => ({ ...node, keys: bundleNode(i + 7).keys })),
+      }),
+    );
+    const again = {
+      ...second,
+      reader: readerOf(log, before),
+      state: strong.nextState,
+      set: await log.trustSet('second'),
+    };
+    expect(await verdict(again)).toBe('policy_floor');
+  });
+});
+
+describe('what is stored', () => {
+  const states: fc.Arbitrary<TrustState> = fc.record({
+    vault: fc.constant('family'),
+    environment: fc.constant('production'),
+    policyVersion: fc.integer({ min: 1, max: 100 }),
+    policyDigest: fc.stringMatching(/^[0-9a-f]{64}$/),
+    origin: fc.stringMatching(/^[a-z/.]{1,40}$/),
+    size: fc.integer({ min: 1, max: 2 ** 50 }),
+    root: fc.stringMatching(/^[0-9a-f]{64}$/),
+    time: fc.integer({ min: 1, max: 2 ** 40 }),
+    fleets: fc.array(
+      fc.record({
+        fleet: fc.stringMatching(/^[a-z]{1,9}$/),
+        serial: fc.integer({ min: 1, max: 100 }),
+        digest: fc.stringMatching(/^[0-9a-f]{64}$/),
+        successor: fc.option(fc.stringMatching(/^[a-z]{1,9}$/)),
+      }),
+      { minLength: 1, maxLength: 5 },
+    ),
+  });
+
+  it('is read back as it was written, and refused with any byte changed that still is a state', () => {
+    fc.assert(
+      fc.property(states, fc.nat(), fc.integer({ min: 1, max: 255 }), (state, at, flip) => {
+        const bytes = serialiseTrustState(state);
+        expect(parseTrustState(bytes)).toEqual(state);
+        const changed = bytes.slice();
+        changed[at % bytes.length]! ^= flip;
+        try {
+          expect(parseTrustState(changed)).not.toEqual(state);
+        } catch (error) {
+          expect((error as { name?: string }).name).toBe('HoldfastError');
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('is stored before the fleet is used, and not again for the same', async () => {
+    const { request } = await scene();
+    const store = new MemoryStateStore();
+    const verified = await establishTrust(request, store);
+    expect(parseTrustState(store.stored!)).toEqual(verified.nextState);
+    store.beforeSwap = () => {
+      throw new Error('nothing has changed');
+    };
+    await establishTrust(request, store);
+  });
+
+  it('is verified against anew where another process came in between', async () => {
+    const { log, request } = await scene();
+    await log.accept(SECOND);
+    const newer = await log.trustSet();
+    const other = new MemoryStateStore();
+    await establishTrust({ ...request, set: newer }, other);
+    const store = new MemoryStateStore();
+    store.beforeSwap = () => {
+      store.stored = other.stored;
+    };
+    // The older set was right until the other process had seen the newer one.
+    await expect(establishTrust(request, store)).rejects.toMatchObject({ code: 'rolled_back' });
+    expect(store.stored).toEqual(other.stored);
+  });
+
+  it('is not overwritten if others keep replacing it', async () => {
+    const { request } = await scene();
+    const store = new MemoryStateStore();
+    let time = 1;
+    store.beforeSwap = () => {
+      const digest = digestOfManifest(FIRST);
+      const fleets = [{ fleet: 'first', serial: 1, digest, successor: null }];
+      store.stored = serialiseTrustState({ ...base, fleets, time: time++ });
+    };
+    const base = (await verifyTrustSet(request)).nextState;
+    await expect(establishTrust(request, store)).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('fails closed if it cannot be read', async () => {
+    const { request } = await scene();
+    const store = new MemoryStateStore();
+    store.stored = new Uint8Array([123]);
+    await expect(establishTrust(request, store)).rejects.toMatchObject({ code: 'bad_input' });
+  });
+});
+
+describe('a trust set', () => {
+  it('is read back as it was written, and has one form', async () => {
+    const { log } = await scene();
+    const bytes = await log.trustSet();
+    expect(serialiseTrustSet(parseTrustSet(bytes))).toEqual(bytes);
+    expect(trustSetDigest(bytes)).toMatch(/^[0-9a-f]{64}$/);
+    const text = new TextDecoder().decode(bytes);
+    for (const changed of [text.trimEnd(), ` ${text}`, text.replace('{', '{ '), text.replace('{', '{"more":1,')]) {
+      expect(() => parseTrustSet(new TextEncoder().encode(changed))).toThrow(
+        expect.objectContaining({ code: 'bundle_malformed' }),
+      );
+    }
+  });
+
+  it('is refused with any byte changed, policies apart that the application has already', async () => {
+    const { log, request: honest } = await scene();
+    const request = { ...honest, set: await log.trustSet('first', { changes: { policies: [] } }) };
+    expect(await verdict(request)).toBe('trusted');
+    await fc.assert(
+      fc.asyncProperty(fc.nat(request.set.length - 1), fc.integer({ min: 1, max: 255 }), async (at, flip) => {
+        const set = request.set.slice();
+        set[at]! ^= flip;
+        expect(await verdict({ ...request, set })).not.toBe('trusted');
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
