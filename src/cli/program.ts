@@ -65,6 +65,7 @@ export function createProgram(): Command {
   addFleet(program);
   addServices(program);
   addToken(program);
+  addSigner(program);
   return program;
 }
 
@@ -348,4 +349,65 @@ function addToken(program: Command): void {
     .option(...JSON_OPTION);
   act(probe, async (flags) => (await load()).probe(flags));
   examples(probe, 'holdfast token probe --label vault');
+}
+
+/** Options that name a signing token and its PIN. */
+function onSigningToken(command: Command): Command {
+  return command
+    .option('--module <path>', 'PKCS#11 module (default: SoftHSM, where it is installed)')
+    .option('--label <label>', 'label of the token')
+    .option('--serial <serial>', 'serial number of the token')
+    .option('--pin-file <file>', 'PIN of the token; else it is asked for')
+    .option('--pin-environment <name>', 'take the PIN from this environment variable')
+    .option('--pin-credential <name>', 'take the PIN from this systemd credential')
+    .option(...JSON_OPTION);
+}
+
+function addSigner(program: Command): void {
+  const signer = group(program, 'signer', 'signing keys on tokens, and the journals of what they signed');
+  const load = () => import('./commands/signer.ts');
+
+  const keys = onSigningToken(signer.command('keys').description('make a role’s keys where they are missing; list all'))
+    .requiredOption('--role <role>', 'cosigner, operator, policy, revoker, witness or auditor')
+    .requiredOption('--name <name>', 'whose keys: a name such as cosigner.example')
+    .option('--origin <origin>', 'of a cosigner’s log, such as log.example/vault/production')
+    .option('--so-pin-file <file>', 'makes the token first, with this PIN of the security officer');
+  act(keys, async (flags) => (await load()).keys(flags));
+  examples(
+    keys,
+    'holdfast signer keys --role operator --name operator.example --label operator --pin-file pin',
+    'holdfast signer keys --role cosigner --name cosigner.example --origin log.example/family/production --label cosigner',
+  );
+
+  const show = onSigningToken(
+    signer.command('show').description('the signing keys on a token, each checked and tried'),
+  );
+  act(show, async (flags) => (await load()).list(flags));
+  examples(show, 'holdfast signer show --label operator --pin-file pin --json');
+
+  const sign = onSigningToken(signer.command('sign').description('show a bundle or trust policy, ask, and sign it'))
+    .argument('<file>', 'the text, or a note that others signed already')
+    .requiredOption('--purpose <purpose>', 'bundle or policy')
+    .requiredOption('--name <name>', 'name of the key, as signer show has it')
+    .requiredOption('--vault <name>', 'sign for this vault only')
+    .requiredOption('--environment <name>', 'sign for this environment only')
+    .requiredOption('--journal <file>', 'the signing journal; it is made if it is not there')
+    .addOption(
+      new Option('--approve <digest>', 'SHA-256 of the text: sign it without asking; repeatable').argParser(collect),
+    )
+    .option('--out <file>', 'write the signature’s line to a file');
+  act(sign, async (flags, signal, [file]) => (await load()).sign(file!, flags, signal));
+  examples(
+    sign,
+    'holdfast signer sign policy.txt --purpose policy --name anna.example/policy --vault family --environment production --journal anna.journal --label anna',
+  );
+
+  const journal = signer.command('journal').description('journals of what was signed');
+  const verify = journal
+    .command('verify')
+    .description('whether a journal is whole, and what is in it')
+    .argument('<file>', 'the journal')
+    .option(...JSON_OPTION);
+  act(verify, async (_flags, _signal, [file]) => (await load()).verifyJournal(file!));
+  examples(verify, 'holdfast signer journal verify operator.journal');
 }
