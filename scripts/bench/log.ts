@@ -67,6 +67,7 @@ async function open(directory: string): Promise<TransparencyLog> {
     files: new TileFiles({ folder: join(directory, 'files'), rows: readRows(store) }),
     checkpointSigner: signer(ORIGIN),
     rosterSigner: signer('bench.example/roster'),
+    create: true,
     content: {
       // A roster of one fleet: what most logs have.
       nextRoster: (previous, leaves, first) => {

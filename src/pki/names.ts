@@ -2,8 +2,11 @@
 
 import { HoldfastError, utf8 } from '../core/index.ts';
 
-/** `node` and `coordinator` speak mutual TLS to each other; `public` is the coordinator's face to clients. */
-export const PEER_ROLES = ['node', 'coordinator', 'public'] as const;
+/**
+ * `node` and `coordinator` speak mutual TLS to each other, and so do `operator` (whoever submits bundles) and `cosigner`;
+ * `public` is the face of a service to the world.
+ */
+export const PEER_ROLES = ['node', 'coordinator', 'public', 'cosigner', 'operator'] as const;
 
 export type PeerRole = (typeof PEER_ROLES)[number];
 

@@ -76,6 +76,7 @@ export class LogBench {
   readonly events: string[] = [];
   #dead = false;
   content: LogContent = countingContent;
+  create = true;
   now = 1_800_000_000_000;
 
   signer(what: 'checkpoint' | 'roster'): NoteSigner {
@@ -106,6 +107,7 @@ export class LogBench {
       checkpointSigner: this.signer('checkpoint'),
       rosterSigner: this.signer('roster'),
       content: this.content,
+      create: this.create,
       clock: { now: () => this.now, sleep: async () => {} },
     });
   }

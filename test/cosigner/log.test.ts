@@ -25,6 +25,17 @@ test('a new log has one leaf, a roster, and a published checkpoint of it', async
   await log.close();
 });
 
+test('an empty store is refused unless a log shall be made', async () => {
+  const bench = new LogBench();
+  bench.create = false;
+  expect(await failure(bench.open())).toBe('store_refused');
+  expect(bench.signed.roots.size).toBe(0);
+  bench.create = true;
+  await (await bench.open()).close();
+  bench.create = false;
+  expect((await bench.reopen()).head.size).toBe(1);
+});
+
 test('every batch ends in a roster, and submissions at the same time share one', async () => {
   const bench = new LogBench();
   const log = await bench.open();

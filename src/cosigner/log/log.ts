@@ -55,6 +55,11 @@ export interface TransparencyLogOptions {
   readonly checkpointSigner: NoteSigner;
   readonly rosterSigner: NoteSigner;
   readonly content: LogContent;
+  /**
+   * True makes a log in an empty store, once. Otherwise an empty store is refused: under the keys of a log that was lost it
+   * would become a fork of it.
+   */
+  readonly create?: boolean;
   readonly clock?: Clock;
   /** Called after each batch that has been published. */
   readonly onPublished?: (head: LogHead) => void;
@@ -97,6 +102,12 @@ export class TransparencyLog {
   static async open(options: TransparencyLogOptions): Promise<TransparencyLog> {
     const log = new TransparencyLog(options);
     await log.#load();
+    if (!log.#head && !log.#rows.intent() && !options.create) {
+      throw new HoldfastError(
+        'store_refused',
+        'there is no log in this store; holdfast cosigner init makes a new one, once. Never do that where a log was lost',
+      );
+    }
     await log.settle();
     return log;
   }

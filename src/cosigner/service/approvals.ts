@@ -1,0 +1,99 @@
+/** Proposals that wait for a person: stored, shown, approved by the digest that the person typed. */
+
+import { type Clock, HoldfastError, parseJson } from '../../core/index.ts';
+import { type Bundle, canonicalJson, type LiveManifest } from '../../trust/index.ts';
+import type { LogStore } from '../log/index.ts';
+import { viewRow } from './ledger.ts';
+
+export interface WaitingProposal {
+  readonly digest: string;
+  readonly text: string;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  /** Who approved, where that has happened and signing is not done yet. */
+  readonly approver: string | null;
+}
+
+/** Proposals that wait at a time: who may submit could otherwise fill the store. */
+const MAXIMUM_WAITING = 64;
+const KEY = 'waiting';
+
+export class Approvals {
+  readonly #store: LogStore;
+  readonly #read: (key: string) => string | undefined;
+  readonly #clock: Clock;
+  /** Changes run one after another: each writes the whole list. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(store: LogStore, read: (key: string) => string | undefined, clock: Clock) {
+    this.#store = store;
+    this.#read = read;
+    this.#clock = clock;
+  }
+
+  get waiting(): readonly WaitingProposal[] {
+    const row = this.#read(KEY);
+    if (row === undefined) return [];
+    return parseJson(row, 'bad_input')
+      .array(0, MAXIMUM_WAITING)
+      .map((value) => {
+        const item = value.object(['digest', 'text', 'since', 'approver']);
+        const approver = item.required('approver');
+        return {
+          digest: item.required('digest').text(64),
+          text: item.required('text').text(65_536),
+          since: item.required('since').integer(0),
+          approver: approver.value === null ? null : approver.text(64),
+        };
+      });
+  }
+
+  textOf(digest: string): string | undefined {
+    return this.#find(digest)?.text;
+  }
+
+  isApproved(digest: string): boolean {
+    return typeof this.#find(digest)?.approver === 'string';
+  }
+
+  /** Keeps a proposal; one that waits already stays as it is. @throws HoldfastError `overloaded`. */
+  add({ digest, text }: Bundle<LiveManifest>): Promise<void> {
+    return this.#change((waiting) => {
+      if (waiting.some((each) => each.digest === digest)) return waiting;
+      if (waiting.length >= MAXIMUM_WAITING) {
+        throw new HoldfastError('overloaded', 'too many proposals wait for approval; have them approved or rejected');
+      }
+      return [...waiting, { digest, text, since: this.#clock.now(), approver: null }];
+    });
+  }
+
+  /** Notes who approved, durably. */
+  approve(digest: string, approver: string): Promise<void> {
+    return this.#change((waiting) =>
+      waiting.map((each) => (each.digest === digest ? { ...each, approver: each.approver ?? approver } : each)),
+    );
+  }
+
+  /** Forgets a proposal: it is logged, or rejected. @throws HoldfastError `not_found`. */
+  remove(digest: string): Promise<void> {
+    return this.#change((waiting) => {
+      if (!waiting.some((each) => each.digest === digest)) {
+        throw new HoldfastError('not_found', 'no proposal with this digest waits for approval');
+      }
+      return waiting.filter((each) => each.digest !== digest);
+    });
+  }
+
+  #find(digest: string): WaitingProposal | undefined {
+    return this.waiting.find((each) => each.digest === digest);
+  }
+
+  #change(change: (waiting: readonly WaitingProposal[]) => readonly WaitingProposal[]): Promise<void> {
+    const result = this.#last.then(async () => {
+      const next = change(this.waiting);
+      await this.#store.commit([viewRow(KEY, canonicalJson(next.map((each) => ({ ...each }))))]);
+    });
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}

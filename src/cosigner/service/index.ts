@@ -1,0 +1,16 @@
+/** The cosigner: rules, submission, witnesses' cosignatures, trust sets, Plexi view, HTTP. */
+
+export { Approvals, type WaitingProposal } from './approvals.ts';
+export { Cosigner, type CosignerOptions, type EvidencePort, type Logged, type Pending } from './cosigner.ts';
+export { type AcceptedBundle, type FleetRecord, Ledger } from './ledger.ts';
+export { PlexiView } from './plexi-view.ts';
+export type { ProposalRules } from './rules.ts';
+export {
+  type CosignerLogOptions,
+  type CosignerServiceOptions,
+  type CosignerSigners,
+  initialiseCosigner,
+  type RunningCosigner,
+  startCosignerService,
+} from './service.ts';
+export { TrustSets } from './trust-sets.ts';

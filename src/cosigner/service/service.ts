@@ -1,0 +1,233 @@
+/** The cosigner as a service: its log, its rules, its witnesses, and three listeners. */
+
+import type { FastifyInstance } from 'fastify';
+import { asHoldfastError, type Clock, HoldfastError, systemClock } from '../../core/index.ts';
+import {
+  closeGracefully,
+  createMonitoring,
+  type ListenAddress,
+  type Logger,
+  type Readiness,
+} from '../../http/index.ts';
+import type { TlsIdentity } from '../../pki/index.ts';
+import { type NoteSigner, originOf, parseLeaf, type SignedPolicy, serialiseNote } from '../../trust/index.ts';
+import type { WitnessTransport } from '../gather/index.ts';
+import { type LogStore, readRows, TileFiles, TransparencyLog } from '../log/index.ts';
+import { Approvals } from './approvals.ts';
+import { Cosigner, type EvidencePort } from './cosigner.ts';
+import { Gathering } from './gathering.ts';
+import { Ledger } from './ledger.ts';
+import { CosignerMetrics } from './metrics.ts';
+import { PlexiView } from './plexi-view.ts';
+import { createPublicServer } from './public-server.ts';
+import type { ProposalRules } from './rules.ts';
+import { createSubmissionServer } from './submission-server.ts';
+import { TrustSets } from './trust-sets.ts';
+
+export interface CosignerSigners {
+  readonly bundle: NoteSigner;
+  readonly roster: NoteSigner;
+  readonly checkpoint: NoteSigner;
+  readonly plexi: NoteSigner;
+}
+
+/** What a log is made of, whether it is run or only made. */
+export interface CosignerLogOptions {
+  /** The trust policy that counts until the log has a newer one. It names the log. */
+  readonly policy: SignedPolicy;
+  /** Belongs to the service from now on: closed with it, and when starting fails. */
+  readonly store: LogStore;
+  readonly signers: CosignerSigners;
+  /** Folder of the static files. */
+  readonly folder: string;
+  readonly clock?: Clock;
+}
+
+export interface CosignerServiceOptions extends CosignerLogOptions {
+  /** Called when the service has ended, to close tokens and connections. */
+  readonly close?: () => Promise<void>;
+  readonly transport: WitnessTransport;
+  readonly rules: ProposalRules;
+  readonly evidence: EvidencePort;
+  /** Names of the operators' certificates that may approve; undefined asks nobody. */
+  readonly approvers: readonly string[] | undefined;
+  readonly public: {
+    readonly listen: ListenAddress;
+    /** Undefined serves plain HTTP. */
+    readonly tls: TlsIdentity | undefined;
+    readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
+    readonly trustedProxies: readonly string[];
+  };
+  readonly submission: { readonly listen: ListenAddress; readonly tls: TlsIdentity; readonly authority: string };
+  readonly metrics: ListenAddress;
+  /** Milliseconds. */
+  readonly witnesses: { readonly timeout: number; readonly refresh: number };
+  /** Milliseconds since 1970 from which the Plexi key was in use. */
+  readonly plexiNotBefore: number;
+  readonly log: Logger;
+}
+
+export interface RunningCosigner {
+  readonly publicUrl: string;
+  readonly submissionUrl: string;
+  readonly monitoringUrl: string;
+  /** Finishes what is in flight, then closes everything. The same promise for every call. */
+  close(): Promise<void>;
+}
+
+/** Milliseconds that requests in flight get to finish. */
+const CLOSE_DEADLINE = 10_000;
+/** Milliseconds for which an older trust set can still be fetched. */
+const KEEP_SETS = 15 * 86_400_000;
+
+/** Makes a log in an empty store, once. @throws HoldfastError `store_refused` where there is one already. */
+export async function initialiseCosigner(options: CosignerLogOptions): Promise<{ origin: string; checkpoint: string }> {
+  try {
+    if (readRows(options.store).head()) {
+      throw new HoldfastError('store_refused', 'there is a log in this store already; nothing was changed');
+    }
+    const { log } = await openLog(options, { create: true });
+    return { origin: originOf(options.policy), checkpoint: log.head.checkpoint };
+  } finally {
+    await options.store.close();
+  }
+}
+
+async function openLog(options: CosignerLogOptions, more: { create: boolean; onPublished?: () => void }) {
+  const { policy, store, signers, folder, clock = systemClock } = options;
+  const origin = originOf(policy);
+  const [log] = policy.tlog.logs;
+  if (log?.key.text !== signers.checkpoint.verifierKey) {
+    throw new HoldfastError('usage', 'the checkpoint key is not the log’s in the trust policy; check both');
+  }
+  const ledger = new Ledger(store, policy);
+  const files = new TileFiles({ folder, rows: readRows(store) });
+  const opened = await TransparencyLog.open({
+    ...{ origin, store, files, content: ledger, clock, create: more.create },
+    checkpointSigner: signers.checkpoint,
+    rosterSigner: signers.roster,
+    ...(more.onPublished && { onPublished: more.onPublished }),
+  });
+  return { ledger, files, log: opened };
+}
+
+/** @throws HoldfastError `store_refused`, `usage` and what store and signers throw, with nothing left open. */
+export async function startCosignerService(options: CosignerServiceOptions): Promise<RunningCosigner> {
+  try {
+    return await start(options);
+  } catch (error) {
+    await Promise.allSettled([options.store.close(), options.close?.()]);
+    throw error;
+  }
+}
+
+async function start(options: CosignerServiceOptions): Promise<RunningCosigner> {
+  const { store, signers, policy, folder, clock = systemClock, log: logger } = options;
+  const metrics = new CosignerMetrics();
+  let onPublished = () => {};
+  const { ledger, files, log } = await openLog(options, { create: false, onPublished: () => onPublished() });
+  const rows = readRows(store);
+  const trustSets = new TrustSets({ log, ledger, files, folder, clock, keep: KEEP_SETS });
+  const plexi = new PlexiView({ store, ledger, signer: signers.plexi, notBefore: options.plexiNotBefore });
+  const approvals = options.approvers && new Approvals(store, (key) => ledger.read(key), clock);
+  const gathering: Gathering = new Gathering({
+    ...{ log, ledger, store, clock, metrics, logger, ...options.witnesses, transport: options.transport },
+    onQuorum: (checkpoint) => trustSets.publish(checkpoint),
+    onRound: () => housekeeping(),
+  });
+  const cosigner = new Cosigner({
+    ...{ log, ledger, clock, approvals, bundleSigner: signers.bundle, rules: options.rules },
+    evidence: options.evidence,
+    requireSound: () => gathering.requireSound(),
+  });
+  /** What has to be done once the witnesses have confirmed the log, and again after each change. */
+  const housekeeping = async () => {
+    metrics.size.set(log.head.size);
+    metrics.waiting.set(approvals?.waiting.length ?? 0);
+    await log.settle();
+    if (gathering.fault !== '') return;
+    await cosigner.resume();
+    if (!ledger.state.policyLogged) await cosigner.addPolicy(serialiseNote(policy.note));
+    await plexi.signMissing();
+  };
+  onPublished = () => gathering.poke();
+  // What was published before an end in between.
+  const quorum = rows.cosigned('quorum');
+  if (quorum) await trustSets.publish(quorum);
+  let closing = false;
+  const readiness = (): Readiness => {
+    if (closing) return { ready: false, reason: 'the cosigner is stopping' };
+    const reason = gathering.fault;
+    return { ready: reason === '', reason };
+  };
+  const publicServer = await createPublicServer({
+    ...{ folder, cosigner, plexi, metrics, readiness, log: logger, ...options.public },
+    checkpoint: () => (rows.cosigned('quorum') ?? rows.cosigned('newest'))?.note ?? log.head.checkpoint,
+    newestCheckpoint: () => newest(log, rows),
+    policy: (version) => policyOf(log, ledger, version),
+  });
+  const submissionServer = createSubmissionServer({
+    ...{ cosigner, approvals, metrics, log: logger, approvers: options.approvers ?? [] },
+    tls: options.submission.tls,
+    authority: options.submission.authority,
+  });
+  const monitoring = createMonitoring({ registry: metrics.registry, readiness });
+  const stop = async () => {
+    closing = true;
+    logger.info({ event: 'stopping' });
+    const steps = [
+      () =>
+        Promise.all([closeGracefully(submissionServer, CLOSE_DEADLINE), closeGracefully(publicServer, CLOSE_DEADLINE)]),
+      () => gathering.close(),
+      () => log.close(),
+      () => monitoring.close(),
+      async () => options.close?.(),
+    ];
+    let failure: unknown;
+    for (const step of steps) await step().catch((error: unknown) => (failure ??= error));
+    metrics.registry.clear();
+    if (failure) throw asHoldfastError(failure);
+    logger.info({ event: 'stopped' });
+  };
+  try {
+    const publicUrl = await listen(publicServer, options.public.listen);
+    const submissionUrl = await listen(submissionServer, options.submission.listen);
+    const monitoringUrl = await listen(monitoring, options.metrics);
+    // Witnesses that audit fetch the leaves from here, so the listeners come first.
+    gathering.start();
+    logger.info({ event: 'listening', publicUrl, submissionUrl, monitoringUrl, size: log.head.size });
+    let closed: Promise<void> | undefined;
+    return {
+      ...{ publicUrl, submissionUrl, monitoringUrl },
+      close: () => {
+        closed ??= stop();
+        return closed;
+      },
+    };
+  } catch (error) {
+    await Promise.allSettled([publicServer.close(), submissionServer.close(), monitoring.close(), gathering.close()]);
+    throw error;
+  }
+}
+
+/** The newest checkpoint with what cosignatures it has by now. */
+function newest(log: TransparencyLog, rows: ReturnType<typeof readRows>): string {
+  const cosigned = rows.cosigned('newest');
+  return cosigned && cosigned.size === log.head.size ? cosigned.note : log.head.checkpoint;
+}
+
+function policyOf(log: TransparencyLog, ledger: Ledger, version: number): string | undefined {
+  for (const index of ledger.policies) {
+    const leaf = parseLeaf(log.entry(index)!);
+    if (leaf.type === 'policy' && leaf.policy.policy.version === version) return serialiseNote(leaf.note);
+  }
+  return undefined;
+}
+
+async function listen(app: FastifyInstance, address: ListenAddress): Promise<string> {
+  try {
+    return await app.listen({ ...address });
+  } catch (cause) {
+    throw new HoldfastError('usage', `cannot listen on ${address.host} port ${address.port}; is it in use?`, { cause });
+  }
+}

@@ -1,0 +1,91 @@
+/** Where operators submit: mutual TLS with certificates of the role operator. Approval is for those who are named for it. */
+
+import type { Server, TLSSocket } from 'node:tls';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { HoldfastError, JsonValue } from '../../core/index.ts';
+import type { Logger } from '../../http/index.ts';
+import { checkPeer, requirePeer, type TlsIdentity, tlsServerOptions } from '../../pki/index.ts';
+import type { Approvals } from './approvals.ts';
+import type { Cosigner } from './cosigner.ts';
+import { newApp, submit, textBody } from './http-common.ts';
+import type { CosignerMetrics } from './metrics.ts';
+
+export interface SubmissionServerOptions {
+  readonly tls: TlsIdentity;
+  /** The name that the certificates carry in the place of a fleet's. */
+  readonly authority: string;
+  readonly cosigner: Cosigner;
+  readonly approvals: Approvals | undefined;
+  /** Names of the operators' certificates that may approve. */
+  readonly approvers: readonly string[];
+  readonly metrics: CosignerMetrics;
+  readonly log: Logger;
+}
+
+/** All routes, not yet listening. */
+export function createSubmissionServer(options: SubmissionServerOptions): FastifyInstance {
+  const { tls, authority, log, cosigner, metrics } = options;
+  const app = newApp({ tls: tlsServerOptions(tls), log, trustedProxies: [] });
+  requirePeer(app.server as unknown as Server, { fleet: authority, role: 'operator' });
+  const texts = {
+    proposal: (text: string) => cosigner.propose(text),
+    acceptance: (text: string) => cosigner.accept(text),
+    revocation: (text: string) => cosigner.revoke(text),
+    policy: (text: string) => cosigner.addPolicy(text),
+  };
+  for (const [kind, work] of Object.entries(texts)) {
+    app.post(`/submit/${kind}`, (request, reply) => submit(reply, kind, metrics, () => work(textBody(request))));
+  }
+  app.post('/submit/evidence', (request, reply) =>
+    submit(reply, 'evidence', metrics, () => cosigner.addEvidence(evidenceOf(request))),
+  );
+  addApprovals(app, options);
+  return app;
+}
+
+function addApprovals(app: FastifyInstance, options: SubmissionServerOptions): void {
+  const { approvals, cosigner, metrics, log } = options;
+  const waiting = () => approvals?.waiting ?? [];
+  app.get('/submit/waiting', async (_request, reply) => {
+    const proposals = waiting().map(({ digest, text, since }) => ({ digest, text, since }));
+    return reply.header('cache-control', 'no-store').send({ waiting: proposals });
+  });
+  type Digest = { Params: { digest: string } };
+  app.post<Digest>('/submit/waiting/:digest/approve', (request, reply) =>
+    submit(reply, 'approval', metrics, async () => {
+      const approver = approverOf(request, options);
+      const logged = await cosigner.approve(request.params.digest, approver);
+      log.info({ event: 'proposal approved', digest: logged.digest, approver });
+      return logged;
+    }),
+  );
+  app.post<Digest>('/submit/waiting/:digest/reject', async (request, reply) => {
+    const approver = approverOf(request, options);
+    const { digest } = request.params;
+    if (!approvals) throw new HoldfastError('not_found', 'this cosigner asks nobody for approval');
+    await approvals.remove(digest);
+    log.info({ event: 'proposal rejected', digest, approver });
+    return reply.header('cache-control', 'no-store').send({ status: 'rejected', digest });
+  });
+}
+
+/** @throws HoldfastError `forbidden` for an operator who is not named as an approver. */
+function approverOf(request: FastifyRequest, { authority, approvers }: SubmissionServerOptions): string {
+  const socket = request.raw.socket as TLSSocket;
+  const { name } = checkPeer(socket.getPeerCertificate(), { fleet: authority, role: 'operator' });
+  if (approvers.includes(name)) return name;
+  throw new HoldfastError('forbidden', `${name} is not among the approvers in this cosigner’s configuration`);
+}
+
+/** `{"sha256", "size", "address"}`. */
+function evidenceOf(request: FastifyRequest) {
+  if (!(request.body instanceof JsonValue)) {
+    throw new HoldfastError('malformed', 'the body must be JSON, content type application/json');
+  }
+  const file = request.body.object(['sha256', 'size', 'address']);
+  return {
+    sha256: file.required('sha256').text(64),
+    size: file.required('size').integer(1),
+    address: file.required('address').text(512),
+  };
+}
