@@ -316,39 +316,55 @@ function addServices(program: Command): void {
   examples(serve, 'holdfast coordinator run --config coordinator.json');
 }
 
+/** Options of commands that open one token of a module. */
+function withToken(command: Command): Command {
+  return command
+    .addOption(checked('--slot <number>', 'number of the slot', whole(0, Number.MAX_SAFE_INTEGER)))
+    .option('--label <label>', 'label of the token')
+    .option('--serial <serial>', 'serial number of the token')
+    .option('--pin-file <file>', 'PIN of the token; else it is asked for');
+}
+
 function addToken(program: Command): void {
   const token = group(program, 'token', 'PKCS#11 tokens, for operators');
   const load = () => import('./commands/token.ts');
-  const module = ['--module <path>', 'PKCS#11 module (default: SoftHSM, where it is installed)'] as const;
-  const pin = ['--pin-file <file>', 'PIN of the token; else it is asked for'] as const;
+  const ofModule = (command: Command) =>
+    command
+      .option('--module <path>', 'PKCS#11 module (default: SoftHSM, where it is installed)')
+      .option('--module-parameters <text>', 'text that the module wants when it is initialised')
+      .option(...JSON_OPTION);
 
-  const list = token
-    .command('list')
-    .description('the tokens of a module')
-    .option(...module);
-  act(list.option(...JSON_OPTION), async (flags) => (await load()).list(flags));
+  const list = ofModule(token.command('list').description('the slots and tokens of a module'));
+  act(list, async (flags) => (await load()).list(flags));
   examples(list, 'holdfast token list --module /usr/lib/vendor/pkcs11.so');
 
-  const inventory = token
-    .command('inventory')
-    .description('mechanisms and objects with their attributes, never a key’s value')
-    .option(...module)
-    .option('--serial <serial>', 'log in to this token to see its private objects too')
-    .option(...pin)
-    .option(...JSON_OPTION);
-  act(inventory, async (flags) => (await load()).inventory(flags));
-  examples(inventory, 'holdfast token inventory --serial 1234abcd --pin-file pin.txt --json');
+  const inventory = ofModule(
+    token.command('inventory').description('mechanisms and objects with their attributes, never a key’s value'),
+  );
+  act(withToken(inventory), async (flags) => (await load()).inventory(flags));
+  examples(
+    inventory,
+    'holdfast token inventory --serial 1234abcd --pin-file pin.txt --json',
+    'holdfast token inventory --module /usr/lib/vendor/pkcs11.so      # what can be seen without a login',
+  );
 
-  const probe = token
-    .command('probe')
-    .description('try whether a token can do what a node needs; leaves nothing behind')
-    .option(...module)
-    .option('--label <label>', 'label of the token')
-    .option('--serial <serial>', 'serial number of the token')
-    .option(...pin)
-    .option(...JSON_OPTION);
-  act(probe, async (flags) => (await load()).probe(flags));
-  examples(probe, 'holdfast token probe --label vault');
+  const probe = withToken(
+    ofModule(token.command('probe').description('try what a token can do for us, and how fast; leaves nothing behind')),
+  ).addOption(
+    new Option('--require <role>', 'fail with exit code 6 where it does not suit the role').choices(['node', 'signer']),
+  );
+  act(probe, async (flags, signal) => (await load()).probe(flags, signal));
+  examples(
+    probe,
+    'holdfast token probe --label vault --pin-file pin.txt',
+    'holdfast token probe --module /usr/lib/vendor/pkcs11.so --slot 3 --require node --json',
+  );
+
+  const bench = withToken(ofModule(token.command('bench').description('how fast a token is; leaves nothing behind')))
+    .addOption(checked('--calls <number>', 'calls of each operation; anchors wear hardware', whole(10, 100_000), 200))
+    .addOption(checked('--workers <number>', 'threads that call the module', whole(1, 8), 1));
+  act(bench, async (flags, signal) => (await load()).bench(flags, signal));
+  examples(bench, 'holdfast token bench --label vault --pin-file pin.txt --workers 4');
 }
 
 /** Options that name a signing token and its PIN. */

@@ -9,6 +9,16 @@ export {
   encodeUncompressed,
   evaluate,
 } from './evaluate.ts';
+export {
+  type BenchOptions,
+  benchToken,
+  type ExamineOptions,
+  examineToken,
+  type Finding,
+  type TokenReport,
+  type TokenRole,
+  type Verdict,
+} from './examine.ts';
 export * from './inventory.ts';
 export { type MeasureOptions, measureToken, type Rate } from './measure.ts';
 export * from './pin.ts';

@@ -17,6 +17,8 @@ export interface Rate {
 export interface MeasureOptions {
   /** Calls of each operation; default 200. */
   readonly calls?: number;
+  /** Writes of an anchor, which wear hardware; default as many as calls. */
+  readonly anchorWrites?: number;
   /** Default 8. */
   readonly concurrency?: number;
 }
@@ -38,7 +40,8 @@ export async function measureToken(token: Token, options: MeasureOptions = {}): 
   ];
   const rates: Rate[] = [];
   for (const [operation, width, call] of operations) {
-    rates.push({ operation, concurrency: width, ...(await measure(call, calls, width)) });
+    const count = operation === 'anchor_write' ? (options.anchorWrites ?? calls) : calls;
+    rates.push({ operation, concurrency: width, ...(await measure(call, count, width)) });
   }
   return rates;
 }

@@ -33,6 +33,8 @@ export type Cryptoki = Pick<
   | 'C_GenerateKey'
   | 'C_GenerateKeyPair'
   | 'C_DeriveKey'
+  | 'C_WrapKey'
+  | 'C_GetSessionInfo'
 >;
 
 export type Handle = Buffer;

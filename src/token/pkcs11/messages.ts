@@ -4,6 +4,7 @@ import type { ErrorCode, ErrorDetails } from '../../core/index.ts';
 import type { FoundSigningKey, TokenDescription } from '../port.ts';
 import type { KeyProfile, SigningProfile, TokenProfile } from '../profile.ts';
 import type { Timing, TokenSelector } from './connection.ts';
+import type { ExaminationStep, StepResult } from './examination.ts';
 import type { KeySpec, LoadedKey } from './keys.ts';
 
 export interface WorkerSetup {
@@ -20,6 +21,12 @@ export interface Operations {
   probe: { input: { scratch: string }; output: TokenProfile };
   /** The same for a token of signing keys. */
   probeSigning: { input: Record<never, never>; output: SigningProfile };
+  /** One step of an examination. */
+  examine: { input: { step: ExaminationStep; scratch: string }; output: StepResult };
+  /** A line for every object there is. */
+  objects: { input: Record<never, never>; output: readonly string[] };
+  /** Destroys what an examination made, and says how much that was. */
+  remove: { input: { prefix: string }; output: number };
   /** Private keys by the beginning of their label. */
   find: { input: { prefix: string }; output: readonly FoundSigningKey[] };
   /** Finds and checks keys, and works with them from then on; with anchors, where they have a prefix. */

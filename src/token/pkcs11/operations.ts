@@ -5,6 +5,7 @@ import type { KeyProfile } from '../profile.ts';
 import { Anchors } from './anchors.ts';
 import type { Connection } from './connection.ts';
 import { finalizeModule, type Handle } from './cryptoki.ts';
+import { examine, listObjects, removeScratch } from './examination.ts';
 import { findPrivateKeys, generateKey, type KeySpec, keyObjects, type LoadedKey, loadKey } from './keys.ts';
 import { deriveX, ecdhPrf, hmac, signEcdsa, signEddsa } from './mechanisms.ts';
 import type { Operations, Request } from './messages.ts';
@@ -55,6 +56,12 @@ export class Executor {
         return this.#run('probe', true, (session) => probeProfile(this.#connection.module, session, request.scratch));
       case 'probeSigning':
         return this.#run('probe', true, (session) => probeSigning(this.#connection.module, session));
+      case 'examine':
+        return this.#run('probe', true, (session) => examine(this.#module, session, request.step, request.scratch));
+      case 'objects':
+        return this.#run('find', true, (session) => listObjects(this.#module, session));
+      case 'remove':
+        return this.#run('remove', true, (session) => removeScratch(this.#module, session, request.prefix));
       case 'find':
         return this.#run('find', true, (session) => findPrivateKeys(this.#module, session, request.prefix));
       case 'use':

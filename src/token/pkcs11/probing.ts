@@ -90,7 +90,7 @@ function signsRight(algorithm: SigningAlgorithm, publicKey: Uint8Array, sign: (m
   return verifySignature({ algorithm, publicKey }, message, algorithm === 'P-256' ? lowS(made) : made);
 }
 
-function probeEcdsa(module: Cryptoki, session: Handle): TokenProfile['ecdsa'] | undefined {
+export function probeEcdsa(module: Cryptoki, session: Handle): TokenProfile['ecdsa'] | undefined {
   return withPair(module, session, CK.CKA_SIGN, (privateKey, publicKey) => {
     return firstThatWorks(['digest', 'message'] as const, (hashing) =>
       signsRight('P-256', publicKey, (message) => signEcdsa(module, session, privateKey, message, hashing)),
@@ -98,7 +98,7 @@ function probeEcdsa(module: Cryptoki, session: Handle): TokenProfile['ecdsa'] | 
   });
 }
 
-function probeEddsa(module: Cryptoki, session: Handle): SigningProfile['eddsa'] {
+export function probeEddsa(module: Cryptoki, session: Handle): SigningProfile['eddsa'] {
   const works = (privateKey: Handle, publicKey: Uint8Array) =>
     signsRight('Ed25519', publicKey, (message) => signEddsa(module, session, privateKey, message));
   return firstThatWorks(
@@ -107,7 +107,7 @@ function probeEddsa(module: Cryptoki, session: Handle): SigningProfile['eddsa'] 
   );
 }
 
-function probeEcdh(module: Cryptoki, session: Handle): TokenProfile['ecdhPoint'] | undefined {
+export function probeEcdh(module: Cryptoki, session: Handle): TokenProfile['ecdhPoint'] | undefined {
   return withPair(module, session, CK.CKA_DERIVE, (privateKey, publicKey) => {
     const other = createECDH('prime256v1');
     const point = other.generateKeys();
@@ -118,7 +118,7 @@ function probeEcdh(module: Cryptoki, session: Handle): TokenProfile['ecdhPoint']
   });
 }
 
-function probeHmac(module: Cryptoki, session: Handle): 'hmac-generic' | 'hmac-sha256' | undefined {
+export function probeHmac(module: Cryptoki, session: Handle): 'hmac-generic' | 'hmac-sha256' | undefined {
   return firstThatWorks(['hmac-generic', 'hmac-sha256'] as const, (prf) => {
     const key = firstKey(module, session, prf);
     if (!key) return false;
