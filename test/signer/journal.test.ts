@@ -1,10 +1,11 @@
 /** The signing journal: what it keeps through crashes, and what changes to it are found. */
 
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bytesToHex, type Clock, sha256, systemClock, utf8 } from '../../src/core/index.ts';
 import {
   compareJournal,
@@ -171,6 +172,20 @@ describe('tampering is found:', () => {
     await expect(SigningJournal.open(path)).rejects.toMatchObject(damaged);
   });
 
+  it.each<[string, (line: string) => string]>([
+    ['another form', (line) => line.replace('{', '{ ')],
+    ['another number', (line) => line.replace('"number":3', '"number":4')],
+    ['a time of another zone', (line) => line.replace('Z"', '+00:00"')],
+    ['a digest in capitals', (line) => line.replace(/"digest":"[0-9a-f]+"/, (text) => text.toUpperCase())],
+  ])('%s in the last line, which no other line is bound to', async (_, change) => {
+    await write('1', '2', '3');
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+    const last = change(lines.at(-1)!);
+    expect(last).not.toBe(lines.at(-1));
+    writeFileSync(path, `${[...lines.slice(0, -1), last].join('\n')}\n`);
+    await expect(entriesOf()).rejects.toMatchObject(damaged);
+  });
+
   it('a file that is none, and one that is not there', async () => {
     writeFileSync(path, '');
     await expect(entriesOf()).rejects.toMatchObject(damaged);
@@ -178,6 +193,26 @@ describe('tampering is found:', () => {
     await expect(entriesOf()).rejects.toMatchObject(damaged);
     await expect(entriesOf(join(folder, 'none'))).rejects.toMatchObject({ code: 'usage' });
     await expect(SigningJournal.open(join(folder, 'none', 'journal'))).rejects.toMatchObject({ code: 'usage' });
+  });
+});
+
+describe('stable storage', () => {
+  it('is asked for each entry before `append` resolves, and a disk that refuses stops the journal', async () => {
+    const journal = await SigningJournal.open(path, { clock });
+    await using any = await open(path, 'r');
+    const synced = vi.spyOn(Object.getPrototypeOf(any) as typeof any, 'datasync');
+    try {
+      await journal.append(signed('1'));
+      expect(synced).toHaveBeenCalledTimes(1);
+      await Promise.all([journal.append(signed('2')), journal.append(signed('3')), journal.append(signed('4'))]);
+      expect(synced.mock.calls.length).toBeGreaterThanOrEqual(2);
+      synced.mockRejectedValueOnce(new Error('EIO'));
+      await expect(journal.append(signed('5'))).rejects.toMatchObject(damaged);
+      await expect(journal.append(signed('6'))).rejects.toMatchObject(damaged);
+    } finally {
+      synced.mockRestore();
+    }
+    await journal.close();
   });
 });
 

@@ -30,6 +30,7 @@ import { openSigningToken, SoftwareSigningToken } from '../../src/token/index.ts
 import type { SigningToken } from '../../src/token/port.ts';
 import { cosign, parseNote, parseVerifierKey, serialiseNote, signNote, verifyNote } from '../../src/trust/index.ts';
 import { PIN, type SoftHsm, secret, softHsm } from '../token/fixture.ts';
+import { isRight } from '../token/signing-suite.ts';
 import { bundle, checkpoint, NOW, SCOPES, TEXTS } from './texts.ts';
 
 let hsm: SoftHsm;
@@ -218,8 +219,9 @@ describe('nothing is released', () => {
       },
     };
     const { key, journal } = await openSoftware('bundle', { approver });
-    await key.sign(message);
+    const signature = await key.sign(message);
     expect(journal.lines[0]?.digest).toBe(bytesToHex(sha256(TEXTS.bundle)));
+    expect(isRight(key, TEXTS.bundle, signature)).toBe(true);
   });
 });
 
