@@ -81,7 +81,10 @@ export class Gatherer {
     return readRows(this.#options.store).cosigned('quorum');
   }
 
-  /** Asks all witnesses for the newest checkpoint. Whether there is a quorum for it now. Callers at a time share a round. */
+  /**
+   * Asks all witnesses for the newest checkpoint. Whether there is a quorum for it, and any of them has answered now: a
+   * round without an answer is worth another soon, however good the cosignatures kept. Callers at a time share a round.
+   */
   gather(signal?: AbortSignal): Promise<boolean> {
     if (this.#running !== undefined) {
       this.#again = true;
@@ -121,7 +124,8 @@ export class Gatherer {
         }
       }),
     );
-    return this.#keep(size, checkpoint, lines);
+    const met = await this.#keep(size, checkpoint, lines);
+    return met && (lines.length > 0 || this.#clients.size === 0);
   }
 
   /** Stores the checkpoint with what it has now, new cosignatures in the place of older ones of the same key. */
