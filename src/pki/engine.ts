@@ -1,12 +1,13 @@
 /**
- * Web Cryptography (W3C, level 2) in which keys on tokens sign: for @peculiar/x509 and for whatever else takes a `Crypto`.
+ * Web Cryptography (W3C, level 2) in which keys on tokens sign, for @peculiar/x509 and for whatever else takes a `Crypto`:
+ * @peculiar/webcrypto, except that a signature by a token's key is made in the token.
  *
  * jose is an exception: it signs through the runtime's own `crypto.subtle`, which takes none but its own keys, so a JWS is
- * made by `signJws` (src/signer). It verifies with `publicKey`, which is the runtime's.
+ * made by `signJws` (src/signer). It verifies with a public key's JWK.
  */
 
 import './reflect.ts';
-import { webcrypto } from 'node:crypto';
+import { Crypto as SoftwareCrypto } from '@peculiar/webcrypto';
 import * as x509 from '@peculiar/x509';
 import { HoldfastError } from '../core/index.ts';
 import type { SigningKey } from '../token/port.ts';
@@ -17,7 +18,7 @@ export { x509 };
 export const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 
 /** Software keys only: makes leaf keys and verifies signatures. */
-export const softwareEngine = webcrypto as Crypto;
+export const softwareEngine: Crypto = new SoftwareCrypto();
 
 const SIGNATURE_BYTES = 64;
 const FORMATS = ['spki', 'raw', 'jwk'];
@@ -40,7 +41,7 @@ class TokenKey implements CryptoKey {
 
 const fault = (name: string, problem: string) => new DOMException(problem, name);
 
-/** A `Crypto` whose token keys sign through their tokens; every other operation is the runtime's. */
+/** A `Crypto` whose token keys sign through their tokens; every other operation is the software engine's. */
 export class TokenCrypto implements Crypto {
   readonly subtle: SubtleCrypto;
   readonly #keys = new Map<CryptoKey, SigningKey>();
@@ -54,7 +55,7 @@ export class TokenCrypto implements Crypto {
     this.subtle = new Proxy(software, {
       get: (_, name) => {
         const value: unknown = own[name as keyof SubtleCrypto] ?? software[name as keyof SubtleCrypto];
-        // The runtime's functions want to be called on the object itself.
+        // They want to be called on the object itself.
         return typeof value === 'function' ? value.bind(software) : value;
       },
     });
@@ -62,7 +63,7 @@ export class TokenCrypto implements Crypto {
 
   /**
    * The pair of a token's key: `privateKey` signs through this object only and is not extractable; `publicKey` is the
-   * runtime's own, for `verify` and `exportKey` ('spki', 'raw', 'jwk'). @throws HoldfastError `bad_input` for a bad key.
+   * software engine's, for `verify` and `exportKey` ('spki', 'raw', 'jwk'). @throws HoldfastError `bad_input` for a bad key.
    */
   async keyPair(key: SigningKey): Promise<CryptoKeyPair> {
     const algorithm = key.algorithm === 'Ed25519' ? { name: 'Ed25519' } : ECDSA_P256;
