@@ -124,7 +124,7 @@ export function checkFreshness(
   }
   throw new HoldfastError(
     'log_stale',
-    `witnesses last vouched for the log ${hours(age)} ago; somebody may be keeping newer states from you, for example a revocation`,
+    `witnesses last vouched for the log ${hours(age)} ago; this device’s clock is ahead, or somebody keeps newer states from you, for example a revocation`,
     { details: { age, maxAge: policy.maxAge, graceAge: policy.graceAge } },
   );
 }

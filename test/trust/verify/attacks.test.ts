@@ -12,6 +12,7 @@ import {
   type RosterEntry,
   type SignedNote,
   type SignedPolicy,
+  serialiseBundle,
   serialiseNote,
   serialiseRoster,
   serialiseTrustSet,
@@ -638,6 +639,17 @@ table('going back', [
     },
   ],
   [
+    'chain_broken',
+    'what is fetched of the chain fits, and is not what the bundle names',
+    async ({ log, state }) => {
+      const third = following(SECOND, { accepted: 'c'.repeat(64) });
+      const fork = await withLeaf(log, await acceptance(third), third);
+      const first = digestOfManifest(FIRST);
+      const bundleText = async (digest: string) => serialiseBundle(digest === first ? FIRST : SECOND);
+      return { state, set: await setAt(fork, 6), reader: { ...readerOf(fork), bundleText } };
+    },
+  ],
+  [
     'bundle_malformed',
     'what is fetched of the chain is no bundle',
     async ({ log, state }) => {
@@ -724,6 +736,18 @@ table('bundles out of force', [
       const note = await signBundle(
         revocation({ fleet: 'first', serial: 1, digest: digestOfManifest(FIRST) }),
         COSIGNER,
+      );
+      return { set: await setWith(log, { revocation: serialiseNote(note) }) };
+    },
+  ],
+  [
+    'bundle_malformed',
+    'a revocation of an older serial comes along',
+    async ({ log }) => {
+      await log.accept(SECOND);
+      const note = await signBundle(
+        revocation({ fleet: 'first', serial: 1, digest: digestOfManifest(FIRST) }),
+        REVOKER,
       );
       return { set: await setWith(log, { revocation: serialiseNote(note) }) };
     },

@@ -1,10 +1,17 @@
+import { p256 } from '@noble/curves/nist.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { sha256, utf8 } from '../../../src/core/index.ts';
 import {
+  ecdsaToDer,
+  establishLiveFleet,
   establishTrust,
   fleetOf,
+  type NoteSigner,
+  newVerifierKey,
   parseTrustSet,
   parseTrustState,
+  type RetireManifest,
   serialiseTrustSet,
   serialiseTrustState,
   type TrustRequest,
@@ -12,7 +19,7 @@ import {
   trustSetDigest,
   verifyTrustSet,
 } from '../../../src/trust/index.ts';
-import { digestOfManifest, hex, ORIGIN } from '../fixture.ts';
+import { COSIGNER, digestOfManifest, hex, ORIGIN, signPolicy, TestLog, trustPolicy } from '../fixture.ts';
 import { bundleNode, DAY, deployment, NOW, retirement } from '../manifests.ts';
 import { FIRST, following, MemoryStateStore, readerOf, SECOND, scene, verdict } from './scene.ts';
 
@@ -60,6 +67,26 @@ describe('a fleet that passes all steps', () => {
   });
 });
 
+describe('an operator whose token has no Ed25519', () => {
+  it('signs with ECDSA on P-256', async () => {
+    const secret = sha256(utf8('operator'));
+    const name = 'operator.example/ecdsa';
+    const publicKey = newVerifierKey(name, 'ecdsa', p256.getPublicKey(secret, false));
+    const signer: NoteSigner = {
+      name,
+      verifierKey: publicKey.text,
+      sign: async (message) => ecdsaToDer(p256.sign(message, secret, { prehash: true })),
+    };
+    const organisations = new Map([...trustPolicy().organisations, [name, 'operator.example']]);
+    const policy = await signPolicy(trustPolicy({ operator: publicKey, organisations }));
+    const log = new TestLog(policy);
+    await log.accept(FIRST, COSIGNER, signer);
+    const { request } = await scene();
+    expect(await verdict({ ...request, policy, set: await log.trustSet() })).toBe('trusted');
+    expect(await verdict({ ...request, set: await log.trustSet() })).toBe('signature_missing');
+  });
+});
+
 describe('a fleet that has retired', () => {
   it('leads to its successor, and no other fleet is reached', async () => {
     const { log, request, state } = await scene();
@@ -91,53 +118,55 @@ describe('a fleet that has retired', () => {
     expect(await verdict(await at('third', moved.nextState, 'enrol'))).toBe('wrong_environment');
   });
 
-  it('may not lead to a weaker one', async () => {
-    const { log, request, state } = await scene();
-    const cheap = { ...FIRST.policy, keyStretching: { ...FIRST.policy.keyStretching, passes: 3 } };
-    const oneOperatorLess = otherNodes.map((node, i) =>
-      i === 2 ? { ...node, operator: otherNodes[1]!.operator } : node,
-    );
-    await log.accept(retirement(following(FIRST)));
-    await log.accept(
-      deployment({
-        fleet: 'second',
-        nodes: otherNodes.map((node) => ({ ...node, tokenClass: 'attested' as const })),
-        policy: cheap,
-      }),
-    );
-    const reader = readerOf(log, FIRST, retirement(following(FIRST)));
-    const followed = await verifyTrustSet({
-      ...request,
-      reader,
-      state,
-      operation: 'follow',
-      set: await log.trustSet(),
-    });
-    const second = {
-      ...request,
-      reader,
-      state: followed.nextState,
-      configuration: { ...request.configuration, fleet: 'second' },
+  it('is followed to the one that is live, and the way is remembered', async () => {
+    const { log, request } = await scene();
+    const retired = retirement(following(FIRST), { sunset: NOW - DAY });
+    await log.accept(retired);
+    await log.accept(deployment({ fleet: 'second', nodes: otherNodes }));
+    const store = new MemoryStateStore();
+    const fetched: string[] = [];
+    const fetchSet = async (fleet: string) => {
+      fetched.push(fleet);
+      return await log.trustSet(fleet);
     };
-    const strong = await verifyTrustSet({ ...second, set: await log.trustSet('second') });
-    const before = deployment({
-      fleet: 'second',
-      nodes: otherNodes.map((node) => ({ ...node, tokenClass: 'attested' as const })),
-      policy: cheap,
-    });
-    await log.accept(
-      following(before, {
-        epoch: 2,
-        nodes: oneOperatorLess.map((node, i) => ({ ...node, keys: bundleNode(i + 7).keys })),
-      }),
-    );
-    const again = {
-      ...second,
-      reader: readerOf(log, before),
-      state: strong.nextState,
-      set: await log.trustSet('second'),
-    };
-    expect(await verdict(again)).toBe('policy_floor');
+    const follow = { ...request, reader: readerOf(log, FIRST, retired), operation: 'enrol' as const };
+    const { manifest } = await establishLiveFleet(follow, fetchSet, store);
+    expect([manifest.fleet, ...fetched]).toEqual(['second', 'first', 'second']);
+    expect(parseTrustState(store.stored!).fleets).toHaveLength(2);
+  });
+
+  it('is not followed without end', async () => {
+    const { log, request } = await scene();
+    const retirements: RetireManifest[] = [];
+    for (let i = 0; i < 18; i++) {
+      const fleet = i === 0 ? 'first' : `fleet-${i}`;
+      const nodes = i === 0 ? FIRST.nodes : [1, 2, 3].map((node) => bundleNode(node, `${fleet}-${node}`));
+      const first = i === 0 ? FIRST : deployment({ fleet, nodes });
+      if (i > 0) await log.accept(first);
+      retirements.push(retirement(following(first), { successor: `fleet-${i + 1}` }));
+      await log.accept(retirements.at(-1)!);
+    }
+    const follow = { ...request, reader: readerOf(log, ...retirements), operation: 'move' as const };
+    const followed = establishLiveFleet(follow, (fleet) => log.trustSet(fleet), new MemoryStateStore());
+    await expect(followed).rejects.toMatchObject({ code: 'chain_broken' });
+  });
+
+  it.each([
+    ['fleet_weakened', false],
+    ['trusted', true],
+  ])('leads to a weaker one only with consent: %s', async (code, consent) => {
+    const strong = deployment({ nodes: FIRST.nodes.map((node) => ({ ...node, tokenClass: 'attested' })) });
+    const retired = retirement(following(strong));
+    const weaker = deployment({ fleet: 'second', nodes: otherNodes });
+    const weakerBundles = consent ? [digestOfManifest(weaker)] : [];
+    const policy = await signPolicy(trustPolicy({ weakerBundles }));
+    const log = new TestLog(policy);
+    for (const manifest of [strong, retired, weaker]) await log.accept(manifest);
+    const request = { ...(await scene()).request, policy, reader: readerOf(log, strong, retired) };
+    const followed = await verifyTrustSet({ ...request, operation: 'follow', set: await log.trustSet() });
+    const configuration = { ...request.configuration, fleet: 'second' };
+    const set = await log.trustSet('second');
+    expect(await verdict({ ...request, configuration, set, state: followed.nextState })).toBe(code);
   });
 });
 
