@@ -1,4 +1,4 @@
-/** The validation bundle's manifest, and the note text that holds it as one line of RFC 8785 JSON (docs/trust.md, section 1). */
+/** The validation bundle's manifest, and the note text that holds it as one line of RFC 8785 JSON (docs/trust.md, section 2). */
 
 import type { NodeKeys, Policy } from '../../protocol/index.ts';
 import type { Digest } from '../fields.ts';

@@ -650,6 +650,16 @@ table('going back', [
     },
   ],
   [
+    'chain_broken',
+    'the chain leads over a bundle of another fleet',
+    async ({ log, state }) => {
+      const other = { ...SECOND, fleet: 'second' };
+      const third = following(SECOND, { accepted: digestOfManifest(other) });
+      const fork = await withLeaf(log, await acceptance(third), third);
+      return { state, set: await setAt(fork, 6), reader: readerOf(fork, FIRST, other) };
+    },
+  ],
+  [
     'bundle_malformed',
     'what is fetched of the chain is no bundle',
     async ({ log, state }) => {
