@@ -6,7 +6,7 @@
  * batch that holds them is done. One batch is in flight at a time: batch k+2 is never stored before anchor k+1.
  */
 
-import { bytesToHex, type Clock, equalBytes, HoldfastError } from '../core/index.ts';
+import { asHoldfastError, bytesToHex, type Clock, equalBytes, HoldfastError } from '../core/index.ts';
 import {
   type Body,
   batchToSign,
@@ -39,7 +39,10 @@ type State =
   | { readonly kind: 'record'; readonly value: RecordState }
   | { readonly kind: 'node'; readonly value: NodeState };
 
-/** One caller waiting for a batch. `body` is made after the batch is anchored, so it speaks of durable state only. */
+/**
+ * One caller waiting for a batch. `body` is made once the batch is stored, so it speaks of durable state, and is signed and
+ * shown to others once that is anchored.
+ */
 interface Waiter {
   readonly body: (() => Body) | undefined;
   /** The node's incarnation when this was decided: a vote must not be signed under a later one. */
@@ -53,6 +56,11 @@ interface Batch {
   readonly waiters: Waiter[];
 }
 
+/** Milliseconds to which load may lengthen the interval between two batches. */
+const LOADED_PAUSE = 50;
+/** States kept decoded; about 8 KB each. */
+const KEEP_STATES = 512;
+
 const emptyBatch = (): Batch => ({ changes: new Map(), waiters: [] });
 
 export interface CommitterOptions {
@@ -65,8 +73,9 @@ export interface CommitterOptions {
   readonly clock: Clock;
   readonly observer: NodeObserver;
   /**
-   * Least milliseconds between the beginnings of two batches. The first after a quiet time goes at once; under load each
-   * batch serves more requests, and a token's flash is written less often.
+   * Least milliseconds between the beginnings of two batches, times the requests that the first of them served as long as
+   * that is no more than `LOADED_PAUSE`. The first after a quiet time goes at once; under load each batch serves more
+   * requests, for whose work that pause is, and a token's flash is written less often.
    */
   readonly batchInterval: number;
   /** Called once, when store and anchor can no longer be trusted to agree. The process must end. */
@@ -84,6 +93,10 @@ export class Committer {
   #running: Promise<void> | undefined;
   #fatal: HoldfastError | undefined;
   #batchBegan = 0;
+  /** How many requests the last batch served. */
+  #lastSize = 1;
+  /** Records' durable states that this process has read, and so checked against the root, or stored: the last ones used. */
+  readonly #durable = new Map<string, RecordState>();
   /** The durable state of the node itself, once read. */
   #nodeState: NodeState | undefined;
 
@@ -105,8 +118,14 @@ export class Committer {
 
   /** The state of a record that is stored and anchored: the only one that may be spoken of. */
   durableRecord(record: Uint8Array): RecordState | undefined {
+    const name = bytesToHex(record);
+    const known = this.#durable.get(name);
+    if (known) return known;
     const stored = this.#options.dictionary.get(record);
-    return stored && decodeRecordState(stored);
+    if (!stored) return undefined;
+    const state = decodeRecordState(stored);
+    this.#keep(name, state);
+    return state;
   }
 
   node(): NodeState {
@@ -161,6 +180,12 @@ export class Committer {
     return this.#nodeState;
   }
 
+  #keep(name: string, state: RecordState): void {
+    this.#durable.delete(name);
+    if (this.#durable.size >= KEEP_STATES) this.#durable.delete(this.#durable.keys().next().value!);
+    this.#durable.set(name, state);
+  }
+
   #change(key: Uint8Array, state: State): void {
     this.#gathering.changes.set(bytesToHex(key), { key, state });
   }
@@ -176,56 +201,101 @@ export class Committer {
   async #run(): Promise<void> {
     const { batchInterval, clock } = this.#options;
     while (this.#gathering.waiters.length > 0) {
-      const early = this.#batchBegan + batchInterval - clock.now();
+      const pause = Math.min(batchInterval * this.#lastSize, Math.max(batchInterval, LOADED_PAUSE));
+      const early = this.#batchBegan + pause - clock.now();
       // A clock that stepped back must not hold batches up.
-      if (early > 0) await clock.sleep(Math.min(early, batchInterval));
+      if (early > 0) await clock.sleep(Math.min(early, pause));
       this.#batchBegan = clock.now();
       const batch = this.#gathering;
+      this.#lastSize = batch.waiters.length;
       this.#flying = batch;
       this.#gathering = emptyBatch();
       try {
-        await this.#store(batch);
+        await this.#commit(batch);
       } catch (error) {
         // What was decided meanwhile may rest on this batch: it goes too, and nothing of either counts.
         const { waiters } = this.#gathering;
         this.#gathering = emptyBatch();
-        this.#flying = undefined;
         for (const waiter of [...batch.waiters, ...waiters]) waiter.reject(error);
-        continue;
+      } finally {
+        this.#flying = undefined;
       }
-      this.#flying = undefined;
-      await this.#answer(batch);
     }
     // In the same turn as the loop's last look: a waiter that comes now starts the loop anew.
     this.#running = undefined;
   }
 
-  async #store(batch: Batch): Promise<void> {
+  /** Stores, anchors, signs and answers. Rejects where the batch is not anchored: then nothing of it counts. */
+  async #commit(batch: Batch): Promise<void> {
     if (this.#fatal) throw this.#fatal;
-    if (batch.changes.size === 0) return;
+    const { node, clock, observer, onRecord, onSigned, token } = this.#options;
+    const anchor = batch.changes.size > 0 ? await this.#store(batch) : undefined;
+    const states = [...batch.changes.values()].map(({ state }) => state);
+    const newNodeState = states.find((state) => state.kind === 'node')?.value ?? this.#durableNode();
+    const signing = this.#statements(batch, newNodeState);
+    let signed: Uint8Array | HoldfastError | undefined;
+    if (anchor) {
+      const begun = clock.now();
+      signed = await this.#anchor(anchor, signing?.message);
+      observer.batch('anchor', (clock.now() - begun) / 1000);
+      this.#nodeState = newNodeState;
+      for (const state of states) if (state.kind === 'record') onRecord(state.value);
+    }
+    observer.count('batches');
+    for (const { body, resolve } of batch.waiters) if (!body) resolve(undefined);
+    if (!signing) return;
+    if (!signed) {
+      const begun = clock.now();
+      signed = await token.sign(signing.message).catch(asHoldfastError);
+      observer.batch('sign', (clock.now() - begun) / 1000);
+    }
+    observer.signed(signing.waiting.length);
+    if (signed instanceof HoldfastError) {
+      // The votes are durable; the same request again gets them signed.
+      for (const { waiter } of signing.waiting) waiter.reject(signed);
+      return;
+    }
+    onSigned(node, signing.root, signed);
+    for (const [index, { waiter, body }] of signing.waiting.entries()) {
+      const batch = { index, size: signing.waiting.length, path: signing.paths[index]!, signature: signed };
+      waiter.resolve({ body, signer: signing.signer, batch });
+    }
+  }
+
+  /** Into the dictionary, durably. @returns what is to be anchored. */
+  async #store(batch: Batch): Promise<{ readonly head: BatchHead; readonly value: Uint8Array }> {
     const { dictionary, token, fleet, node, observer, clock, sequenceFloor } = this.#options;
     const owner = { fleet: fleet.fleet, node };
     const prepared = dictionary.prepare([...batch.changes.values()].map(encodeChange), sequenceFloor);
     const mac = await anchorMac(token, owner, prepared.head);
     const begun = clock.now();
-    await dictionary.commit(prepared, mac);
-    const stored = clock.now();
-    observer.batch('store', (stored - begun) / 1000, batch.waiters.length);
-    await this.#anchor(encodeAnchor(prepared.head, mac), prepared.head);
-    observer.batch('anchor', (clock.now() - stored) / 1000, batch.waiters.length);
-    for (const { state } of batch.changes.values()) if (state.kind === 'node') this.#nodeState = state.value;
-    for (const { state } of batch.changes.values()) if (state.kind === 'record') this.#options.onRecord(state.value);
+    try {
+      await dictionary.commit(prepared, mac);
+    } catch (error) {
+      this.#durable.clear();
+      throw error;
+    }
+    for (const [name, { state }] of batch.changes) if (state.kind === 'record') this.#keep(name, state.value);
+    observer.batch('store', (clock.now() - begun) / 1000);
+    return { head: prepared.head, value: encodeAnchor(prepared.head, mac) };
   }
 
-  /** Writes the anchor; where the result is unclear, reads both objects again before anything else happens. */
-  async #anchor(value: Uint8Array, head: BatchHead): Promise<void> {
+  /**
+   * Writes the anchor, and has `message` signed in the same turn of the token: what is signed speaks of state that is
+   * stored, and the token signs it only once the anchor is written. Where the result is unclear, both objects are read
+   * again before anything else happens. @returns the signature where the token was asked for one and the write was clear.
+   */
+  async #anchor(
+    { head, value }: { readonly head: BatchHead; readonly value: Uint8Array },
+    message: Uint8Array | undefined,
+  ): Promise<Uint8Array | HoldfastError | undefined> {
     const { token, fleet, node, observer } = this.#options;
     let cause: unknown;
     for (let round = 0; round < 3; round++) {
       try {
-        await token.writeAnchor(value);
+        const signed = message ? await token.anchorThenSign(value, message) : void (await token.writeAnchor(value));
         observer.count('anchor_writes');
-        return;
+        return signed;
       } catch (error) {
         cause = error;
         observer.event('error', 'anchor write unclear', { round });
@@ -233,7 +303,7 @@ export class Committer {
       try {
         const anchor = await readAnchor(token, { fleet: fleet.fleet, node });
         // The sequence too: a batch that changes nothing has its predecessor's root.
-        if (anchor && anchor.sequence === head.sequence && equalBytes(anchor.root, head.root)) return;
+        if (anchor && anchor.sequence === head.sequence && equalBytes(anchor.root, head.root)) return undefined;
       } catch (error) {
         cause = error;
       }
@@ -245,48 +315,36 @@ export class Committer {
     throw this.#fatal;
   }
 
-  async #answer(batch: Batch): Promise<void> {
-    const { fleet, node, token, clock, observer, dictionary } = this.#options;
-    observer.count('batches');
-    const state = this.#durableNode();
-    const signer: Signer = {
-      node,
-      incarnation: state.incarnation,
-      sequence: dictionary.head.sequence,
-      time: clock.now(),
-      fences: state.fences,
-    };
-    const toSign: { waiter: Waiter; body: Uint8Array }[] = [];
+  /** The batch's statements and what the token signs for them; undefined where nobody waits for any. */
+  #statements(batch: Batch, { incarnation, fences }: NodeState): Statements | undefined {
+    const { fleet, node, clock, dictionary } = this.#options;
+    const signer: Signer = { node, incarnation, sequence: dictionary.head.sequence, time: clock.now(), fences };
+    const waiting: { waiter: Waiter; body: Uint8Array }[] = [];
     for (const waiter of batch.waiters) {
-      if (!waiter.body) {
-        waiter.resolve(undefined);
-        continue;
-      }
-      if (waiter.incarnation !== state.incarnation) {
+      if (!waiter.body) continue;
+      if (waiter.incarnation !== incarnation) {
         waiter.reject(new HoldfastError('not_ready', 'the node took a new incarnation meanwhile'));
         continue;
       }
       try {
-        toSign.push({ waiter, body: encodeBody(waiter.body()) });
+        waiting.push({ waiter, body: encodeBody(waiter.body()) });
       } catch (error) {
         waiter.reject(error);
       }
     }
-    if (toSign.length === 0) return;
-    const { root, paths } = merkleTree(toSign.map(({ body }) => statementHash(body, signer)));
-    try {
-      const begun = clock.now();
-      const signature = await token.sign(batchToSign(fleet, node, root));
-      observer.batch('sign', (clock.now() - begun) / 1000, toSign.length);
-      this.#options.onSigned(node, root, signature);
-      toSign.forEach(({ waiter, body }, index) => {
-        waiter.resolve({ body, signer, batch: { index, size: toSign.length, path: paths[index]!, signature } });
-      });
-    } catch (error) {
-      // The votes are durable; the same request again gets them signed.
-      for (const { waiter } of toSign) waiter.reject(error);
-    }
+    if (waiting.length === 0) return undefined;
+    const { root, paths } = merkleTree(waiting.map(({ body }) => statementHash(body, signer)));
+    return { waiting, signer, root, paths, message: batchToSign(fleet, node, root) };
   }
+}
+
+/** What one batch signs. */
+interface Statements {
+  readonly waiting: readonly { readonly waiter: Waiter; readonly body: Uint8Array }[];
+  readonly signer: Signer;
+  readonly root: Uint8Array;
+  readonly paths: readonly Uint8Array[][];
+  readonly message: Uint8Array;
 }
 
 function encodeChange({ key, state }: { key: Uint8Array; state: State }): DictionaryChange {

@@ -39,13 +39,15 @@ export type NodeCounter =
 
 export interface NodeObserver {
   count(name: NodeCounter, label?: string): void;
-  /** Seconds that a step of a batch took, and how many statements the batch signed. */
-  batch(step: 'store' | 'anchor' | 'sign', seconds: number, statements: number): void;
+  /** Seconds that a step of a batch took; `sign` only where the token was not asked for both in one turn. */
+  batch(step: 'store' | 'anchor' | 'sign', seconds: number): void;
+  /** How many statements are under one signature of the token. */
+  signed(statements: number): void;
   /** For the log; never secrets. */
   event(level: 'info' | 'warn' | 'error', event: string, fields?: Readonly<Record<string, string | number>>): void;
 }
 
-export const silentObserver: NodeObserver = { count() {}, batch() {}, event() {} };
+export const silentObserver: NodeObserver = { count() {}, batch() {}, signed() {}, event() {} };
 
 /** Where the node's dictionary comes from. */
 export interface DictionarySource {

@@ -24,7 +24,10 @@ const TRIES = 10;
 /** No message that the anchor key ever authenticates begins like this. */
 const PROBE = utf8('holdfast/token-probe/v1');
 
-type Methods = Pick<Token, 'sign' | 'deriveSession' | 'evaluate' | 'anchorMac' | 'readAnchors' | 'writeAnchor'>;
+type Methods = Pick<
+  Token,
+  'sign' | 'deriveSession' | 'evaluate' | 'anchorMac' | 'readAnchors' | 'writeAnchor' | 'anchorThenSign'
+>;
 
 export class TokenWatch {
   /** The token to use: as the one that is watched. Closing it ends the watch. */
@@ -39,7 +42,9 @@ export class TokenWatch {
       <A extends readonly unknown[], R>(method: (...args: A) => Promise<R>) =>
       async (...args: A): Promise<R> => {
         try {
-          return await method.apply(token, args as never);
+          const result = await method.apply(token, args as never);
+          if (result instanceof HoldfastError) this.#failed(token, result);
+          return result;
         } catch (thrown) {
           this.#failed(token, thrown);
           throw thrown;
@@ -52,6 +57,7 @@ export class TokenWatch {
       anchorMac: watched(token.anchorMac),
       readAnchors: watched(token.readAnchors),
       writeAnchor: watched(token.writeAnchor),
+      anchorThenSign: watched(token.anchorThenSign),
     };
     const { description, publicKeys, keysCreatedAt, rollbackResistant } = token;
     this.token = {

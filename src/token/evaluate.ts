@@ -26,14 +26,14 @@ export interface AffinePoint {
 
 const GENERATOR: AffinePoint = p256.Point.BASE.toAffine();
 
-/** What the evaluation needs of a token. */
+/** What the evaluation needs of a token, at once: it runs where the token's own calls do. */
 export interface EvaluationPrimitives {
   /** k * G, 65 bytes uncompressed, known to be on the curve. */
   readonly publicKey: Uint8Array;
   /** The PRF of section 3's `tweak` key, 32 bytes for each input. */
-  prf(inputs: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
+  prf(inputs: readonly Uint8Array[]): readonly Uint8Array[];
   /** For each uncompressed point P (65 bytes), the x-coordinate of k * P, 32 bytes big-endian. */
-  ecdh(points: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
+  ecdh(points: readonly Uint8Array[]): readonly Uint8Array[];
   /** Told of each answer that contradicted itself. */
   onFault?(): void;
 }
@@ -151,8 +151,8 @@ function decodeUncompressedTrusted(encoded: Uint8Array): AffinePoint {
 }
 
 /** The record's scalar, from 1 to q - 1: 1 + (PRF(.., 1) || PRF(.., 2)) mod (q - 1), section 4 of docs/protocol.md. */
-export async function tweakScalar(primitives: EvaluationPrimitives, tweakInput: Uint8Array): Promise<bigint> {
-  const [first, second] = await primitives.prf([
+export function tweakScalar(primitives: EvaluationPrimitives, tweakInput: Uint8Array): bigint {
+  const [first, second] = primitives.prf([
     tweakMessage.encode({ input: tweakInput, counter: 1 }),
     tweakMessage.encode({ input: tweakInput, counter: 2 }),
   ]);
@@ -167,15 +167,15 @@ export async function tweakScalar(primitives: EvaluationPrimitives, tweakInput: 
  * @throws HoldfastError `malformed` for a bad element, `token_failed` when the token's answers contradict each other
  *   three times in a row.
  */
-export async function evaluateWithScalar(
+export function evaluateWithScalar(
   primitives: EvaluationPrimitives,
   h: bigint,
   blindedElement: Uint8Array,
-): Promise<Uint8Array> {
+): Uint8Array {
   return evaluatePoint(primitives, h, decodeCompressed(blindedElement));
 }
 
-async function evaluatePoint(primitives: EvaluationPrimitives, h: bigint, blinded: AffinePoint): Promise<Uint8Array> {
+function evaluatePoint(primitives: EvaluationPrimitives, h: bigint, blinded: AffinePoint): Uint8Array {
   const publicKey = decodeUncompressedTrusted(primitives.publicKey);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const scaled = multiplyOnHost(h, blinded);
@@ -183,10 +183,7 @@ async function evaluatePoint(primitives: EvaluationPrimitives, h: bigint, blinde
       if (scaled.x === GENERATOR.x) {
         return encodeCompressed(scaled.y === GENERATOR.y ? publicKey : negate(publicKey));
       }
-      const [x, sum] = await primitives.ecdh([
-        encodeUncompressed(scaled),
-        encodeUncompressed(addAffine(scaled, GENERATOR)),
-      ]);
+      const [x, sum] = primitives.ecdh([encodeUncompressed(scaled), encodeUncompressed(addAffine(scaled, GENERATOR))]);
       const evaluated = x && sum && liftBySum(x, publicKey, sum);
       if (evaluated) return encodeCompressed(evaluated);
     }
@@ -198,11 +195,11 @@ async function evaluatePoint(primitives: EvaluationPrimitives, h: bigint, blinde
 }
 
 /** BlindEvaluate under the token's key times the scalar that `tweakInput` names. Errors as `evaluateWithScalar`. */
-export async function evaluate(
+export function evaluate(
   primitives: EvaluationPrimitives,
   tweakInput: Uint8Array,
   blindedElement: Uint8Array,
-): Promise<Uint8Array> {
+): Uint8Array {
   const blinded = decodeCompressed(blindedElement); // before the token does any work for it
-  return evaluatePoint(primitives, await tweakScalar(primitives, tweakInput), blinded);
+  return evaluatePoint(primitives, tweakScalar(primitives, tweakInput), blinded);
 }

@@ -4,6 +4,8 @@
  * `token_pin_incorrect` or `token_unsuitable`; it never returns a wrong result silently.
  */
 
+import type { HoldfastError } from '../core/index.ts';
+
 /** What the token says of itself (CK_TOKEN_INFO), for people and metrics. */
 export interface TokenDescription {
   readonly module: string;
@@ -62,6 +64,11 @@ export interface Token {
    * the other whole. `value` has at most 256 bytes. A rejection means that the result is unknown.
    */
   writeAnchor(value: Uint8Array): Promise<void>;
+  /**
+   * `writeAnchor`, and once that is durable `sign`, in one turn of the token. Rejects as `writeAnchor` does, with nothing
+   * signed; answers with an error where the anchor is written and the signature failed.
+   */
+  anchorThenSign(value: Uint8Array, message: Uint8Array): Promise<Uint8Array | HoldfastError>;
   usage(): readonly TokenUsage[];
   /** Drains work in progress, then logs out and finalizes. Further calls reject. */
   close(): Promise<void>;

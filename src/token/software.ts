@@ -6,6 +6,7 @@
 import { createECDH, createPrivateKey, type KeyObject, sign as nativeSign } from 'node:crypto';
 import { p256 } from '@noble/curves/nist.js';
 import {
+  asHoldfastError,
   bytesToHex,
   type ErrorCode,
   HoldfastError,
@@ -161,9 +162,9 @@ export class SoftwareToken implements Token {
   async evaluate(tweakInput: Uint8Array, blindedElement: Uint8Array): Promise<Uint8Array> {
     const primitives = {
       publicKey: this.publicKeys.oprf,
-      prf: async (inputs: readonly Uint8Array[]) =>
+      prf: (inputs: readonly Uint8Array[]) =>
         inputs.map((input) => this.#run('prf', () => hmacSha256(this.#state.tweak, input))),
-      ecdh: async (points: readonly Uint8Array[]) => points.map((point) => this.#multiply(this.#state.oprf, point)),
+      ecdh: (points: readonly Uint8Array[]) => points.map((point) => this.#multiply(this.#state.oprf, point)),
       onFault: () => this.#count('fault'),
     };
     return evaluate(primitives, tweakInput, blindedElement);
@@ -186,6 +187,11 @@ export class SoftwareToken implements Token {
       this.#state = { ...this.#state, anchors, writes: this.#state.writes + 1 };
       return undefined;
     });
+  }
+
+  async anchorThenSign(value: Uint8Array, message: Uint8Array): Promise<Uint8Array | HoldfastError> {
+    await this.writeAnchor(value);
+    return this.sign(message).catch(asHoldfastError);
   }
 
   usage(): readonly TokenUsage[] {

@@ -3,12 +3,8 @@
  * fsync: without this a power cut may take back anchors that were acknowledged, and the node must then repair.
  */
 
-import { closeSync, fstatSync, fsync, openSync, statSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { closeSync, fstatSync, fsyncSync, openSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-
-const synchronise = promisify(fsync);
 
 const SEARCH_EVERY = 256;
 
@@ -28,20 +24,20 @@ export class FolderSync {
 
   /**
    * Syncs every file and folder that changed since the last call. @returns how many. @throws what the file system throws.
+   * Waits for the disk: for the thread that calls the token, which has nothing else to do meanwhile.
    *
    * A token rewrites the same few files for each anchor, so those are looked at first; a new file changes its folder. The
    * whole folder is searched where none of them changed, and now and then in any case.
    */
-  async sync(): Promise<number> {
+  sync(): number {
     const changed = this.#calls++ % SEARCH_EVERY === 0 ? [] : [...this.#busy].filter((path) => this.#changed(path));
-    const paths =
-      changed.length > 0 && !changed.some((path) => this.#folders.has(path)) ? changed : await this.#search();
-    await Promise.all(paths.map((path) => this.#syncOne(path)));
+    const paths = changed.length > 0 && !changed.some((path) => this.#folders.has(path)) ? changed : this.#search();
+    for (const path of paths) this.#syncOne(path);
     return paths.length;
   }
 
-  async #search(): Promise<string[]> {
-    const entries = await readdir(this.#folder, { recursive: true, withFileTypes: true });
+  #search(): string[] {
+    const entries = readdirSync(this.#folder, { recursive: true, withFileTypes: true });
     this.#folders.add(this.#folder);
     for (const entry of entries) if (entry.isDirectory()) this.#folders.add(join(entry.parentPath, entry.name));
     for (const path of this.#folders) this.#busy.add(path);
@@ -57,8 +53,7 @@ export class FolderSync {
     return false;
   }
 
-  /** Only the synchronisation itself is worth a thread: the other calls take microseconds. */
-  async #syncOne(path: string): Promise<void> {
+  #syncOne(path: string): void {
     let file: number;
     try {
       file = openSync(path, 'r');
@@ -68,7 +63,7 @@ export class FolderSync {
     }
     try {
       const { mtimeNs } = fstatSync(file, { bigint: true });
-      await synchronise(file);
+      fsyncSync(file);
       if (this.#synced.has(path)) this.#busy.add(path);
       this.#synced.set(path, mtimeNs);
     } finally {

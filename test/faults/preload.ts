@@ -18,12 +18,13 @@ async function obey(folder: string): Promise<void> {
   const { Pkcs11Token } = await import('../../src/token/pkcs11/token.ts');
   const killFile = join(folder, 'kill-at');
   /** The file goes first: the node that is started next must live. */
+  const wanted = () => (existsSync(killFile) ? readFileSync(killFile, 'utf8') : undefined);
   const reached = (point: KillPoint): void => {
-    if (!existsSync(killFile) || readFileSync(killFile, 'utf8') !== point) return;
+    if (wanted() !== point) return;
     rmSync(killFile);
     process.kill(process.pid, 'SIGKILL');
   };
-  const { anchorMac, sign, writeAnchor } = Pkcs11Token.prototype;
+  const { anchorMac, anchorThenSign, sign, writeAnchor } = Pkcs11Token.prototype;
   // The MAC of a batch is made just before it is stored, and its anchor written just after.
   Pkcs11Token.prototype.anchorMac = async function (message) {
     const mac = await anchorMac.call(this, message);
@@ -37,6 +38,19 @@ async function obey(folder: string): Promise<void> {
     setImmediate(() => reached('during-anchor'));
     await written;
     reached('after-anchor');
+  };
+  Pkcs11Token.prototype.anchorThenSign = async function (value, message) {
+    if (wanted() === 'after-anchor') {
+      // Between the two, which in one turn of the token cannot be met.
+      await this.writeAnchor(value);
+      return this.sign(message);
+    }
+    reached('before-anchor');
+    const signed = anchorThenSign.call(this, value, message);
+    setImmediate(() => reached('during-anchor'));
+    const signature = await signed;
+    reached('after-signing');
+    return signature;
   };
   Pkcs11Token.prototype.sign = async function (message) {
     const signature = await sign.call(this, message);

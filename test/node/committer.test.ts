@@ -1,7 +1,7 @@
 /** Group commit: what is acknowledged, in what order things are written, and what a failure at each step leaves. */
 
 import { describe, expect, it } from 'vitest';
-import { HoldfastError, systemClock } from '../../src/core/index.ts';
+import { type Clock, HoldfastError, systemClock } from '../../src/core/index.ts';
 import { verifyEcdsa, verifyEd25519 } from '../../src/crypto/index.ts';
 import { anchorMac, encodeAnchor, readAnchor } from '../../src/node/anchor.ts';
 import { Committer } from '../../src/node/committer.ts';
@@ -10,6 +10,7 @@ import {
   type Body,
   DEFAULT_POLICY,
   type Decision,
+  decodeRecordState,
   type Fleet,
   type RecordState,
   StatementVerifier,
@@ -32,7 +33,7 @@ interface Setup {
   readonly fatal: HoldfastError[];
 }
 
-async function setup(batchInterval = 0): Promise<Setup> {
+async function setup(batchInterval = 0, clock: Clock = systemClock): Promise<Setup> {
   const token = new SoftwareToken();
   const store = new MemoryKeyValueStore();
   const dictionary = await openDictionary(store);
@@ -61,7 +62,7 @@ async function setup(batchInterval = 0): Promise<Setup> {
     token,
     dictionary,
     sequenceFloor: 0,
-    clock: systemClock,
+    clock,
     observer: silentObserver,
     batchInterval,
     onFatal: (error) => fatal.push(error),
@@ -118,6 +119,19 @@ describe('group commit', () => {
     const { statement } = await committer.update(record, raise);
     expect(steps).toEqual(['store', 'anchor', 'sign']);
     expect(statement?.signer.sequence).toBe((await readAnchor(token, owner))?.sequence);
+  });
+
+  it('gathers longer after a batch that served many, within a limit', async () => {
+    const sleeps: number[] = [];
+    const clock = { now: () => 1000, sleep: async (milliseconds: number) => void sleeps.push(milliseconds) };
+    const { committer } = await setup(8, clock);
+    const batch = (size: number) =>
+      Promise.all(Array.from({ length: size }, (_, i) => committer.update(named(`record ${i}`), raise)));
+    for (const size of [1, 3, 20, 1]) await batch(size);
+    // Each waits for its predecessor's sake; the first of a burst goes alone.
+    expect(Math.max(...sleeps)).toBe(50);
+    expect(sleeps[0]).toBe(8);
+    expect(sleeps.every((one) => one >= 8)).toBe(true);
   });
 
   it('goes at once after a quiet time, and gathers what comes within the batch interval', async () => {
@@ -239,6 +253,27 @@ describe('a failure', () => {
     await one.committer.update(record, (state) => ({ state: { ...state }, body: receipt(record, 1) }));
     const { anchor, head } = await afterCrash(one);
     expect([anchor?.sequence, head.sequence]).toEqual([2, 2]);
+  });
+
+  it('of an anchor write signs nothing until the write is known to be there', async () => {
+    const one = await setup();
+    failOnce(one.token, 'anchor_write', 'token_failed');
+    await one.committer.update(record, raise);
+    expect(one.steps).toEqual(['store', 'anchor', 'sign']);
+    one.token.faults = (operation) => (operation === 'anchor_write' ? 'token_failed' : undefined);
+    await expect(one.committer.update(record, raise)).rejects.toMatchObject({ code: 'token_failed' });
+    expect(one.steps).toEqual(['store', 'anchor', 'sign', 'store']);
+  });
+
+  it('of the store is not hidden by what is remembered of records', async () => {
+    const one = await setup();
+    await one.committer.update(record, raise);
+    expect(one.committer.durableRecord(record)?.highest).toBe(1);
+    one.store.failNextCommit();
+    await expect(one.committer.update(record, raise)).rejects.toBeDefined();
+    expect(one.committer.durableRecord(record)?.highest).toBe(1);
+    await one.committer.update(record, raise);
+    expect(one.committer.durableRecord(record)).toEqual(decodeRecordState(one.dictionary.get(record)!));
   });
 
   it('of the anchor for good is fatal: nothing more is acknowledged or stored', async () => {

@@ -1,7 +1,7 @@
 /** A token's keys and anchors as they outlive processes, and a process's way to them, in virtual time. */
 
 import { concatBytes } from '../../src/core/bytes.ts';
-import { HoldfastError, sha256 } from '../../src/core/index.ts';
+import { asHoldfastError, HoldfastError, sha256 } from '../../src/core/index.ts';
 import type { Token, TokenPublicKeys } from '../../src/token/port.ts';
 import { type Oracle, publicPoint, signWith } from './cryptography.ts';
 import type { Chance } from './random.ts';
@@ -82,6 +82,10 @@ export function simulatedToken(state: TokenState, process: TokenProcess, oracle:
       process.onAnchor();
       if (fault !== 'none') throw new HoldfastError('token_failed', 'the write’s result is unclear');
       await process.step('anchored');
+    },
+    async anchorThenSign(value, message) {
+      await this.writeAnchor(value);
+      return this.sign(message).catch(asHoldfastError);
     },
     usage: () => [],
     async close() {},

@@ -54,17 +54,17 @@ function imported(connection: ReturnType<typeof connect>, secretKey: Uint8Array)
   });
   return {
     publicKey: p256.getPublicKey(secretKey, false),
-    prf: async () => [],
-    ecdh: async (points) =>
+    prf: () => [],
+    ecdh: (points) =>
       connection.run('ecdh', true, (session) => points.map((each) => deriveX(module, session, key!, each, 'raw'))),
   };
 }
 
 describe('on SoftHSM', () => {
-  it.each(suite.vectors)('reproduces the evaluation of RFC 9497 for input $Input', async (vector) => {
+  it.each(suite.vectors)('reproduces the evaluation of RFC 9497 for input $Input', (vector) => {
     const connection = connect(hsm);
     const primitives = imported(connection, hexToBytes(suite.skSm));
-    const evaluated = await evaluateWithScalar(primitives, 1n, hexToBytes(vector.BlindedElement));
+    const evaluated = evaluateWithScalar(primitives, 1n, hexToBytes(vector.BlindedElement));
     expect(bytesToHex(evaluated)).toBe(vector.EvaluationElement);
     const output = p256_oprf.oprf.finalize(hexToBytes(vector.Input), hexToBytes(vector.Blind), evaluated);
     expect(bytesToHex(output)).toBe(vector.Output);
@@ -78,7 +78,7 @@ describe('on SoftHSM', () => {
         const primitives = imported(connection, Fn.toBytes(k));
         const blinded = point(b).toBytes(true);
         const expected = p256_oprf.oprf.blindEvaluate(Fn.toBytes(Fn.mul(k, h)), blinded);
-        expect(bytesToHex(await evaluateWithScalar(primitives, h, blinded))).toBe(bytesToHex(expected));
+        expect(bytesToHex(evaluateWithScalar(primitives, h, blinded))).toBe(bytesToHex(expected));
       }),
       { numRuns: 40 },
     );
@@ -91,8 +91,8 @@ function honest(k: bigint, corrupt: (x: Uint8Array, call: number) => Uint8Array 
   const state = { calls: 0, faults: 0 };
   const primitives: EvaluationPrimitives = {
     publicKey: point(k).toBytes(false),
-    prf: async () => [],
-    ecdh: async (points) =>
+    prf: () => [],
+    ecdh: (points) =>
       points.map((each) => corrupt(p256.Point.fromBytes(each).multiply(k).toBytes(true).slice(1), state.calls++)),
     onFault: () => {
       state.faults++;
@@ -119,7 +119,7 @@ describe('edge cases', () => {
   ];
   it.each(cases)('%s', async (_, scalar, b, calls) => {
     const { primitives, state } = honest(k);
-    const evaluated = await evaluateWithScalar(primitives, scalar, point(b).toBytes(true));
+    const evaluated = evaluateWithScalar(primitives, scalar, point(b).toBytes(true));
     expect(bytesToHex(evaluated)).toBe(point(Fn.mul(Fn.mul(k, scalar), b)).toHex(true));
     expect(state.calls).toBe(calls);
   });
@@ -138,7 +138,7 @@ describe('a token that errs', () => {
   it.each(wrong)('is asked again after %s', async (_, corrupt) => {
     for (const bad of [0, 1]) {
       const { primitives, state } = honest(7n, (x, call) => (call === bad ? corrupt(x) : x));
-      const evaluated = await evaluateWithScalar(primitives, 3n, blinded);
+      const evaluated = evaluateWithScalar(primitives, 3n, blinded);
       expect(bytesToHex(evaluated)).toBe(point(99n * 21n).toHex(true));
       expect(state.faults).toBe(1);
     }
@@ -146,14 +146,16 @@ describe('a token that errs', () => {
 
   it.each(wrong)('is given up after %s three times, and nothing is answered', async (_, corrupt) => {
     const { primitives, state } = honest(7n, (x, call) => (call % 2 === 0 ? corrupt(x) : x));
-    await expect(evaluateWithScalar(primitives, 3n, blinded)).rejects.toMatchObject({ code: 'token_failed' });
+    expect(() => evaluateWithScalar(primitives, 3n, blinded)).toThrow(
+      expect.objectContaining({ code: 'token_failed' }),
+    );
     expect(state.faults).toBe(3);
   });
 
   it('is found out when it answers with another key, consistently', async () => {
     const { primitives } = honest(8n);
     const lying = { ...primitives, publicKey: point(7n).toBytes(false) };
-    await expect(evaluateWithScalar(lying, 3n, blinded)).rejects.toMatchObject({ code: 'token_failed' });
+    expect(() => evaluateWithScalar(lying, 3n, blinded)).toThrow(expect.objectContaining({ code: 'token_failed' }));
   });
 });
 
@@ -218,8 +220,8 @@ describe('the record’s scalar', () => {
 
   it('is 1 + (PRF(.., 1) || PRF(.., 2)) mod (q - 1), over these exact bytes', async () => {
     const seen: string[] = [];
-    const scalar = await tweakScalar(
-      withPrf(async (inputs) => {
+    const scalar = tweakScalar(
+      withPrf((inputs) => {
         seen.push(...inputs.map((input) => bytesToHex(input)));
         return [new Uint8Array(32).fill(0xab), new Uint8Array(32).fill(0xcd)];
       }),
@@ -233,22 +235,22 @@ describe('the record’s scalar', () => {
 
   it('is never zero', async () => {
     expect(
-      await tweakScalar(
-        withPrf(async () => [new Uint8Array(32), new Uint8Array(32)]),
+      tweakScalar(
+        withPrf(() => [new Uint8Array(32), new Uint8Array(32)]),
         utf8('r'),
       ),
     ).toBe(1n);
     const last = hexToBytes((ORDER - 2n).toString(16).padStart(64, '0'));
     expect(
-      await tweakScalar(
-        withPrf(async () => [new Uint8Array(32), last]),
+      tweakScalar(
+        withPrf(() => [new Uint8Array(32), last]),
         utf8('r'),
       ),
     ).toBe(ORDER - 1n);
   });
 
   it('is refused from a PRF of the wrong length', async () => {
-    const short = withPrf(async () => [new Uint8Array(32), new Uint8Array(31)]);
-    await expect(tweakScalar(short, utf8('r'))).rejects.toMatchObject({ code: 'token_failed' });
+    const short = withPrf(() => [new Uint8Array(32), new Uint8Array(31)]);
+    expect(() => tweakScalar(short, utf8('r'))).toThrow(expect.objectContaining({ code: 'token_failed' }));
   });
 });

@@ -95,13 +95,18 @@ it('syncs exactly what changed since the last time, and rejects a write whose fo
   const token = await openToken(options);
   for (const value of [1, 2, 3]) await token.writeAnchor(Uint8Array.of(value));
   const sync = new FolderSync(folder);
-  expect(await sync.sync()).toBeGreaterThan(3);
-  expect(await sync.sync()).toBe(0);
+  expect(sync.sync()).toBeGreaterThan(3);
+  expect(sync.sync()).toBe(0);
   await token.writeAnchor(Uint8Array.of(4));
-  expect(await sync.sync()).toBeGreaterThanOrEqual(1);
-  expect(await sync.sync()).toBe(0);
+  expect(sync.sync()).toBeGreaterThanOrEqual(1);
+  expect(sync.sync()).toBe(0);
   await token.close();
   const elsewhere = await openToken({ ...options, syncFolder: join(hsm.directory, 'none') });
   await expect(elsewhere.writeAnchor(Uint8Array.of(5))).rejects.toMatchObject({ code: 'token_failed' });
+  const signed = elsewhere.usage().find(({ operation }) => operation === 'sign')?.count;
+  await expect(elsewhere.anchorThenSign(Uint8Array.of(6), Uint8Array.of(1))).rejects.toMatchObject({
+    code: 'token_failed',
+  });
+  expect(elsewhere.usage().find(({ operation }) => operation === 'sign')?.count).toBe(signed);
   await elsewhere.close();
 });

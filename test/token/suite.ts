@@ -4,6 +4,7 @@ import { createECDH, createPublicKey, verify } from 'node:crypto';
 import { p256, p256_oprf } from '@noble/curves/nist.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytesToHex, toBase64Url, utf8 } from '../../src/core/index.ts';
+import { verifyEcdsa } from '../../src/crypto/index.ts';
 import type { Token } from '../../src/token/port.ts';
 
 export interface Subject {
@@ -125,6 +126,19 @@ export function tokenSuite(name: string, make: () => Promise<Subject>): void {
       }
       await expect(subject.token.writeAnchor(new Uint8Array(257))).rejects.toMatchObject({ code: 'too_large' });
       expect(hex(await subject.token.readAnchors())).toEqual(hex([values[3]!, values[4]!]));
+    });
+
+    it('signs after the anchor is written, and nothing where it cannot be', async () => {
+      const signed = await subject.token.anchorThenSign(Uint8Array.of(77), utf8('batch'));
+      expect(signed).toBeInstanceOf(Uint8Array);
+      expect(verifyEcdsa(subject.token.publicKeys.identity, utf8('batch'), signed as Uint8Array)).toBe(true);
+      expect(hex(await subject.token.readAnchors())).toContain('4d');
+      const signatures = () => subject.token.usage().find(({ operation }) => operation === 'sign')?.count;
+      const before = signatures();
+      await expect(subject.token.anchorThenSign(new Uint8Array(257), utf8('batch'))).rejects.toMatchObject({
+        code: 'too_large',
+      });
+      expect(signatures()).toBe(before);
     });
 
     it('is the same token after reopening', async () => {

@@ -53,7 +53,7 @@ export class NodeMetrics {
     );
     const steps = new Histogram({
       name: 'holdfast_node_batch_step_seconds',
-      help: 'Seconds that a step of a group commit took.',
+      help: 'Seconds that a step of a group commit took; an anchor with the signature that followed it in the same turn.',
       labelNames: ['step'],
       buckets: STEP_SECONDS,
       registers,
@@ -79,10 +79,8 @@ export class NodeMetrics {
         if (name === 'refusals') counter.inc({ code: label ?? 'unexpected' });
         else counter.inc();
       },
-      batch: (step, seconds, statements) => {
-        steps.observe({ step }, Math.max(0, seconds));
-        if (step === 'sign') sizes.observe(statements);
-      },
+      batch: (step, seconds) => steps.observe({ step }, Math.max(0, seconds)),
+      signed: (statements) => sizes.observe(statements),
       event: (level, event, fields) => log[level]({ event, ...fields }, event),
     };
   }

@@ -5,7 +5,7 @@
 
 import { HoldfastError } from '../../core/index.ts';
 import type { Timing } from './connection.ts';
-import type { BatchReply, OperationName, Operations, Request } from './messages.ts';
+import { type BatchReply, errorOf, type OperationName, type Operations, type Request } from './messages.ts';
 
 /** What a channel needs of a worker thread. */
 export interface WorkerLike {
@@ -117,8 +117,7 @@ export class Channel {
     for (const [index, each] of answered.entries()) {
       const one = reply.replies[index];
       if (one && 'output' in one) each.resolve(one.output);
-      else if (one)
-        each.reject(new HoldfastError(one.failure.code, one.failure.message, { details: one.failure.details }));
+      else if (one) each.reject(errorOf(one.failure));
       else each.reject(new HoldfastError('token_failed', 'the token’s thread lost a request; restart the service'));
     }
   }

@@ -83,6 +83,11 @@ export class Connection {
     }
   }
 
+  /** Counts what took no time in the module. */
+  note(operation: string, count: number): void {
+    this.#timings.push([operation, count, 0]);
+  }
+
   /** What was measured since the last call. */
   takeTimings(): Timing[] {
     const timings = this.#timings;

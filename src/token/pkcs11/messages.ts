@@ -1,6 +1,6 @@
 /** What travels between a token's host side and its workers. Structured-cloneable, and nothing in it is secret but the PIN. */
 
-import type { ErrorCode, ErrorDetails } from '../../core/index.ts';
+import { asHoldfastError, type ErrorCode, type ErrorDetails, HoldfastError } from '../../core/index.ts';
 import type { FoundSigningKey, TokenDescription } from '../port.ts';
 import type { KeyProfile, SigningProfile, TokenProfile } from '../profile.ts';
 import type { Timing, TokenSelector } from './connection.ts';
@@ -31,7 +31,13 @@ export interface Operations {
   find: { input: { prefix: string }; output: readonly FoundSigningKey[] };
   /** Finds and checks keys, and works with them from then on; with anchors, where they have a prefix. */
   use: {
-    input: { keys: readonly KeySpec[]; profile: KeyProfile; anchorPrefix?: string };
+    input: {
+      keys: readonly KeySpec[];
+      profile: KeyProfile;
+      anchorPrefix?: string;
+      /** For a token that is a folder of files: synced after every anchor write. */
+      syncFolder?: string;
+    };
     output: readonly LoadedKey[];
   };
   /** Generates and checks keys; leaves none behind if one fails. `now` in milliseconds since 1970. */
@@ -43,7 +49,23 @@ export interface Operations {
   ecdh: { input: { key: string; points: readonly Uint8Array[] }; output: readonly Uint8Array[] };
   prf: { input: { key: string; messages: readonly Uint8Array[] }; output: readonly Uint8Array[] };
   readAnchors: { input: Record<never, never>; output: Uint8Array[] };
-  writeAnchor: { input: { value: Uint8Array }; output: undefined };
+  /** OPRF evaluation, checked (../evaluate.ts): the scalar of the record never leaves the worker. */
+  evaluate: {
+    input: {
+      /** Names of the two keys, and the public half of the second. */
+      tweak: string;
+      oprf: string;
+      publicKey: Uint8Array;
+      tweakInput: Uint8Array;
+      blindedElement: Uint8Array;
+    };
+    output: Uint8Array;
+  };
+  /** Writes the anchor durably; then signs, where there is something to sign. */
+  writeAnchor: {
+    input: { value: Uint8Array; sign?: { key: string; message: Uint8Array } };
+    output: { readonly signature: Uint8Array } | { readonly failure: Failure } | undefined;
+  };
   /** Closes the session and, for the process's last user of the module, finalizes the module. */
   close: { input: { finalize: boolean }; output: undefined };
 }
@@ -55,6 +77,16 @@ export interface Failure {
   readonly code: ErrorCode;
   readonly message: string;
   readonly details: ErrorDetails;
+}
+
+/** An error as it travels between threads. */
+export function failureOf(thrown: unknown): Failure {
+  const { code, message, details } = asHoldfastError(thrown);
+  return { code, message, details };
+}
+
+export function errorOf({ code, message, details }: Failure): HoldfastError {
+  return new HoldfastError(code, message, { details });
 }
 
 export type Reply = { readonly output: unknown } | { readonly failure: Failure };

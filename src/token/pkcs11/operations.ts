@@ -1,14 +1,17 @@
 /** Carries out requests on one connection, synchronously: the inside of a worker, without the worker. */
 
 import { equalBytes, HoldfastError } from '../../core/index.ts';
+import { evaluate } from '../evaluate.ts';
 import type { KeyProfile } from '../profile.ts';
+import { FolderSync } from '../sync.ts';
 import { Anchors } from './anchors.ts';
 import type { Connection } from './connection.ts';
 import { finalizeModule, type Handle } from './cryptoki.ts';
+import { tokenError } from './errors.ts';
 import { examine, listObjects, removeScratch } from './examination.ts';
 import { findPrivateKeys, generateKey, type KeySpec, keyObjects, type LoadedKey, loadKey } from './keys.ts';
 import { deriveX, ecdhPrf, hmac, signEcdsa, signEddsa } from './mechanisms.ts';
-import type { Operations, Request } from './messages.ts';
+import { failureOf, type Operations, type Request } from './messages.ts';
 import { probeProfile, probeSigning } from './probing.ts';
 
 type Input<N extends keyof Operations> = Operations[N]['input'];
@@ -38,6 +41,7 @@ export class Executor {
   /** Object handles of this session; found and checked anew after a loss. */
   #handles = new Map<string, Handle>();
   #anchors: Anchors | undefined;
+  #sync: FolderSync | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -69,15 +73,17 @@ export class Executor {
       case 'generate':
         return this.#generate(request);
       case 'sign':
-        return this.#run('sign', true, (session) => this.#sign(session, request));
+        return this.#sign(request);
       case 'ecdh':
-        return this.#run('ecdh', true, (session) => this.#ecdh(session, request), request.points.length);
+        return this.#ecdh(request);
       case 'prf':
-        return this.#run('prf', true, (session) => this.#prf(session, request), request.messages.length);
+        return this.#prf(request);
+      case 'evaluate':
+        return this.#evaluate(request);
       case 'readAnchors':
         return this.#run('anchor_read', true, (session) => this.#anchorObjects().read(session));
       case 'writeAnchor':
-        return this.#run('anchor_write', false, (session) => this.#anchorObjects().write(session, request.value));
+        return this.#writeAnchor(request);
       case 'close':
         this.#connection.close();
         if (request.finalize) finalizeModule(this.#module);
@@ -104,10 +110,12 @@ export class Executor {
     return this.#anchors;
   }
 
-  #sign(session: Handle, { key, message }: Input<'sign'>): Uint8Array {
-    const handle = this.#key(session, key);
-    if (this.#specs.get(key)?.algorithm === 'Ed25519') return signEddsa(this.#module, session, handle, message);
-    return signEcdsa(this.#module, session, handle, message, this.#known('ecdsa'));
+  #sign({ key, message }: Input<'sign'>): Uint8Array {
+    return this.#run('sign', true, (session) => {
+      const handle = this.#key(session, key);
+      if (this.#specs.get(key)?.algorithm === 'Ed25519') return signEddsa(this.#module, session, handle, message);
+      return signEcdsa(this.#module, session, handle, message, this.#known('ecdsa'));
+    });
   }
 
   #use(request: Input<'use'>): LoadedKey[] {
@@ -116,6 +124,7 @@ export class Executor {
     const { anchorPrefix } = request;
     this.#anchors =
       anchorPrefix === undefined ? undefined : new Anchors(this.#module, this.#known('anchor'), anchorPrefix);
+    this.#sync = request.syncFolder === undefined ? undefined : new FolderSync(request.syncFolder);
     return this.#run('check_keys', true, (session) =>
       request.keys.map((spec) => {
         const { handle, key } = loadKey(this.#module, session, spec, request.profile);
@@ -135,19 +144,54 @@ export class Executor {
     return handle;
   }
 
-  #ecdh(session: Handle, request: Input<'ecdh'>): Uint8Array[] {
-    const key = this.#key(session, request.key);
-    return request.points.map((point) => deriveX(this.#module, session, key, point, this.#known('ecdhPoint')));
+  #ecdh({ key, points }: Input<'ecdh'>): Uint8Array[] {
+    const multiply = (session: Handle) => {
+      const handle = this.#key(session, key);
+      return points.map((point) => deriveX(this.#module, session, handle, point, this.#known('ecdhPoint')));
+    };
+    return this.#run('ecdh', true, multiply, points.length);
   }
 
-  #prf(session: Handle, request: Input<'prf'>): Uint8Array[] {
-    const key = this.#key(session, request.key);
-    const prf = this.#known('prf');
-    const once = (message: Uint8Array) =>
-      prf === 'ecdh'
-        ? ecdhPrf(this.#module, session, key, message, this.#known('ecdhPoint'))
-        : hmac(this.#module, session, key, message);
-    return request.messages.map((message) => twice(() => once(message)));
+  #prf({ key, messages }: Input<'prf'>): Uint8Array[] {
+    const compute = (session: Handle) => {
+      const handle = this.#key(session, key);
+      const prf = this.#known('prf');
+      const once = (message: Uint8Array) =>
+        prf === 'ecdh'
+          ? ecdhPrf(this.#module, session, handle, message, this.#known('ecdhPoint'))
+          : hmac(this.#module, session, handle, message);
+      return messages.map((message) => twice(() => once(message)));
+    };
+    return this.#run('prf', true, compute, messages.length);
+  }
+
+  #evaluate({ tweak, oprf, publicKey, tweakInput, blindedElement }: Input<'evaluate'>): Uint8Array {
+    const primitives = {
+      publicKey,
+      prf: (messages: readonly Uint8Array[]) => this.#prf({ key: tweak, messages }),
+      ecdh: (points: readonly Uint8Array[]) => this.#ecdh({ key: oprf, points }),
+      onFault: () => this.#connection.note('fault', 1),
+    };
+    return evaluate(primitives, tweakInput, blindedElement);
+  }
+
+  /** Nothing is signed before the anchor is on stable storage, and nothing at all where that is not known. */
+  #writeAnchor({ value, sign }: Input<'writeAnchor'>): Operations['writeAnchor']['output'] {
+    this.#run('anchor_write', false, (session) => this.#anchorObjects().write(session, value));
+    try {
+      this.#sync?.sync();
+    } catch (cause) {
+      throw new HoldfastError('token_failed', 'the token’s folder could not be synced; check its disk', {
+        cause,
+        details: { operation: 'anchor_write' },
+      });
+    }
+    if (!sign) return undefined;
+    try {
+      return { signature: this.#sign(sign) };
+    } catch (thrown) {
+      return { failure: failureOf(tokenError(thrown, 'sign')) };
+    }
   }
 
   #generate({ keys, profile, now }: Input<'generate'>): LoadedKey[] {

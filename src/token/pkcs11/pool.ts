@@ -160,7 +160,11 @@ export async function signReleased(
   check: SignatureCheck,
   message: Uint8Array,
 ): Promise<Uint8Array> {
-  const made = await pool.call('sign', { key, message });
+  return released(pool, check, message, await pool.call('sign', { key, message }));
+}
+
+/** As `signReleased`, of what the token has made. */
+export function released(pool: WorkerPool, check: SignatureCheck, message: Uint8Array, made: Uint8Array): Uint8Array {
   try {
     return check.release(message, made);
   } catch (error) {

@@ -69,7 +69,7 @@ class Pkcs11SigningToken implements SigningToken {
       }
       await this.#pool.callFirst('generate', { keys: [spec], profile: this.#profile, now: Date.now() });
       const key = await this.#use(spec);
-      await this.#sync?.sync();
+      this.#sync?.sync();
       return key;
     });
   }

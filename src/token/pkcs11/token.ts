@@ -1,15 +1,16 @@
 /** `Token` (../port.ts) on a PKCS#11 module, for one node. */
 
 import { createECDH } from 'node:crypto';
-import { bytesToHex, equalBytes, HoldfastError, systemRandom } from '../../core/index.ts';
-import { decodeUncompressed, evaluate } from '../evaluate.ts';
+import { asHoldfastError, bytesToHex, equalBytes, HoldfastError, systemRandom } from '../../core/index.ts';
+import { decodeUncompressed } from '../evaluate.ts';
 import type { Token, TokenDescription, TokenPublicKeys, TokenUsage } from '../port.ts';
 import type { TokenProfile } from '../profile.ts';
 import { SignatureCheck } from '../signature.ts';
 import { FolderSync } from '../sync.ts';
 import { ANCHOR_MAXIMUM } from './anchors.ts';
 import type { KeySpec, LoadedKey } from './keys.ts';
-import { type Spawn, signReleased, type TokenAccess, type WorkerPool, withPool } from './pool.ts';
+import { errorOf } from './messages.ts';
+import { released, type Spawn, signReleased, type TokenAccess, type WorkerPool, withPool } from './pool.ts';
 
 /** A node's place on a token; several nodes may share one. */
 export interface TokenOptions extends TokenAccess {
@@ -77,7 +78,7 @@ export async function createTokenKeys(options: TokenOptions): Promise<CreatedKey
     const profile = await profileOf(pool, `${prefix}/probe`, options.profile);
     const keys = await pool.callFirst('generate', { keys: nodeKeys(prefix), profile, now: Date.now() });
     await pool.close();
-    if (options.syncFolder !== undefined) await new FolderSync(options.syncFolder).sync();
+    if (options.syncFolder !== undefined) new FolderSync(options.syncFolder).sync();
     return { publicKeys: publicKeysOf(keys), profile };
   });
 }
@@ -87,7 +88,11 @@ export async function openToken(options: TokenOptions, spawn?: Spawn): Promise<P
   const prefix = keyPrefix(options);
   return withPool(options, spawn, async (pool, description) => {
     const profile = await profileOf(pool, `${prefix}/probe`, options.profile);
-    const [keys] = await pool.callAll('use', { keys: nodeKeys(prefix), profile, anchorPrefix: `${prefix}/anchor` });
+    const { syncFolder } = options;
+    const [keys] = await pool.callAll('use', {
+      ...{ keys: nodeKeys(prefix), profile, anchorPrefix: `${prefix}/anchor` },
+      ...(syncFolder !== undefined && { syncFolder }),
+    });
     const token = new Pkcs11Token(pool, description, keys!, profile, options);
     await token.check();
     return token;
@@ -111,14 +116,13 @@ export class Pkcs11Token implements Token {
   readonly profile: TokenProfile;
   readonly #pool: WorkerPool;
   readonly #identity: SignatureCheck;
-  readonly #sync: FolderSync | undefined;
 
   constructor(
     pool: WorkerPool,
     description: TokenDescription,
     keys: readonly LoadedKey[],
     profile: TokenProfile,
-    options: Pick<TokenOptions, 'rollbackResistant' | 'syncFolder'>,
+    options: Pick<TokenOptions, 'rollbackResistant'>,
   ) {
     this.#pool = pool;
     this.description = description;
@@ -126,7 +130,6 @@ export class Pkcs11Token implements Token {
     const dates = keys.flatMap((key) => key.createdAt ?? []);
     this.keysCreatedAt = dates.length > 0 ? Math.min(...dates) : undefined;
     this.rollbackResistant = options.rollbackResistant ?? false;
-    this.#sync = options.syncFolder === undefined ? undefined : new FolderSync(options.syncFolder);
     this.profile = profile;
     this.#identity = new SignatureCheck({ algorithm: 'P-256', publicKey: this.publicKeys.identity });
   }
@@ -161,16 +164,8 @@ export class Pkcs11Token implements Token {
   }
 
   async evaluate(tweakInput: Uint8Array, blindedElement: Uint8Array): Promise<Uint8Array> {
-    return evaluate(
-      {
-        publicKey: this.publicKeys.oprf,
-        prf: (messages) => this.#pool.call('prf', { key: 'tweak', messages }),
-        ecdh: (points) => this.#pool.call('ecdh', { key: 'oprf', points }),
-        onFault: () => this.#pool.count('fault', 1),
-      },
-      tweakInput,
-      blindedElement,
-    );
+    const publicKey = this.publicKeys.oprf;
+    return this.#pool.call('evaluate', { tweak: 'tweak', oprf: 'oprf', publicKey, tweakInput, blindedElement });
   }
 
   async anchorMac(message: Uint8Array): Promise<Uint8Array> {
@@ -183,17 +178,18 @@ export class Pkcs11Token implements Token {
   }
 
   async writeAnchor(value: Uint8Array): Promise<void> {
-    if (value.length > ANCHOR_MAXIMUM) {
-      throw new HoldfastError('too_large', `an anchor has at most ${ANCHOR_MAXIMUM} bytes`);
-    }
+    checkAnchorSize(value);
     await this.#pool.callFirst('writeAnchor', { value });
+  }
+
+  async anchorThenSign(value: Uint8Array, message: Uint8Array): Promise<Uint8Array | HoldfastError> {
+    checkAnchorSize(value);
+    const signed = await this.#pool.callFirst('writeAnchor', { value, sign: { key: 'identity', message } });
+    if (!signed || 'failure' in signed) return signed ? errorOf(signed.failure) : lostSignature();
     try {
-      await this.#sync?.sync();
-    } catch (cause) {
-      throw new HoldfastError('token_failed', 'the token’s folder could not be synced; check its disk', {
-        cause,
-        details: { operation: 'anchor_write' },
-      });
+      return released(this.#pool, this.#identity, message, signed.signature);
+    } catch (thrown) {
+      return asHoldfastError(thrown);
     }
   }
 
@@ -205,3 +201,9 @@ export class Pkcs11Token implements Token {
     return this.#pool.close();
   }
 }
+
+function checkAnchorSize({ length }: Uint8Array): void {
+  if (length > ANCHOR_MAXIMUM) throw new HoldfastError('too_large', `an anchor has at most ${ANCHOR_MAXIMUM} bytes`);
+}
+
+const lostSignature = () => new HoldfastError('token_failed', 'the token’s thread lost a request; restart the service');

@@ -1,11 +1,10 @@
 /** The thread that calls the PKCS#11 module, synchronously: a batch of requests in, a batch of replies out. */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { asHoldfastError } from '../../core/index.ts';
 import { Connection } from './connection.ts';
 import { loadModule } from './cryptoki.ts';
 import { tokenError } from './errors.ts';
-import type { BatchReply, Reply, Request, WorkerSetup } from './messages.ts';
+import { type BatchReply, failureOf, type Reply, type Request, type WorkerSetup } from './messages.ts';
 import { Executor } from './operations.ts';
 
 const port = parentPort!;
@@ -24,8 +23,7 @@ function answer(request: Request): Reply {
   try {
     return { output: ready().execute(request) };
   } catch (error) {
-    const { code, message, details } = asHoldfastError(tokenError(error, request.operation));
-    return { failure: { code, message, details } };
+    return { failure: failureOf(tokenError(error, request.operation)) };
   }
 }
 
