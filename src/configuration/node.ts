@@ -151,7 +151,7 @@ export const NODE_SETTINGS: readonly Setting[] = [
     maximum: 1000,
     default: 8,
     description:
-      'Least milliseconds between two group commits. Longer serves more requests per commit and spares a token’s flash.',
+      'Least milliseconds between two group commits; under load several times that, up to 50. Longer serves more requests per commit and spares a token’s flash.',
   },
   {
     path: 'requestsPerRecord',

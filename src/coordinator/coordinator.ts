@@ -20,6 +20,7 @@ import {
   threshold,
 } from '../protocol/index.ts';
 import { gather } from './gather.ts';
+import { Pace } from './pace.ts';
 import type { CoordinatorObserver, NodeTransport } from './ports.ts';
 import { RecordRepair } from './record-repair.ts';
 
@@ -35,7 +36,10 @@ export interface CoordinatorOptions {
   readonly grace: number;
   /** The same for enrolment, which wants all `n` nodes. */
   readonly enrolmentGrace: number;
-  /** Milliseconds after which a request that went to a majority and one spare goes to all the others too; default 50. */
+  /**
+   * Milliseconds after which a request that went to a majority and one spare goes to all the others too; default 50, and
+   * more while all nodes take longer.
+   */
   readonly hedge?: number;
 }
 
@@ -55,6 +59,8 @@ export class Coordinator {
   readonly #nodes: readonly number[];
   readonly #t: number;
   readonly #repair: RecordRepair;
+  readonly #statusPace: Pace;
+  readonly #evaluationPace: Pace;
   /** Spreads over the nodes what needs only some of them. */
   #turn = 0;
   /** Attempts evaluated lately. */
@@ -66,6 +72,9 @@ export class Coordinator {
     this.#nodes = options.fleet.nodes.map((_, i) => i + 1);
     this.#t = threshold(options.fleet);
     this.#repair = new RecordRepair({ ...options, verifier: this.#verifier });
+    const { clock, hedge = DEFAULT_HEDGE } = options;
+    this.#statusPace = new Pace(clock, hedge);
+    this.#evaluationPace = new Pace(clock, hedge);
   }
 
   /**
@@ -92,14 +101,15 @@ export class Coordinator {
   }
 
   async #status(request: ClientRequest): Promise<ClientAnswer> {
-    const { grace, hedge = DEFAULT_HEDGE, clock, timeout } = this.#options;
+    const { grace, clock, timeout } = this.#options;
     const turn = this.#turn++ % this.#nodes.length;
     const known = (answer: NodeAnswer) => answer.code === 'ok' || answer.code === 'not_found';
     const answers = await gather({
       nodes: [...this.#nodes.slice(turn), ...this.#nodes.slice(0, turn)],
-      ask: (node) => this.#ask(node, { kind: 'submit', request: forNode(request, node), heads: [] }),
+      ask: (node) =>
+        this.#statusPace.measured(this.#ask(node, { kind: 'submit', request: forNode(request, node), heads: [] })),
       enough: (all) => count(all, known) >= this.#t,
-      hedge: { first: this.#t + 1, after: hedge, good: known },
+      hedge: { first: this.#t + 1, after: this.#statusPace.patience, good: known },
       grace,
       timeout,
       clock,
@@ -110,7 +120,7 @@ export class Coordinator {
 
   /** Votes, then the certificate, then the evaluations that it allows. */
   async #evaluation(request: ClientRequest): Promise<ClientAnswer> {
-    const { clock, timeout, grace, enrolmentGrace, hedge = DEFAULT_HEDGE } = this.#options;
+    const { clock, timeout, grace, enrolmentGrace } = this.#options;
     const { certificate, answers } = await this.#certify(request);
     if (!certificate) return clientAnswer(answers, undefined);
     const encoded = encodeCertificate(certificate);
@@ -120,9 +130,13 @@ export class Coordinator {
     // An enrolment wants every node's share. A recovery wants a majority and a spare, so that a liar can be named.
     const evaluations = await gather({
       nodes: [...voters, ...this.#nodes.filter((node) => !voters.includes(node))],
-      ask: (node) => this.#ask(node, { kind: 'evaluate', request: forNode(request, node), certificate: encoded }),
+      ask: (node) =>
+        this.#evaluationPace.measured(
+          this.#ask(node, { kind: 'evaluate', request: forNode(request, node), certificate: encoded }),
+        ),
       enough: (all) => count(all, ok) >= this.#t,
-      ...(!enrolling && !this.#repeated(request) && { hedge: { first: this.#t + 1, after: hedge, good: ok } }),
+      ...(!enrolling &&
+        !this.#repeated(request) && { hedge: { first: this.#t + 1, after: this.#evaluationPace.patience, good: ok } }),
       grace: enrolling ? enrolmentGrace : grace,
       timeout,
       clock,

@@ -19,6 +19,8 @@ export interface GatherOptions<T> {
   readonly hedge?: { readonly first: number; readonly after: number; readonly good: (answer: T) => boolean };
 }
 
+const FINISHED = 'finished';
+
 /**
  * The answers that arrived in time. Nodes that failed or were too slow are missing; their requests run on, since a vote
  * that arrives late still keeps its node up to date.
@@ -32,7 +34,8 @@ export function gather<T>(options: GatherOptions<T>): Promise<Map<number, T>> {
   return new Promise((resolve) => {
     const stop = new AbortController();
     const finish = () => {
-      stop.abort();
+      // With a reason of its own: the default one is made anew each time, stack trace and all.
+      stop.abort(FINISHED);
       resolve(new Map(answers));
     };
     const after = (milliseconds: number, what: () => void) => {

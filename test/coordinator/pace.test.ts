@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest';
+import { Pace } from '../../src/coordinator/pace.ts';
+
+/** A clock that only the test moves. */
+function manual() {
+  const clock = { time: 0, now: () => clock.time, sleep: async () => {} };
+  return clock;
+}
+
+async function answers(pace: Pace, clock: { time: number }, took: number, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    const answer = Promise.withResolvers<void>();
+    const measured = pace.measured(answer.promise);
+    clock.time += took;
+    answer.resolve();
+    await measured;
+  }
+}
+
+it('waits at least as long as it is told, and twice as long as answers usually take', async () => {
+  const clock = manual();
+  const pace = new Pace(clock, 50);
+  expect(pace.patience).toBe(50);
+  await answers(pace, clock, 10, 100);
+  expect(pace.patience).toBe(50);
+  await answers(pace, clock, 200, 200);
+  expect(pace.patience).toBeCloseTo(400, 0);
+  await answers(pace, clock, 10, 100);
+  expect(pace.patience).toBe(50);
+});
+
+it('has an end to its patience, and learns nothing from failures and stepping clocks', async () => {
+  const clock = manual();
+  const pace = new Pace(clock, 50);
+  await answers(pace, clock, 3_600_000, 200);
+  expect(pace.patience).toBe(1000);
+  await answers(pace, clock, -3_600_000, 200);
+  expect(pace.patience).toBe(50);
+  const failing = pace.measured(Promise.reject(new Error('gone')));
+  clock.time += 10_000;
+  await expect(failing).rejects.toThrow('gone');
+  expect(pace.patience).toBe(50);
+});
