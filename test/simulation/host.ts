@@ -295,7 +295,7 @@ export class Host {
       observer: {
         count() {},
         batch() {},
-      signed() {},
+        signed() {},
         event: (level, event, fields) => {
           if (level === 'info') return;
           world.note(`node ${this.number} says: ${event} ${fields ? JSON.stringify(fields) : ''}`);
