@@ -79,16 +79,19 @@ class Writer {
 /** Writers not in use: an encoding may need another one inside. */
 const writers: Writer[] = [];
 
+/** Bytes up to which the engine keeps an array within its heap. */
+const LONGEST_COPY = 64;
+const LONGEST_LABEL = 128;
+
 /** Reads within one extent; every codec must consume its extent whole. */
 class Reader {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
   #at: number;
   #end: number;
 
+  /** @param bytes the caller's, copied: it may do with them what it likes afterwards. No `Buffer` comes out of this. */
   constructor(bytes: Uint8Array) {
-    // A plain view, so that what is cut out of a `Buffer` is no `Buffer`.
-    const { buffer, byteOffset, length } = bytes;
-    this.#bytes = bytes.constructor === Uint8Array ? bytes : new Uint8Array(buffer, byteOffset, length);
+    this.#bytes = new Uint8Array(bytes);
     this.#at = 0;
     this.#end = bytes.length;
   }
@@ -97,12 +100,24 @@ class Reader {
     return this.#end - this.#at;
   }
 
-  /** Copies, so that what is kept of a message does not keep the message. */
+  /**
+   * Short ones are copied, so that a hash that is kept of a message does not keep the message. Long ones share the
+   * message's own copy: memory outside the heap costs ten times as much as a view.
+   */
   raw(length: number): Uint8Array<ArrayBuffer> {
     const at = this.#at;
     if (length > this.#end - at) throw malformed('message ends early');
     this.#at = at + length;
-    return this.#bytes.slice(at, at + length) as Uint8Array<ArrayBuffer>;
+    const view = this.#bytes.subarray(at, at + length);
+    return length > LONGEST_COPY ? view : view.slice();
+  }
+
+  /** Passes over exactly these bytes. @returns whether they were there. */
+  skip(expected: Uint8Array): boolean {
+    if (expected.length > this.#end - this.#at) return false;
+    for (let i = 0; i < expected.length; i++) if (this.#bytes[this.#at + i] !== expected[i]) return false;
+    this.#at += expected.length;
+    return true;
   }
 
   byte(): number {
@@ -294,14 +309,16 @@ export interface Message<T> {
 export function message<F extends Readonly<Record<string, Codec<any>>>>(label: string, fields: F): Message<Values<F>> {
   const body = struct(fields);
   const labelBytes = utf8(label);
+  /** The first field of every such message. */
+  const start = new Uint8Array(4 + labelBytes.length);
+  new DataView(start.buffer).setUint32(0, labelBytes.length);
+  start.set(labelBytes, 4);
   return {
     label,
     encode(value) {
       const writer = writers.pop() ?? new Writer();
       try {
-        const at = writer.begin();
-        writer.raw(labelBytes);
-        writer.end(at);
+        writer.raw(start);
         body.write(writer, value);
         return writer.finish();
       } finally {
@@ -311,7 +328,7 @@ export function message<F extends Readonly<Record<string, Codec<any>>>>(label: s
     },
     decode(encoded) {
       const reader = new Reader(encoded);
-      if (reader.field(text(128)) !== label) throw malformed(`message is not a ${label}`);
+      if (!reader.skip(start)) throw malformed(`message is not a ${label}`);
       const value = body.read(reader);
       if (reader.remaining !== 0) throw malformed('message has bytes left over');
       return value;
@@ -321,5 +338,9 @@ export function message<F extends Readonly<Record<string, Codec<any>>>>(label: s
 
 /** The label of an encoded message, to choose its decoder. @throws HoldfastError `malformed`. */
 export function labelOf(encoded: Uint8Array): string {
-  return new Reader(encoded).field(text(128));
+  if (encoded.length < 4) throw malformed('message ends early');
+  const length = new DataView(encoded.buffer, encoded.byteOffset).getUint32(0);
+  if (length > encoded.length - 4) throw malformed('field is longer than its message');
+  if (length > LONGEST_LABEL) throw new HoldfastError('too_large', `more than ${LONGEST_LABEL} bytes`);
+  return fromUtf8(encoded.subarray(4, 4 + length));
 }

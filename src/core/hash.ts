@@ -6,8 +6,15 @@ import { nativeCrypto } from './native.ts';
 
 const BLOCK = 64;
 
+/**
+ * Through text with one character for each byte: a `Buffer` out of native code is memory outside the heap, which costs
+ * more than the hash itself (1 microsecond instead of 0.4 for 120 bytes).
+ */
 function nativeSha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(nativeCrypto!.hash('sha256', data, 'buffer'));
+  const text = nativeCrypto!.hash('sha256', data, 'binary');
+  const digest = new Uint8Array(32);
+  for (let i = 0; i < 32; i++) digest[i] = text.charCodeAt(i);
+  return digest;
 }
 
 /** RFC 2104 from two one-shot hashes: on Node 24 several times as fast as `createHmac`, which makes an object each time. */

@@ -72,6 +72,20 @@ export const portableVerifiers: Verifiers = {
   },
 };
 
+/**
+ * r || s as the two INTEGERs of RFC 3279 section 2.2.3, which is what OpenSSL wants: having the runtime convert it takes
+ * 0.03 ms, nearly half of a verification.
+ */
+function derSignature(signature: Uint8Array): Uint8Array {
+  const integers = [signature.subarray(0, 32), signature.subarray(32)].map((scalar) => {
+    const first = Math.min(scalar.findIndex((byte) => byte !== 0) >>> 0, 31);
+    const digits = scalar.subarray(first);
+    return digits[0]! < 0x80 ? digits : concatBytes(Uint8Array.of(0), digits);
+  });
+  const [r, s] = integers as [Uint8Array, Uint8Array];
+  return concatBytes(Uint8Array.of(0x30, 4 + r.length + s.length, 2, r.length), r, Uint8Array.of(2, s.length), s);
+}
+
 function nativeVerifiers(crypto: NonNullable<typeof nativeCrypto>): Verifiers {
   const imported = new Map<string, KeyObject>();
   /** The imported key, or undefined if it is none. Importing costs as much as a verification, so the last ones stay. */
@@ -95,7 +109,7 @@ function nativeVerifiers(crypto: NonNullable<typeof nativeCrypto>): Verifiers {
   return {
     ecdsa(publicKey, message, signature) {
       const key = importKey(P256_SPKI_PREFIX, publicKey);
-      return key !== undefined && crypto.verify('sha256', message, { key, dsaEncoding: 'ieee-p1363' }, signature);
+      return key !== undefined && crypto.verify('sha256', message, key, derSignature(signature));
     },
     ed25519(publicKey, message, signature) {
       const key = importKey(ED25519_SPKI_PREFIX, publicKey);

@@ -159,13 +159,17 @@ export class Pkcs11Token implements Token {
 
   async deriveSession(point: Uint8Array): Promise<Uint8Array> {
     decodeUncompressed(point);
-    const [x] = await this.#pool.call('ecdh', { key: 'session', points: [point] });
+    // A copy: what travels to another thread takes all of the memory with it that it is a view of.
+    const [x] = await this.#pool.call('ecdh', { key: 'session', points: [point.slice()] });
     return x!;
   }
 
   async evaluate(tweakInput: Uint8Array, blindedElement: Uint8Array): Promise<Uint8Array> {
     const publicKey = this.publicKeys.oprf;
-    return this.#pool.call('evaluate', { tweak: 'tweak', oprf: 'oprf', publicKey, tweakInput, blindedElement });
+    return this.#pool.call('evaluate', {
+      ...{ tweak: 'tweak', oprf: 'oprf', publicKey, tweakInput },
+      blindedElement: blindedElement.slice(),
+    });
   }
 
   async anchorMac(message: Uint8Array): Promise<Uint8Array> {
