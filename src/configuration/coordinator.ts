@@ -227,7 +227,8 @@ export function loadCoordinatorConfiguration(sources: Sources): CoordinatorConfi
   });
 }
 
-function publicTls(settings: Settings): Pick<TlsFiles, 'certificate' | 'key'> | undefined {
+/** Of the settings `listen.plainHttp`, `tls.certificate` and `tls.key`: undefined for plain HTTP. @throws HoldfastError `usage`. */
+export function publicTls(settings: Settings): Pick<TlsFiles, 'certificate' | 'key'> | undefined {
   const certificate = settings.optionalText('tls.certificate');
   const key = settings.optionalText('tls.key');
   if (settings.boolean('listen.plainHttp')) {

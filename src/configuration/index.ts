@@ -1,7 +1,22 @@
-/** Configuration of node and coordinator: typed, frozen, strictly checked. The table is docs/configuration.md. */
+/** Configuration of all services: typed, frozen, strictly checked. The tables are in docs/configuration.md. */
 
-export * from './coordinator.ts';
-export * from './node.ts';
+export {
+  COORDINATOR_PREFIX,
+  COORDINATOR_SETTINGS,
+  type CoordinatorConfiguration,
+  loadCoordinatorConfiguration,
+} from './coordinator.ts';
+export * from './monitor.ts';
+export {
+  applyTokenEnvironment,
+  loadNodeConfiguration,
+  NODE_PREFIX,
+  NODE_SETTINGS,
+  type NodeConfiguration,
+  type PinConfiguration,
+} from './node.ts';
 export { type Environment, type Setting, type Sources, variableOf } from './settings.ts';
 export { settingsTable } from './table.ts';
+export { SIGNING_TOKEN_SETTINGS, type SigningTokenConfiguration } from './token.ts';
 export * from './types.ts';
+export * from './witness.ts';

@@ -230,7 +230,8 @@ function repairOverride(settings: Settings): NodeConfiguration['repairOverride']
   return Object.freeze({ node, epoch, reason });
 }
 
-function pinSource(settings: Settings): PinConfiguration | undefined {
+/** Of the settings `token.pinFile`, `token.pinEnvironment` and `token.pinCredential`. @throws HoldfastError `usage` for two of them. */
+export function pinSource(settings: Settings): PinConfiguration | undefined {
   const file = settings.optionalText('token.pinFile');
   const variable = settings.optionalText('token.pinEnvironment');
   const credential = settings.optionalText('token.pinCredential');
@@ -245,7 +246,7 @@ function pinSource(settings: Settings): PinConfiguration | undefined {
 
 /** SoftHSM reads the path of its own configuration from the process's environment: to be set before it is opened. */
 export function applyTokenEnvironment(
-  { token }: Pick<NodeConfiguration, 'token'>,
+  { token }: { readonly token: Pick<NodeConfiguration['token'], 'softhsmConfiguration'> },
   environment: Record<string, string | undefined> = process.env,
 ): void {
   if (token.softhsmConfiguration !== undefined) environment.SOFTHSM2_CONF = token.softhsmConfiguration;

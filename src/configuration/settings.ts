@@ -16,7 +16,7 @@ export interface Sources {
 export interface Setting {
   /** Where it stands in the file, for example `listen.port`. The variable's name follows from it. */
   readonly path: string;
-  readonly kind: 'text' | 'path' | 'integer' | 'boolean' | 'list' | 'json';
+  readonly kind: 'text' | 'path' | 'integer' | 'boolean' | 'list' | 'paths' | 'json';
   readonly description: string;
   /** What it is where nobody sets it; undefined and `required` absent: it may be missing. */
   readonly default?: string | number | boolean | readonly string[];
@@ -88,6 +88,10 @@ export class Settings {
     return this.#values.get(path) as JsonValue;
   }
 
+  optionalJson(path: string): JsonValue | undefined {
+    return this.#values.get(path) as JsonValue | undefined;
+  }
+
   /** A misspelt variable would silently leave a default in force. */
   #refuseUnknownVariables(table: readonly Setting[], prefix: string, environment: Environment): void {
     const known = new Set(table.map(({ path }) => variableOf(prefix, path)));
@@ -149,6 +153,7 @@ function fromText(setting: Setting, variable: string, text: string): JsonValue {
     case 'boolean':
       return as(text === 'true' ? true : text === 'false' ? false : text);
     case 'list':
+    case 'paths':
       return as(text === '' ? [] : text.split(',').map((item) => item.trim()));
     case 'json':
       try {
@@ -172,6 +177,8 @@ function check(setting: Setting, value: JsonValue, folder: string): unknown {
       return value.array(0, 100).map((item) => item.text(1024));
     case 'path':
       return resolve(folder, value.text(4096));
+    case 'paths':
+      return value.array(0, 100).map((item) => resolve(folder, item.text(4096)));
     case 'json':
       return value;
     case 'text':

@@ -8,7 +8,7 @@ function allowed({ kind, minimum = 0, maximum, words }: Setting): string {
   if (words) return words.map((word) => `\`${word}\``).join(', ');
   if (kind === 'boolean') return '`true`, `false`';
   if (kind === 'integer') return maximum === undefined ? `whole number from ${minimum}` : `${minimum} to ${maximum}`;
-  return { text: 'text', path: 'path', list: 'list of text', json: 'list' }[kind];
+  return { text: 'text', path: 'path', list: 'list of text', paths: 'list of paths', json: 'list' }[kind];
 }
 
 function defaultOf(setting: Setting): string {
