@@ -4,9 +4,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import {
   COORDINATOR_PREFIX,
   COORDINATOR_SETTINGS,
+  MONITOR_PREFIX,
+  MONITOR_SETTINGS,
   NODE_PREFIX,
   NODE_SETTINGS,
   settingsTable,
+  WITNESS_PREFIX,
+  WITNESS_SETTINGS,
 } from '../src/configuration/index.ts';
 import { openApiDocument } from '../src/coordinator/http/openapi.ts';
 
@@ -23,10 +27,16 @@ function between(text: string, name: string, content: string): string {
 
 /** What each document should hold now, by its path below docs/. */
 export function documents(): ReadonlyMap<string, string> {
-  const configuration = readFileSync(at('configuration.md'), 'utf8');
-  const withNode = between(configuration, 'node', settingsTable(NODE_SETTINGS, NODE_PREFIX));
+  const tables = {
+    node: settingsTable(NODE_SETTINGS, NODE_PREFIX),
+    coordinator: settingsTable(COORDINATOR_SETTINGS, COORDINATOR_PREFIX),
+    witness: settingsTable(WITNESS_SETTINGS, WITNESS_PREFIX),
+    monitor: settingsTable(MONITOR_SETTINGS, MONITOR_PREFIX),
+  };
+  let configuration = readFileSync(at('configuration.md'), 'utf8');
+  for (const [name, table] of Object.entries(tables)) configuration = between(configuration, name, table);
   return new Map([
-    ['configuration.md', between(withNode, 'coordinator', settingsTable(COORDINATOR_SETTINGS, COORDINATOR_PREFIX))],
+    ['configuration.md', configuration],
     ['api/openapi.json', `${JSON.stringify(openApiDocument, undefined, 2)}\n`],
   ]);
 }

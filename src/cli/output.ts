@@ -15,13 +15,17 @@ export interface Result {
   readonly value: Readonly<Record<string, unknown>>;
   /** What a person gets. */
   readonly lines: readonly string[];
+  /** Where the command did its work and what it found is bad; default `ok`. */
+  readonly code?: ErrorCode;
 }
 
-/** Prints the result of a command that succeeded. @returns its exit code, 0. */
+/** Prints the result of a command that came to its end. @returns its exit code: 0, or that of `code`. */
 export function printResult(result: Result, streams: Streams = process): number {
-  if (result.json) streams.stdout.write(`${toJson({ ...result.value, code: 'ok', exitCode: 0 })}\n`);
+  const { code } = result;
+  const exitCode = code === undefined ? 0 : ERROR_KINDS[code].exit;
+  if (result.json) streams.stdout.write(`${toJson({ ...result.value, code: code ?? 'ok', exitCode })}\n`);
   else for (const line of result.lines) streams.stdout.write(`${withoutControls(line)}\n`);
-  return 0;
+  return exitCode;
 }
 
 /**

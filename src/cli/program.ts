@@ -64,6 +64,7 @@ export function createProgram(): Command {
   addBackup(program);
   addFleet(program);
   addServices(program);
+  addWitness(program);
   addToken(program);
   addSigner(program);
   return program;
@@ -323,6 +324,37 @@ function withToken(command: Command): Command {
     .option('--label <label>', 'label of the token')
     .option('--serial <serial>', 'serial number of the token')
     .option('--pin-file <file>', 'PIN of the token; else it is asked for');
+}
+
+function addWitness(program: Command): void {
+  const witness = group(program, 'witness', 'a witness of transparency logs, plain or auditing');
+  const load = () => import('./commands/witness.ts');
+  const config = ['--config <file>', 'configuration file; HOLDFAST_WITNESS_* variables come first'] as const;
+
+  const init = witness
+    .command('init')
+    .description('make the empty state of a new witness, once')
+    .option(...config);
+  act(init.option(...JSON_OPTION), async (flags) => (await load()).init(flags));
+  examples(init, 'holdfast witness init --config witness.json');
+
+  const serve = witness
+    .command('serve')
+    .description('cosign checkpoints until SIGTERM (C2SP tlog-witness)')
+    .option(...config)
+    .addOption(new Option('--stop-with-stdin', 'end when standard input ends').hideHelp());
+  act(serve, async (flags, signal) => (await load()).serve(flags, signal));
+  examples(serve, 'holdfast witness serve --config witness.json');
+
+  const monitor = program
+    .command('monitor')
+    .description('look at a log from all sides and tell of what is wrong; exit code 6 with alerts')
+    .option('--config <file>', 'configuration file; HOLDFAST_MONITOR_* variables come first')
+    .option('--watch', 'look again and again until SIGTERM, with metrics and a webhook')
+    .addOption(new Option('--stop-with-stdin', 'end when standard input ends').hideHelp())
+    .option(...JSON_OPTION);
+  act(monitor, async (flags, signal) => (await import('./commands/monitor.ts')).monitor(flags, signal));
+  examples(monitor, 'holdfast monitor --config monitor.json --json', 'holdfast monitor --config monitor.json --watch');
 }
 
 function addToken(program: Command): void {

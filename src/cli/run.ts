@@ -1,6 +1,6 @@
 /** How every command runs: one signal for Ctrl-C, one place for results and errors, and the exit codes. */
 
-import { HoldfastError } from '../core/index.ts';
+import { type ErrorCode, HoldfastError } from '../core/index.ts';
 import { printResult, reportError } from './output.ts';
 
 /** What an interrupted command exits with, as shells expect it: 128 and the number of SIGINT. */
@@ -12,6 +12,8 @@ export interface CommandResult {
   readonly value: Readonly<Record<string, unknown>>;
   /** For people. */
   readonly lines: readonly string[];
+  /** Where the command did its work and what it found is bad: decides the exit code. */
+  readonly code?: ErrorCode;
 }
 
 /**

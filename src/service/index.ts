@@ -1,8 +1,11 @@
-/** Composition: from a configuration to a running node or coordinator. */
+/** Composition: from a configuration to a running service. */
 
 export type { RunningCoordinator } from '../coordinator/http/index.ts';
+export { type Alert, type LookedAndTold, lookAndTell, type RunningMonitor } from '../cosigner/monitor/index.ts';
+export type { RunningWitness } from '../cosigner/witness/index.ts';
 export type { RunningNode } from '../node/http/index.ts';
 export { type StartCoordinatorOptions, startCoordinator } from './coordinator.ts';
+export { type OpenMonitor, openMonitor, startMonitor } from './monitor.ts';
 export {
   dictionariesOf,
   openNodeStore,
@@ -11,3 +14,5 @@ export {
   type StartNodeOptions,
   startNode,
 } from './node.ts';
+export { openConfiguredToken } from './signing-token.ts';
+export { initialiseWitness, type StartWitnessOptions, startWitness } from './witness.ts';

@@ -1,0 +1,48 @@
+/** `holdfast witness`: a witness of transparency logs, plain or auditing. */
+
+import { loadWitnessConfiguration, type WitnessConfiguration } from '../../configuration/index.ts';
+import type { Secret } from '../../core/index.ts';
+import { initialiseWitness, startWitness } from '../../service/index.ts';
+import { readPin } from '../../token/index.ts';
+import { askHidden } from '../prompt.ts';
+import type { CommandResult } from '../run.ts';
+import { untilStopped } from '../service.ts';
+
+export interface ConfigurationFlags {
+  readonly config?: string;
+}
+
+export interface ServeFlags extends ConfigurationFlags {
+  readonly stopWithStdin?: boolean;
+}
+
+const load = ({ config }: ConfigurationFlags): WitnessConfiguration =>
+  loadWitnessConfiguration({ file: config, environment: process.env });
+
+async function tokenPin({ token }: WitnessConfiguration): Promise<Secret> {
+  if (!token.pin) return askHidden('PIN of the token: ');
+  const { pin, warnings } = await readPin(token.pin, process.env);
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  return pin;
+}
+
+export async function init(flags: ConfigurationFlags): Promise<CommandResult> {
+  const configuration = load(flags);
+  await initialiseWitness(configuration);
+  const { name, store } = configuration;
+  return {
+    value: { name, store: store.directory },
+    lines: [`${name} has an empty state in ${store.directory}; run it with holdfast witness serve.`],
+  };
+}
+
+export async function serve(flags: ServeFlags, signal: AbortSignal): Promise<undefined> {
+  const configuration = load(flags);
+  using stopped = untilStopped(signal, flags.stopWithStdin ?? false);
+  const witness = await startWitness(configuration, { readPin: () => tokenPin(configuration) });
+  try {
+    await stopped.promise;
+  } finally {
+    await witness.close();
+  }
+}

@@ -1,0 +1,165 @@
+/** From a configuration to a monitor: opens policy, store, journal and secrets, and says where to look. */
+
+import { stat } from 'node:fs/promises';
+import type { MonitorConfiguration } from '../configuration/index.ts';
+import { type Clock, HoldfastError, systemClock, utf8 } from '../core/index.ts';
+import {
+  keepProofFiles,
+  MONITOR_TABLES,
+  type MonitorOptions,
+  MonitorStore,
+  type RunningMonitor,
+  startWatching,
+  type Vantage,
+  type WebhookOptions,
+} from '../cosigner/monitor/index.ts';
+import { checkUrl, Fetcher, LogReader, LogReplay, READER_LIMITS } from '../cosigner/replay/index.ts';
+import { hashOf } from '../cosigner/witness/index.ts';
+import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
+import { type JournalEntry, readJournal } from '../signer/index.ts';
+import { openLmdbStore } from '../store/index.ts';
+import { MAXIMUM_NOTE_BYTES, type SignedPolicy } from '../trust/index.ts';
+import { readPolicyFile } from './policy.ts';
+
+export interface OpenMonitor extends AsyncDisposable {
+  readonly options: MonitorOptions;
+}
+
+/** @throws HoldfastError `usage`, `policy_*`, `store_refused`, with nothing left open. */
+export async function openMonitor(
+  configuration: MonitorConfiguration,
+  { clock = systemClock }: { readonly clock?: Clock } = {},
+): Promise<OpenMonitor> {
+  const { evidence, journal, evidenceDirectory, timeout } = configuration;
+  const policy = await readPolicyFile(configuration.policy);
+  const authority =
+    configuration.authority && (await readNamedFile('the file of authorities', configuration.authority));
+  const url = logUrl(configuration, policy);
+  const webhook = await readWebhook(configuration);
+  const origins = evidence.origins.map(originFrom);
+  const disk = await openLmdbStore(configuration.store.directory, MONITOR_TABLES);
+  const [fetcher, stranger] = [new Fetcher({ authority }), new Fetcher({ authority, publicOnly: true })];
+  const close = async () => {
+    await Promise.all([fetcher.close(), stranger.close()]);
+    await disk.close();
+  };
+  try {
+    const replay = new LogReplay(disk, policy);
+    return {
+      options: {
+        replay,
+        store: new MonitorStore(disk, replay.origin),
+        reader: new LogReader(url, fetcher, { ...READER_LIMITS, timeout }),
+        vantages: vantagesOf(configuration, policy, fetcher),
+        keepFiles: (contradiction) => keepProofFiles(evidenceDirectory, contradiction),
+        clock,
+        withheldAfter: configuration.withheldAfter * 1000,
+        unacceptedAfter: configuration.unacceptedAfter * 1000,
+        evidence: {
+          fetch: evidence.fetch
+            ? (address, maximumBytes, signal) => {
+                const where = new URL(address);
+                const own = where.origin === url.origin || origins.includes(where.origin);
+                return getWhole(own ? fetcher : stranger, where, { maximumBytes, timeout: 6 * timeout, signal });
+              }
+            : undefined,
+          maximumBytes: evidence.maximumBytes,
+          interval: evidence.interval * 1000,
+        },
+        journal: journal === undefined ? undefined : { read: () => entriesOf(journal) },
+        webhook: webhook && { ...webhook, fetcher, clock },
+      },
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** @throws HoldfastError as `openMonitor`. */
+export async function startMonitor(
+  configuration: MonitorConfiguration,
+  given: { readonly log?: Logger; readonly clock?: Clock } = {},
+): Promise<RunningMonitor> {
+  const monitor = await openMonitor(configuration, given);
+  const log = given.log ?? createLogger(configuration.logLevel, { service: 'monitor' });
+  try {
+    const { interval, metrics } = configuration;
+    const running = await startWatching({ ...monitor.options, interval: interval * 1000, metrics, log });
+    let closed: Promise<void> | undefined;
+    return {
+      ...running,
+      close: () => {
+        closed ??= running.close().finally(() => monitor[Symbol.asyncDispose]());
+        return closed;
+      },
+    };
+  } catch (error) {
+    await monitor[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function logUrl({ url }: MonitorConfiguration, policy: SignedPolicy): URL {
+  const found = url ?? policy.tlog.logs[0]?.url;
+  if (found !== undefined) return checkUrl('the log’s address', found);
+  throw new HoldfastError('usage', 'the policy does not say where the log is; set url');
+}
+
+function originFrom(text: string): string {
+  const url = checkUrl('evidence.origins', text);
+  if (url.origin === text) return text;
+  throw new HoldfastError('usage', 'evidence.origins must be https://host:port, nothing more');
+}
+
+/** The policy's witnesses, and what is configured besides. */
+function vantagesOf(configuration: MonitorConfiguration, policy: SignedPolicy, fetcher: Fetcher): Vantage[] {
+  const [log] = policy.tlog.logs;
+  const witnesses = policy.tlog.witnesses.flatMap(({ name, url }) =>
+    url === undefined ? [] : [{ name: `the witness ${name}`, kind: 'witness' as const, url }],
+  );
+  return [...witnesses, ...configuration.vantages].map(({ name, kind, url }) => {
+    const prefix = checkUrl(`the address of ${name}`, url).href.replace(/\/$/, '');
+    const path = kind === 'witness' ? `${hashOf(log!.key.name)}/checkpoint` : 'checkpoint';
+    const where = new URL(`${prefix}/${path}`);
+    const limits = { maximumBytes: MAXIMUM_NOTE_BYTES, timeout: configuration.timeout };
+    return {
+      name,
+      checkpoint: async (signal) => {
+        const { status, body } = await fetcher.get(where, { ...limits, signal });
+        if (status === 200) return body;
+        // A witness that never cosigned the log has nothing to say.
+        if (status === 404 && kind === 'witness') return undefined;
+        throw new HoldfastError('not_ready', `${where.href} answered with status ${status}`);
+      },
+    };
+  });
+}
+
+async function getWhole(fetcher: Fetcher, url: URL, options: Parameters<Fetcher['get']>[1]): Promise<Uint8Array> {
+  const { status, body } = await fetcher.get(url, options);
+  if (status === 200) return body;
+  throw new HoldfastError('not_ready', `${url.href} answered with status ${status}`);
+}
+
+async function entriesOf(path: string): Promise<JournalEntry[]> {
+  const entries: JournalEntry[] = [];
+  await readJournal(path, (entry) => void entries.push(entry));
+  return entries;
+}
+
+async function readWebhook({
+  webhook,
+}: MonitorConfiguration): Promise<Pick<WebhookOptions, 'url' | 'secret'> | undefined> {
+  if (!webhook) return undefined;
+  const url = checkUrl('webhook.url', webhook.url);
+  const { secretFile } = webhook;
+  if (secretFile === undefined) return { url, secret: undefined };
+  const secret = utf8((await readNamedFile('the webhook’s secret', secretFile)).replace(/\r?\n$/, ''));
+  if (((await stat(secretFile)).mode & 0o077) !== 0) {
+    throw new HoldfastError('usage', `others can read the webhook’s secret, ${secretFile}; set its mode to 600`);
+  }
+  if (secret.length < 16) throw new HoldfastError('usage', 'the webhook’s secret needs at least 16 bytes');
+  return { url, secret };
+}
