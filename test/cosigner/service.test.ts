@@ -69,6 +69,12 @@ describe('a bundle, from its evidence to a client that verifies it', () => {
     expect((await post(operator, '/submit/acceptance', both)).json()).toEqual(accepted.json());
   });
 
+  test('the accepted bundle’s text is found by its digest, for clients that go along the chain', async () => {
+    const found = await get(reader, `/trust/bundles/${digest(manifest)}`);
+    expect([found.status, new TextDecoder().decode(found.bytes)]).toEqual([200, text(manifest)]);
+    expect(found.headers['cache-control']).toContain('immutable');
+  });
+
   test('the trust set appears, and a client verifies it, with tiles from the same server', async () => {
     const set = await until(async () => {
       const answer = await get(reader, '/trust/first');
@@ -268,6 +274,8 @@ describe('bad input', () => {
     '/tile/.new-1-1',
     '/trust/sets/x',
     `/trust/sets/${'0'.repeat(64)}`,
+    '/trust/bundles/x',
+    `/trust/bundles/${'0'.repeat(64)}`,
     '/trust/..%2fsets',
     '/trust/unknown',
     '/policies/0',

@@ -41,6 +41,7 @@ export interface FleetRecord {
 const VIEW = { state: 'state', policies: 'policies', signing: 'signing' } as const;
 const fleetKey = (fleet: string) => `fleet/${fleet}`;
 const evidenceKey = (sha256: string) => `evidence/${sha256}`;
+const bundleKey = (digest: string) => `bundle/${digest}`;
 
 export const viewRow = (key: string, value: string | undefined): LogWrite => ({
   table: 'view',
@@ -86,6 +87,12 @@ export class Ledger implements LogContent {
     return row === undefined ? undefined : Number(row);
   }
 
+  /** The index of the leaf that accepted the bundle with this digest. */
+  bundle(digest: string): number | undefined {
+    const row = this.read(bundleKey(digest));
+    return row === undefined ? undefined : Number(row);
+  }
+
   /** The text of the bundle that is being signed, from before the signature is made until its leaf is in the log. */
   get signing(): string | undefined {
     return this.read(VIEW.signing);
@@ -120,6 +127,7 @@ export class Ledger implements LogContent {
       const index = first + i;
       if (leaf.type === 'evidence') writes.push(viewRow(evidenceKey(leaf.evidence.sha256), String(index)));
       if (leaf.type === 'policy') policies.push(index);
+      if (leaf.type === 'acceptance') writes.push(viewRow(bundleKey(leaf.bundle.digest), String(index)));
       if (leaf.type === 'proposal') writes.push(viewRow(VIEW.signing, undefined));
       if (leaf.type === 'acceptance' || leaf.type === 'revocation') {
         const { fleet } = leaf.bundle.manifest;

@@ -31,6 +31,8 @@ export interface PublicServerOptions {
   readonly newestCheckpoint: () => string | undefined;
   /** A signed trust policy by its version. */
   readonly policy: (version: number) => string | undefined;
+  /** The text of an accepted bundle by its digest, in hexadecimal. */
+  readonly bundle: (digest: string) => string | undefined;
   readonly metrics: Pick<CosignerMetrics, 'submissions' | 'seconds'>;
   readonly readiness: () => Readiness;
   readonly log: Logger;
@@ -95,11 +97,17 @@ function addLog(app: FastifyInstance, { folder, checkpoint, newestCheckpoint }: 
   });
 }
 
-function addTrust(app: FastifyInstance, { folder, policy }: PublicServerOptions): void {
+function addTrust(app: FastifyInstance, { folder, policy, bundle }: PublicServerOptions): void {
   app.get<{ Params: { digest: string } }>('/trust/sets/:digest', async (request, reply) => {
     const { digest } = request.params;
     if (!/^[0-9a-f]{64}$/.test(digest)) throw new HoldfastError('not_found', 'this is no SHA-256 in hexadecimal');
     return sendFile(reply, join(folder, setPath(digest)), 'application/json', IMMUTABLE);
+  });
+  app.get<{ Params: { digest: string } }>('/trust/bundles/:digest', async (request, reply) => {
+    const { digest } = request.params;
+    const found = /^[0-9a-f]{64}$/.test(digest) ? bundle(digest) : undefined;
+    if (found === undefined) throw new HoldfastError('not_found', 'the log has accepted no bundle with this SHA-256');
+    return reply.headers({ 'content-type': TEXT, 'cache-control': IMMUTABLE }).send(found);
   });
   app.get<{ Params: { fleet: string } }>('/trust/:fleet', async (request, reply) => {
     const { fleet } = request.params;

@@ -165,6 +165,7 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
     checkpoint: () => (rows.cosigned('quorum') ?? rows.cosigned('newest'))?.note ?? log.head.checkpoint,
     newestCheckpoint: () => newest(log, rows),
     policy: (version) => policyOf(log, ledger, version),
+    bundle: (digest) => bundleOf(log, ledger, digest),
   });
   const submissionServer = createSubmissionServer({
     ...{ cosigner, approvals, metrics, log: logger, approvers: options.approvers ?? [] },
@@ -222,6 +223,13 @@ function policyOf(log: TransparencyLog, ledger: Ledger, version: number): string
     if (leaf.type === 'policy' && leaf.policy.policy.version === version) return serialiseNote(leaf.note);
   }
   return undefined;
+}
+
+/** The text of an accepted bundle: what clients go along to the bundle that they trusted last. */
+function bundleOf(log: TransparencyLog, ledger: Ledger, digest: string): string | undefined {
+  const index = ledger.bundle(digest);
+  const leaf = index === undefined ? undefined : parseLeaf(log.entry(index)!);
+  return leaf?.type === 'acceptance' ? leaf.bundle.text : undefined;
 }
 
 async function listen(app: FastifyInstance, address: ListenAddress): Promise<string> {
