@@ -47,6 +47,8 @@ export const ERROR_KINDS = {
   log_stale: kind(6, 502, true, 'The witnesses’ confirmations of the log are too old.'),
   clock_fault: kind(6, 502, true, 'The clock of this device is wrong.'),
   rolled_back: kind(6, 502, false, 'This is older than what was already seen.'),
+  log_misconduct: kind(6, 502, false, 'The log has broken its own rules.'),
+  evidence_wrong: kind(6, 502, false, 'The deployment’s evidence is missing or not what the bundle names.'),
   split_view: kind(6, 502, false, 'The log shows different histories to different people.'),
   chain_broken: kind(6, 502, false, 'The bundle does not follow from the one that was trusted before.'),
   bundle_retired: kind(6, 502, false, 'The fleet has been retired.'),

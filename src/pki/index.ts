@@ -11,5 +11,5 @@ export {
 } from './certificates.ts';
 export { TokenCrypto } from './engine.ts';
 export { PEER_ROLES, type PeerIdentity, type PeerRole, parsePeerUri, peerUri } from './names.ts';
-export { checkPeer, type ExpectedPeer } from './peer.ts';
+export { checkPeer, type ExpectedPeer, peerIdentityOf } from './peer.ts';
 export { requirePeer, type TlsIdentity, tlsClientOptions, tlsPublicServerOptions, tlsServerOptions } from './tls.ts';

@@ -20,7 +20,7 @@ export interface ExpectedPeer {
  * @throws HoldfastError `forbidden` if it is anybody else's, or nobody's.
  */
 export function checkPeer(certificate: PeerCertificate | X509Certificate, expected: ExpectedPeer): PeerIdentity {
-  const identity = identityOf(certificate);
+  const identity = peerIdentityOf(certificate);
   const matches =
     identity !== undefined &&
     identity.fleet === expected.fleet &&
@@ -34,8 +34,11 @@ export function checkPeer(certificate: PeerCertificate | X509Certificate, expect
   );
 }
 
-/** Reads the encoded certificate itself: the text forms of alternative names have been ambiguous before. */
-function identityOf(certificate: PeerCertificate | X509Certificate): PeerIdentity | undefined {
+/**
+ * Whom a certificate speaks for, or undefined. Reads the encoded certificate itself: the text forms of alternative names
+ * have been ambiguous before.
+ */
+export function peerIdentityOf(certificate: PeerCertificate | X509Certificate): PeerIdentity | undefined {
   try {
     const raw = certificate.raw;
     // A peer without a certificate is an empty object to node:tls.

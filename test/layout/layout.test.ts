@@ -50,6 +50,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   fleet: ['core', 'protocol', 'trust', 'access', 'pki', 'token'],
   signer: ['core', 'crypto', 'trust', 'pki', 'token/port.ts'],
   cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts', 'signer'],
+  operator: ['core', 'protocol', 'trust', 'pki', 'cosigner/replay/index.ts'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
   cli: ['*'],
 };

@@ -1,6 +1,7 @@
 /** What a client does before it trusts a fleet. */
 
 export { CLOCK_TOLERANCE, trustedNow } from './authority.ts';
+export { checkFloors, checkNotWeakened } from './fitness.ts';
 export * from './follow.ts';
 export { MAXIMUM_CHAIN } from './history.ts';
 export * from './state.ts';

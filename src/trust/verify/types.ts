@@ -38,6 +38,8 @@ export interface TrustRequest {
   /** Milliseconds since 1970: when the application was built. */
   readonly builtAt: number;
   readonly reader: TrustReader;
+  /** Called with the number of each step, 1 to 7, when it has passed. */
+  readonly onStep?: ((step: number) => void) | undefined;
 }
 
 export type Standing =

@@ -25,37 +25,44 @@ import type { TrustRequest, VerifiedTrust } from './types.ts';
  * @throws HoldfastError with the code of the check that failed, and whatever the reader throws.
  */
 export async function verifyTrustSet(request: TrustRequest): Promise<VerifiedTrust> {
-  const { operation, state } = request;
+  const { operation, state, onStep = () => {} } = request;
   requireStateOf(request);
   const now = trustedNow(request);
 
   // Step 1. Limits, then strict reading, before anything is believed.
   const set = readTrustSet(request.set);
   const { bundle } = set;
+  onStep(1);
 
   // Step 2. Whom to believe by now, and whether they have signed this bundle, or revoked it.
   const policy = currentPolicy(set, request, now);
   checkBundleSignatures(set, request, policy);
   checkRevocation(set, policy);
+  onStep(2);
 
   // Step 3. One checkpoint of the one log has the acceptance, and last a roster that lists it.
   const cosignatures = checkLogged(set, policy);
+  onStep(3);
 
   // Step 4. A quorum of witnesses has vouched for that checkpoint lately.
   const { time, notice } = checkFreshness(set, cosignatures, policy, { now, operation, state });
+  onStep(4);
 
   // Step 5. No going back: the log has only grown, and the bundle follows from the one last trusted.
   await checkGrowth(set, request, policy);
   const chain = await checkChain(set, request, policy);
+  onStep(5);
 
   // Step 6. In force for what is wanted.
   const standing = checkStanding(bundle.manifest, operation, now);
+  onStep(6);
 
   // Step 7. Strong enough, and not weaker than before. Only following a retired fleet needs no strength of it.
   if (operation !== 'follow' || standing.state === 'live') {
     checkFloors(bundle.manifest, policy.policy);
     checkNotWeakened(chain, bundle, policy.policy);
   }
+  onStep(7);
   return {
     fleet: fleetOf(bundle.manifest),
     manifest: bundle.manifest,

@@ -1,0 +1,206 @@
+/** From a draft to a bundle that clients can verify: every step of the protocol, each done only if it is not done yet. */
+
+import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
+import {
+  type Bundle,
+  type Digest,
+  digestOf,
+  type Evidence,
+  type LiveManifest,
+  type NoteSigner,
+  parseNote,
+  parseTrustSet,
+  requireSignature,
+  type SignedPolicy,
+  serialiseNote,
+} from '../trust/index.ts';
+import type { Logged, Pending } from './answers.ts';
+import { checkProposal, countersign } from './countersign.ts';
+import type { DeploymentDraft } from './draft.ts';
+import { type LogSource, type LogView, readLog } from './log-view.ts';
+import { isSameDeployment, nextDeployment } from './manifests.ts';
+import type { Submission } from './submission.ts';
+
+/** Where acceptances go and trust sets come from; `CosignerSite` is one. */
+export interface Site extends LogSource {
+  trustSet(fleet: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  submit(kind: 'acceptance' | 'revocation', note: string, signal?: AbortSignal): Promise<Logged>;
+}
+
+export interface Waiting {
+  readonly clock?: Clock;
+  /** Milliseconds until it is given up; default 60,000. */
+  readonly patience?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const FIRST_PAUSE = 100;
+const LONGEST_PAUSE = 2000;
+const DEFAULT_PATIENCE = 60_000;
+
+/**
+ * Proposes a bundle and verifies what comes back. The same again is answered the same.
+ * @throws HoldfastError `untrusted`, `signature_missing` or `signature_invalid` for an answer that is not the proposal; and
+ * whatever the cosigner refuses with.
+ */
+export async function propose(
+  bundle: Bundle<LiveManifest>,
+  evidence: Evidence | undefined,
+  { submission, policy, signal }: { submission: Submission; policy: SignedPolicy; signal?: AbortSignal | undefined },
+): Promise<Logged | Pending> {
+  if (evidence !== undefined) await submission.evidence(evidence, signal);
+  const answer = await submission.proposal(bundle.text, signal);
+  if (answer.digest !== bundle.digest) throw new HoldfastError('untrusted', 'the cosigner answered for another bundle');
+  if (answer.status === 'logged') {
+    const note = parseNote(answer.note);
+    if (note.text !== bundle.text) throw new HoldfastError('untrusted', 'the cosigner has signed another text');
+    requireSignature(note, policy.policy.cosigner, 'the cosigner');
+  }
+  return answer;
+}
+
+/**
+ * Waits until a fleet's trust set has the bundle with this digest.
+ * @returns the set's bytes, unverified: `verifyTrustSet` is for that.
+ * @throws HoldfastError `not_ready` when patience ends.
+ */
+export function waitForTrustSet(site: Site, fleet: string, digest: Digest, waiting: Waiting = {}): Promise<Uint8Array> {
+  return until(waiting, 'the witnesses to confirm the log with the bundle', async (signal) => {
+    const set = await site.trustSet(fleet, signal);
+    if (set === undefined) return undefined;
+    return digestOf(parseNote(parseTrustSet(set).bundle).text) === digest ? set : undefined;
+  });
+}
+
+export interface AnnounceOptions extends Waiting {
+  readonly fleet: string;
+  readonly draft: DeploymentDraft;
+  readonly evidence: Evidence;
+  /** From the operator's own configuration. */
+  readonly policy: SignedPolicy;
+  readonly site: Site;
+  readonly submission: Submission;
+  /** The operator's bundle key. */
+  readonly operator: NoteSigner;
+  /** Called where the cosigner waits for its person; default: it is waited for. */
+  readonly approve?: (digest: Digest) => Promise<void>;
+  readonly onStep?: (step: AnnounceStep) => void;
+}
+
+export type AnnounceStep = 'propose' | 'approve' | 'witness' | 'countersign' | 'accept' | 'publish' | 'done';
+
+export interface Announced {
+  readonly digest: Digest;
+  readonly serial: number;
+  /** Whether it was accepted before this began. */
+  readonly already: boolean;
+  /** Unverified. */
+  readonly trustSet: Uint8Array;
+}
+
+/** How often another submission may come in between before this one gives up. */
+const MAXIMUM_RACES = 3;
+
+/**
+ * Makes a deployment live, from wherever it stands: accepted already (but for its time and evidence the same), proposed, or
+ * unknown. Running it again changes nothing.
+ * @throws HoldfastError as `readLog`, `propose`, `checkProposal` and `countersign`; `not_ready` when patience ends.
+ */
+export async function announce(options: AnnounceOptions): Promise<Announced> {
+  for (let race = 1; ; race++) {
+    try {
+      return await announceOnce(options);
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== 'conflict' || race >= MAXIMUM_RACES) throw error;
+    }
+  }
+}
+
+async function announceOnce(options: AnnounceOptions): Promise<Announced> {
+  const { fleet, draft, policy, site, operator, signal, clock = systemClock, onStep = () => {} } = options;
+  const view = await readLog(policy, site, { which: 'newest', now: clock.now(), signal });
+  const before = acceptedAs(view, fleet, draft, clock.now());
+  if (before !== undefined) {
+    const trustSet = await waitForTrustSet(site, fleet, before.digest, options);
+    return { digest: before.digest, serial: before.manifest.serial, already: true, trustSet };
+  }
+  const bundle = await proposed(view, options);
+  onStep('witness');
+  const checked = await until(options, 'the witnesses to confirm the log with the proposal', async () => {
+    try {
+      return await checkProposal({ policy, source: site, fleet, digest: bundle.digest, now: clock.now(), signal });
+    } catch (error) {
+      if (error instanceof HoldfastError && isEarly(error, bundle)) return undefined;
+      throw error;
+    }
+  });
+  onStep('countersign');
+  const note = await countersign(checked, operator);
+  onStep('accept');
+  await site.submit('acceptance', serialiseNote(note), signal);
+  onStep('publish');
+  const trustSet = await waitForTrustSet(site, fleet, bundle.digest, options);
+  onStep('done');
+  return { digest: bundle.digest, serial: bundle.manifest.serial, already: false, trustSet };
+}
+
+/** The proposal as it stands or as it is made now. */
+async function proposed(view: LogView, options: AnnounceOptions): Promise<Bundle<LiveManifest>> {
+  const { fleet, draft, evidence, submission, signal, clock = systemClock, onStep = () => {} } = options;
+  const next = nextDeployment(view.state, fleet, draft);
+  const known = view.state.fleets.get(fleet);
+  if (known !== undefined && known.proposal.digest !== known.accepted?.digest) {
+    const { proposal, revokedThrough } = known;
+    const usable = proposal.manifest.serial > revokedThrough && proposal.manifest.notAfter > clock.now();
+    if (usable && isSameDeployment(proposal.manifest, next.manifest)) return proposal;
+  }
+  onStep('propose');
+  const answer = await propose(next, evidence, { submission, policy: view.policy, signal });
+  if (answer.status === 'logged') return next;
+  onStep('approve');
+  await options.approve?.(next.digest);
+  await until(options, 'the cosigner’s person to approve the proposal', async () => {
+    const again = await submission.proposal(next.text, signal);
+    return again.status === 'logged' ? again : undefined;
+  });
+  return next;
+}
+
+/** The accepted bundle, if it already says what the draft says and is in force. */
+function acceptedAs(view: LogView, fleet: string, draft: DeploymentDraft, now: number) {
+  const known = view.state.fleets.get(fleet);
+  const accepted = known?.accepted;
+  if (known === undefined || accepted === undefined) return undefined;
+  const { manifest } = accepted;
+  if (manifest.serial <= known.revokedThrough || manifest.notAfter <= now) return undefined;
+  const epoch = draft.epoch ?? manifest.epoch;
+  const { kind: _, ...rest } = manifest;
+  const wanted = { ...rest, ...draft, epoch, kind: 'deploy' as const };
+  return isSameDeployment(manifest, wanted) ? accepted : undefined;
+}
+
+/** The witnessed log is behind the proposal still. */
+function isEarly({ code, details }: HoldfastError, { manifest }: Bundle<LiveManifest>): boolean {
+  if (code === 'not_found' || code === 'quorum_not_met') return true;
+  return code === 'conflict' && typeof details.serial === 'number' && details.serial < manifest.serial;
+}
+
+/** Asks again, less and less often, until there is an answer. */
+async function until<T>(
+  { clock = systemClock, patience = DEFAULT_PATIENCE, signal }: Waiting,
+  what: string,
+  ask: (signal: AbortSignal | undefined) => Promise<T | undefined>,
+): Promise<T> {
+  const end = clock.now() + patience;
+  for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    const answer = await ask(signal);
+    if (answer !== undefined) return answer;
+    if (clock.now() + pause > end) {
+      throw new HoldfastError(
+        'not_ready',
+        `waited ${patience / 1000} s for ${what}, in vain; the same again goes on from here`,
+      );
+    }
+    await clock.sleep(pause, signal);
+  }
+}

@@ -1,0 +1,12 @@
+/** The operator's and the policy keyholders' side of trust distribution: making, checking, signing and submitting. Prints nothing. */
+
+export * from './announce.ts';
+export type { Logged, Pending, WaitingProposal } from './answers.ts';
+export * from './bundle-file.ts';
+export * from './countersign.ts';
+export * from './draft.ts';
+export * from './log-view.ts';
+export * from './manifests.ts';
+export * from './policies.ts';
+export * from './site.ts';
+export * from './submission.ts';

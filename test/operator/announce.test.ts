@@ -1,0 +1,186 @@
+/** From a draft to a bundle that clients can verify, wherever it stops in between. */
+
+import { describe, expect, it } from 'vitest';
+import { type AnnounceStep, announce, draftOfPinned, waitForTrustSet } from '../../src/operator/index.ts';
+import { parseTrustSet, verifyTrustSet } from '../../src/trust/index.ts';
+import { COSIGNER, key, OPERATOR } from '../trust/fixture.ts';
+import { bundleNode, NOW } from '../trust/manifests.ts';
+import { codeOf, draft, EVIDENCE, OperatorBench } from './bench.ts';
+
+const optionsOf = (bench: OperatorBench) => ({
+  fleet: 'first',
+  draft: draft(),
+  evidence: EVIDENCE,
+  policy: bench.policy,
+  site: bench.site,
+  submission: bench.submission,
+  operator: OPERATOR,
+  clock: bench.clock,
+});
+
+const verified = (bench: OperatorBench, set: Uint8Array) =>
+  verifyTrustSet({
+    policy: bench.policy,
+    set,
+    configuration: { vault: 'family', environment: 'production', fleet: 'first' },
+    operation: 'enrol',
+    state: undefined,
+    clock: bench.bench.now,
+    builtAt: NOW,
+    reader: {
+      consistencyProof: async () => {
+        throw new Error('not needed');
+      },
+      bundleText: async () => {
+        throw new Error('not needed');
+      },
+    },
+  });
+
+describe('announcing a fleet', () => {
+  it('ends in a trust set that a client verifies', async () => {
+    const bench = await OperatorBench.create();
+    const steps: AnnounceStep[] = [];
+    const announced = await announce({ ...optionsOf(bench), onStep: (step) => steps.push(step) });
+    expect(steps).toEqual(['propose', 'witness', 'countersign', 'accept', 'publish', 'done']);
+    expect(announced).toMatchObject({ serial: 1, already: false });
+    const trust = await verified(bench, announced.trustSet);
+    expect(trust).toMatchObject({ digest: announced.digest, standing: { state: 'live' } });
+    expect(trust.manifest.nodes).toEqual(draft().nodes);
+  });
+
+  it('changes nothing the second time', async () => {
+    const bench = await OperatorBench.create();
+    const first = await announce(optionsOf(bench));
+    const kinds = bench.bench.kinds();
+    const later = { ...draft(), notBefore: NOW, evidence: { ...EVIDENCE, sha256: 'a'.repeat(64) } };
+    const again = await announce({ ...optionsOf(bench), draft: later });
+    expect(again).toMatchObject({ digest: first.digest, already: true });
+    expect(bench.bench.kinds()).toEqual(kinds);
+  });
+
+  it('announces a change as the next serial and epoch', async () => {
+    const bench = await OperatorBench.create();
+    await announce(optionsOf(bench));
+    const moved = draft({ coordinators: ['https://c.vault.example'] });
+    expect(await announce({ ...optionsOf(bench), draft: moved })).toMatchObject({ serial: 2, already: false });
+    const rekeyed = draft({ nodes: [1, 2, 3].map((n) => bundleNode(n, `new-${n}`)), coordinators: moved.coordinators });
+    const third = await announce({ ...optionsOf(bench), draft: rekeyed });
+    expect((await verified(bench, third.trustSet)).manifest).toMatchObject({ serial: 3, epoch: 2 });
+  });
+
+  it.each(['propose', 'witness', 'countersign', 'accept', 'publish'] as const)(
+    'goes on where it stopped before %s',
+    async (stopped) => {
+      const bench = await OperatorBench.create();
+      const stop = announce({
+        ...optionsOf(bench),
+        onStep: (step) => {
+          if (step === stopped) throw new Error('power cut');
+        },
+      });
+      await expect(stop).rejects.toThrow('power cut');
+      const announced = await announce(optionsOf(bench));
+      expect(announced.serial).toBe(1);
+      await verified(bench, announced.trustSet);
+      expect(bench.bench.kinds().filter((kind) => kind === 'proposal')).toHaveLength(1);
+      expect(bench.bench.kinds().filter((kind) => kind === 'acceptance')).toHaveLength(1);
+    },
+  );
+
+  it('waits for the cosigner’s person, and asks whoever is to approve', async () => {
+    const bench = await OperatorBench.create({ approval: true });
+    const asked: string[] = [];
+    const announced = await announce({
+      ...optionsOf(bench),
+      approve: async (digest) => {
+        asked.push(digest);
+        await bench.submission.approve(digest);
+      },
+    });
+    expect(asked).toEqual([announced.digest]);
+  });
+
+  it('gives up in time where nobody approves or witnesses, and says what is missing', async () => {
+    const unapproved = await OperatorBench.create({ approval: true });
+    expect(await codeOf(() => announce({ ...optionsOf(unapproved), patience: 5000 }))).toBe('not_ready');
+    const unseen = await OperatorBench.create();
+    unseen.witnesses = [];
+    await expect(announce({ ...optionsOf(unseen), patience: 5000 })).rejects.toThrow('witnesses to confirm');
+    expect(unseen.bench.kinds()).not.toContain('acceptance');
+  });
+
+  it('replaces a proposal that says something else, and never accepts the old one', async () => {
+    const bench = await OperatorBench.create();
+    const stop = announce({
+      ...optionsOf(bench),
+      onStep: (step) => {
+        if (step === 'countersign') throw new Error('power cut');
+      },
+    });
+    await expect(stop).rejects.toThrow('power cut');
+    const other = draft({ coordinators: ['https://c.vault.example'] });
+    const announced = await announce({ ...optionsOf(bench), draft: other });
+    expect(announced.serial).toBe(2);
+    expect(bench.bench.kinds().filter((kind) => kind === 'acceptance')).toHaveLength(1);
+  });
+
+  it.each([
+    ['another text', 'untrusted', (note: string) => note.replace('"serial":1', '"serial":7')],
+    ['by another key', 'signature_missing', (note: string) => note.replace(COSIGNER.name, 'mallory.example/bundle')],
+    ['falsely', 'signature_invalid', (note: string) => note.replace(/.{9}(?==*\n$)/, 'AAAAAAAAA')],
+  ] as const)('believes no cosigner that answers with %s signed', async (_, code, change) => {
+    const bench = await OperatorBench.create();
+    const submission = {
+      ...bench.submission,
+      proposal: async (text: string) => {
+        const answer = await bench.submission.proposal(text);
+        return answer.status === 'logged' ? { ...answer, note: change(answer.note) } : answer;
+      },
+    };
+    expect(await codeOf(() => announce({ ...optionsOf(bench), submission }))).toBe(code);
+    expect(bench.bench.kinds()).not.toContain('acceptance');
+  });
+
+  it('signs with no key but the policy’s', async () => {
+    const bench = await OperatorBench.create();
+    const wrong = { ...optionsOf(bench), operator: key('operator.example/bundle', 'ed25519', 'another secret') };
+    expect(await codeOf(() => announce(wrong))).toBe('signing_refused');
+    expect(bench.bench.kinds()).not.toContain('acceptance');
+  });
+});
+
+describe('waiting for a trust set', () => {
+  it('takes none of another bundle', async () => {
+    const bench = await OperatorBench.create();
+    const { trustSet } = await announce(optionsOf(bench));
+    const waiting = { clock: bench.clock, patience: 3000 };
+    expect(await codeOf(() => waitForTrustSet(bench.site, 'first', 'a'.repeat(64), waiting))).toBe('not_ready');
+    expect(parseTrustSet(trustSet).bundle).toContain(OPERATOR.name);
+  });
+});
+
+describe('a draft of a pinned trust file', () => {
+  it('describes its nodes as the operator says', () => {
+    const { nodes, policy, coordinators } = draft();
+    const fleet = { fleet: 'first', epoch: 4, nodes: nodes.map(({ keys }) => keys), policy };
+    const trust = { fleet, environment: 'x', expires: NOW, names: nodes.map(({ name }) => name), coordinators };
+    const made = draftOfPinned(
+      { ...trust, authority: undefined },
+      {
+        endpoints: nodes.map(({ endpoint }) => endpoint),
+        operator: 'one.example',
+        region: 'here',
+        tokenClass: 'emulated',
+        evidence: EVIDENCE,
+        notBefore: NOW,
+        notAfter: NOW + 1000,
+      },
+    );
+    expect(made).toMatchObject({ epoch: 4, policy, coordinators, notBefore: NOW });
+    expect(made.nodes.map(({ operator, tokenClass }) => [operator, tokenClass])).toEqual(
+      nodes.map(() => ['one.example', 'emulated']),
+    );
+    expect(made.nodes.map(({ endpoint }) => endpoint)).toEqual(nodes.map(({ endpoint }) => endpoint));
+  });
+});
