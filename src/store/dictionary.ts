@@ -318,6 +318,8 @@ export async function openDictionary(store: KeyValueStore): Promise<Authenticate
   if (size !== state.size || !equalBytes(root, state.head.root)) {
     throw refused('The content of the store does not match its head.');
   }
+  // A node would otherwise keep the whole of what it has just read, and need a small part of it.
+  await store.release?.();
   return new Dictionary(store, entryTree, syncTree, state);
 }
 

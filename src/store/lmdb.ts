@@ -4,7 +4,7 @@
  * Durability. `overlappingSync` (lmdb-js's default on Linux) makes a commit visible and resolves it before it is on
  * disk; it is off here. LMDB then writes the pages, syncs, writes the meta page with a synchronous write, all on a
  * worker thread, and only then does the promise resolve. Memory: LMDB maps the file, so pages that were read count as
- * shared resident memory; the kernel takes them back when it needs them.
+ * shared resident memory; the kernel takes them back when it needs them, and `release` gives them back at once.
  */
 
 import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
@@ -26,8 +26,9 @@ const RESTART = 'Restart this process; nothing that was acknowledged is lost.';
 class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
   readonly #folder: string;
   readonly #lock: FolderLock;
-  readonly #environment: RootDatabase;
-  readonly #tables: Record<T, BinaryTable>;
+  readonly #names: readonly T[];
+  #environment: RootDatabase;
+  #tables: Record<T, BinaryTable>;
   /** The commit under way, settled either way: commits run one after another, each its own transaction. */
   #last: Promise<unknown> = Promise.resolve();
   #ended: string | undefined;
@@ -35,19 +36,9 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
   constructor(folder: string, lock: FolderLock, tables: readonly T[]) {
     this.#folder = folder;
     this.#lock = lock;
-    this.#environment = open({
-      path: folder,
-      noSubdir: false,
-      maxDbs: tables.length,
-      overlappingSync: false,
-      // Batching across an event turn makes promises that nobody holds: a second failed commit would end the process.
-      eventTurnBatching: false,
-      // No `mapSize`: the map then grows with the data.
-      permissionsMode: 0o600,
-    } as Parameters<typeof open>[0]);
-    const table = (name: T): BinaryTable =>
-      this.#environment.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
-    this.#tables = Object.fromEntries(tables.map((name) => [name, table(name)])) as Record<T, BinaryTable>;
+    this.#names = tables;
+    this.#environment = openEnvironment(folder, tables.length, true);
+    this.#tables = openTables(this.#environment, tables);
   }
 
   get(table: T, key: Uint8Array): Uint8Array | undefined {
@@ -74,6 +65,15 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
     const result = this.#last.then(() => this.#commit(writes));
     this.#last = result.catch(() => undefined);
     return result;
+  }
+
+  async release(): Promise<void> {
+    this.#check();
+    await this.#last;
+    await this.#environment.close();
+    // Mapped anew, no page of it is in this process. What is read from now on is read here and there.
+    this.#environment = openEnvironment(this.#folder, this.#names.length, false);
+    this.#tables = openTables(this.#environment, this.#names);
   }
 
   size(): number {
@@ -140,6 +140,26 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
   #check(): void {
     if (this.#ended !== undefined) throw new HoldfastError('unexpected', `${this.#ended} ${RESTART}`);
   }
+}
+
+/** @param readAhead whether what lies beside a page that is read will be wanted too. */
+function openEnvironment(folder: string, tables: number, readAhead: boolean): RootDatabase {
+  return open({
+    path: folder,
+    noSubdir: false,
+    maxDbs: tables,
+    noReadAhead: !readAhead,
+    overlappingSync: false,
+    // Batching across an event turn makes promises that nobody holds: a second failed commit would end the process.
+    eventTurnBatching: false,
+    // No `mapSize`: the map then grows with the data.
+    permissionsMode: 0o600,
+  } as Parameters<typeof open>[0]);
+}
+
+function openTables<T extends string>(environment: RootDatabase, names: readonly T[]): Record<T, BinaryTable> {
+  const table = (name: T): BinaryTable => environment.openDB({ name, encoding: 'binary', keyEncoding: 'binary' });
+  return Object.fromEntries(names.map((name) => [name, table(name)])) as Record<T, BinaryTable>;
 }
 
 /** lmdb-js rejects with a general error that carries a promise rejecting with the reason. */

@@ -26,6 +26,11 @@ export interface KeyValueStore<T extends string = Table> {
    * Rejects with `unexpected` (disk full, I/O error) when nothing was applied; details say what to do.
    */
   commit(writes: readonly Write<T>[]): Promise<void>;
+  /**
+   * Gives back the memory that reads have taken. For when much was read that is not needed again; while it runs, nothing
+   * else may be asked of the store. Absent where there is nothing to give back.
+   */
+  release?(): Promise<void>;
   /** Bytes used on disk or in memory, roughly. */
   size(): number;
   close(): Promise<void>;
