@@ -4,6 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import {
   COORDINATOR_PREFIX,
   COORDINATOR_SETTINGS,
+  COSIGNER_PREFIX,
+  COSIGNER_SETTINGS,
   MONITOR_PREFIX,
   MONITOR_SETTINGS,
   NODE_PREFIX,
@@ -30,6 +32,7 @@ export function documents(): ReadonlyMap<string, string> {
   const tables = {
     node: settingsTable(NODE_SETTINGS, NODE_PREFIX),
     coordinator: settingsTable(COORDINATOR_SETTINGS, COORDINATOR_PREFIX),
+    cosigner: settingsTable(COSIGNER_SETTINGS, COSIGNER_PREFIX),
     witness: settingsTable(WITNESS_SETTINGS, WITNESS_PREFIX),
     monitor: settingsTable(MONITOR_SETTINGS, MONITOR_PREFIX),
   };

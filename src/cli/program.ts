@@ -5,26 +5,13 @@ import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../core/index.ts';
 import { checked, collect, examples, nodeCount, seconds, takeover, whole, words } from './options.ts';
 import { reportError } from './output.ts';
-import { type CommandResult, runCommand } from './run.ts';
+import { addCosigner } from './program-cosigner.ts';
+import { act, group, JSON_OPTION } from './program-parts.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 something unexpected; 2 wrong usage; 3 wrong PIN, or too early; 4 no attempts left: out of reach
 at once, destroyed for good after the policy's delay; 5 no majority of nodes reachable, nothing counted or lost; 6 something
 did not verify; 7 not allowed; 8 no such record; 9 bad input file; 130 interrupted.`;
-
-const JSON_OPTION = ['--json', 'print exactly one JSON object'] as const;
-
-/** `flags` are whatever the command's options make them: each module names its own. */
-type Work = (flags: never, signal: AbortSignal, words: readonly string[]) => Promise<CommandResult | undefined>;
-
-/** The action of a command whose arguments, if any, are words or one list of words. */
-function act(command: Command, work: Work): Command {
-  return command.action(async (...given: unknown[]) => {
-    const named = given.slice(0, -2).flat() as string[];
-    const flags = given.at(-2) as { readonly json?: boolean };
-    await runCommand(flags, (signal) => work(flags as never, signal, named));
-  });
-}
 
 /**
  * Runs the command that `words` name and sets the process's exit code. Wrong usage is reported like every other error:
@@ -67,6 +54,7 @@ export function createProgram(): Command {
   addWitness(program);
   addToken(program);
   addSigner(program);
+  addCosigner(program);
   return program;
 }
 
@@ -74,10 +62,6 @@ export function createProgram(): Command {
 function version(): string {
   const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(file) as { version: string }).version;
-}
-
-function group(program: Command, name: string, description: string): Command {
-  return program.command(name).description(description);
 }
 
 /** Options of every command that talks to a fleet as a user. */

@@ -6,6 +6,7 @@ export {
   type CoordinatorConfiguration,
   loadCoordinatorConfiguration,
 } from './coordinator.ts';
+export * from './cosigner.ts';
 export * from './monitor.ts';
 export {
   applyTokenEnvironment,

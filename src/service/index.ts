@@ -2,9 +2,11 @@
 
 export type { RunningCoordinator } from '../coordinator/http/index.ts';
 export { type Alert, type LookedAndTold, lookAndTell, type RunningMonitor } from '../cosigner/monitor/index.ts';
+export type { RunningCosigner } from '../cosigner/service/index.ts';
 export type { RunningWitness } from '../cosigner/witness/index.ts';
 export type { RunningNode } from '../node/http/index.ts';
 export { type StartCoordinatorOptions, startCoordinator } from './coordinator.ts';
+export { initialiseConfiguredCosigner, type StartCosignerOptions, startCosigner } from './cosigner.ts';
 export { type OpenMonitor, openMonitor, startMonitor } from './monitor.ts';
 export {
   dictionariesOf,

@@ -13,4 +13,5 @@ export {
   type RunningCosigner,
   startCosignerService,
 } from './service.ts';
+export { SUBMISSIONS, type Submission, SubmissionClient, type SubmissionClientOptions } from './submission-client.ts';
 export { TrustSets } from './trust-sets.ts';

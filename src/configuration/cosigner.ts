@@ -1,0 +1,261 @@
+/** Configuration of a cosigner and its log: a JSON file, and environment variables HOLDFAST_COSIGNER_*. */
+
+import { HoldfastError } from '../core/index.ts';
+import { publicTls } from './coordinator.ts';
+import { type Setting, Settings, type Sources } from './settings.ts';
+import { SIGNING_TOKEN_SETTINGS, type SigningTokenConfiguration, signingToken } from './token.ts';
+import { type ListenConfiguration, LOG_LEVELS, type LogLevel, type TlsFiles } from './types.ts';
+
+export interface CosignerConfiguration {
+  /** Path of the signed trust policy that counts until the log has a newer one. */
+  readonly policy: string;
+  /** Of the keys on the token, for example `cosigner.example`. */
+  readonly name: string;
+  readonly token: SigningTokenConfiguration;
+  readonly journal: string;
+  readonly store: { readonly directory: string };
+  /** Folder of the static files. */
+  readonly files: { readonly directory: string };
+  readonly listen: ListenConfiguration;
+  /** Undefined serves plain HTTP on loopback. */
+  readonly tls: Pick<TlsFiles, 'certificate' | 'key'> | undefined;
+  readonly submission: {
+    readonly listen: ListenConfiguration;
+    readonly tls: TlsFiles;
+    /** What the certificates have in the place of a fleet's name. */
+    readonly authorityName: string;
+  };
+  readonly metrics: ListenConfiguration;
+  /** Names of the operators' certificates that may approve; undefined asks nobody. */
+  readonly approvers: readonly string[] | undefined;
+  /** Milliseconds. */
+  readonly rules: { readonly maximumValidity: number; readonly maximumAhead: number };
+  /** Milliseconds, but for `authority`: a PEM file with authorities for the witnesses' HTTPS, besides the system's. */
+  readonly witnesses: { readonly timeout: number; readonly refresh: number; readonly authority: string | undefined };
+  readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
+  readonly trustedProxies: readonly string[];
+  readonly logLevel: LogLevel;
+}
+
+export const COSIGNER_PREFIX = 'HOLDFAST_COSIGNER';
+
+const DAY = 86_400_000;
+
+export const COSIGNER_SETTINGS: readonly Setting[] = [
+  {
+    path: 'policy',
+    kind: 'path',
+    required: true,
+    description: 'Signed trust policy that counts until the log has a newer one. It names the log and its witnesses.',
+  },
+  {
+    path: 'name',
+    kind: 'text',
+    required: true,
+    description: 'Name of the keys on the token, as `holdfast signer keys --role cosigner --name` was given it.',
+  },
+  ...SIGNING_TOKEN_SETTINGS,
+  {
+    path: 'journal',
+    kind: 'path',
+    required: true,
+    description:
+      'Signing journal of the keys. It must survive what the store survives, on a disk of its own if possible.',
+  },
+  {
+    path: 'store.directory',
+    kind: 'path',
+    required: true,
+    description: 'Folder of the log’s store. Never go on with an older copy of it: see docs/cosigner.md.',
+  },
+  {
+    path: 'files.directory',
+    kind: 'path',
+    required: true,
+    description: 'Folder of the static files, made from the store. Any web server may serve it.',
+  },
+  { path: 'listen.host', kind: 'text', default: '0.0.0.0', description: 'Address for everybody who reads.' },
+  {
+    path: 'listen.port',
+    kind: 'integer',
+    maximum: 65_535,
+    default: 8444,
+    description: 'Port for everybody who reads; 0 takes any free one.',
+  },
+  {
+    path: 'listen.plainHttp',
+    kind: 'boolean',
+    default: false,
+    description: 'Serve plain HTTP, on loopback only, for a reverse proxy that does HTTPS.',
+  },
+  {
+    path: 'tls.certificate',
+    kind: 'path',
+    description: 'PEM certificate with its chain. Required unless `listen.plainHttp`.',
+  },
+  { path: 'tls.key', kind: 'path', description: 'PEM private key of that certificate, mode 600.' },
+  { path: 'submission.host', kind: 'text', default: '127.0.0.1', description: 'Address for operators (mutual TLS).' },
+  {
+    path: 'submission.port',
+    kind: 'integer',
+    maximum: 65_535,
+    default: 8445,
+    description: 'Port for operators; 0 takes any free one.',
+  },
+  {
+    path: 'submission.authorityName',
+    kind: 'text',
+    required: true,
+    description: 'Name of the authority, which stands in its certificates in the place of a fleet’s.',
+  },
+  {
+    path: 'submission.authority',
+    kind: 'path',
+    required: true,
+    description: 'PEM certificate of the authority of operators’ certificates.',
+  },
+  {
+    path: 'submission.certificate',
+    kind: 'path',
+    required: true,
+    description: 'PEM certificate of this cosigner (role cosigner).',
+  },
+  {
+    path: 'submission.key',
+    kind: 'path',
+    required: true,
+    description: 'PEM private key of that certificate, mode 600.',
+  },
+  { path: 'metrics.host', kind: 'text', default: '127.0.0.1', description: 'Address for monitoring (plain HTTP).' },
+  {
+    path: 'metrics.port',
+    kind: 'integer',
+    maximum: 65_535,
+    default: 9468,
+    description: 'Port for monitoring; 0 takes any free one.',
+  },
+  {
+    path: 'approvers',
+    kind: 'list',
+    default: [],
+    description: 'Names of the operators’ certificates that may approve proposals, or `none` to sign without a person.',
+  },
+  {
+    path: 'rules.maximumValidity',
+    kind: 'integer',
+    minimum: 60_000,
+    maximum: 3660 * DAY,
+    default: 400 * DAY,
+    description: 'Longest time in milliseconds from a bundle’s `notBefore` to its `notAfter`.',
+  },
+  {
+    path: 'rules.maximumAhead',
+    kind: 'integer',
+    maximum: 366 * DAY,
+    default: 30 * DAY,
+    description: 'How far ahead a bundle’s `notBefore` may be, in milliseconds.',
+  },
+  {
+    path: 'witnesses.timeout',
+    kind: 'integer',
+    minimum: 100,
+    maximum: 120_000,
+    default: 15_000,
+    description: 'Milliseconds for a witness to answer; one that audits reads the log meanwhile.',
+  },
+  {
+    path: 'witnesses.refresh',
+    kind: 'integer',
+    minimum: 1000,
+    maximum: DAY,
+    default: 3_600_000,
+    description: 'Milliseconds between rounds of cosigning while nothing is appended.',
+  },
+  {
+    path: 'witnesses.authority',
+    kind: 'path',
+    description: 'PEM file with authorities for the witnesses’ HTTPS, besides the system’s.',
+  },
+  {
+    path: 'rateLimit.requests',
+    kind: 'integer',
+    maximum: 1_000_000,
+    default: 600,
+    description: 'Requests per client address in a window; 0 for no limit.',
+  },
+  {
+    path: 'rateLimit.windowMilliseconds',
+    kind: 'integer',
+    minimum: 100,
+    maximum: DAY,
+    default: 60_000,
+    description: 'Length of that window in milliseconds.',
+  },
+  {
+    path: 'trustedProxies',
+    kind: 'list',
+    default: [],
+    description: 'Addresses or CIDR blocks of reverse proxies whose `X-Forwarded-For` is believed.',
+  },
+  {
+    path: 'logLevel',
+    kind: 'text',
+    words: LOG_LEVELS,
+    default: 'info',
+    description: 'Least severe level that is logged.',
+  },
+];
+
+/** @throws HoldfastError `usage` naming the setting that is wrong and what to do. */
+export function loadCosignerConfiguration(sources: Sources): CosignerConfiguration {
+  const settings = new Settings(COSIGNER_SETTINGS, COSIGNER_PREFIX, sources);
+  const requests = settings.integer('rateLimit.requests');
+  const listen = (group: string) =>
+    Object.freeze({ host: settings.text(`${group}.host`), port: settings.integer(`${group}.port`) });
+  return Object.freeze({
+    policy: settings.text('policy'),
+    name: settings.text('name'),
+    token: signingToken(settings),
+    journal: settings.text('journal'),
+    store: Object.freeze({ directory: settings.text('store.directory') }),
+    files: Object.freeze({ directory: settings.text('files.directory') }),
+    listen: listen('listen'),
+    tls: publicTls(settings),
+    submission: Object.freeze({
+      listen: listen('submission'),
+      tls: Object.freeze({
+        authority: settings.text('submission.authority'),
+        certificate: settings.text('submission.certificate'),
+        key: settings.text('submission.key'),
+      }),
+      authorityName: settings.text('submission.authorityName'),
+    }),
+    metrics: listen('metrics'),
+    approvers: approvers(settings.list('approvers')),
+    rules: Object.freeze({
+      maximumValidity: settings.integer('rules.maximumValidity'),
+      maximumAhead: settings.integer('rules.maximumAhead'),
+    }),
+    witnesses: Object.freeze({
+      timeout: settings.integer('witnesses.timeout'),
+      refresh: settings.integer('witnesses.refresh'),
+      authority: settings.optionalText('witnesses.authority'),
+    }),
+    rateLimit:
+      requests === 0
+        ? undefined
+        : Object.freeze({ requests, windowMilliseconds: settings.integer('rateLimit.windowMilliseconds') }),
+    trustedProxies: settings.list('trustedProxies'),
+    logLevel: settings.text('logLevel') as LogLevel,
+  });
+}
+
+/** Signing without a person has to be asked for. */
+function approvers(names: readonly string[]): readonly string[] | undefined {
+  if (names.length === 1 && names[0] === 'none') return undefined;
+  if (names.length > 0 && !names.includes('none')) return names;
+  throw new HoldfastError(
+    'usage',
+    'set approvers to the names of those who approve, or to none to sign without a person',
+  );
+}

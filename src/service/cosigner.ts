@@ -1,0 +1,172 @@
+/** From a configuration to a running cosigner: opens policy, token, journal, store and certificates. */
+
+import type { CosignerConfiguration } from '../configuration/index.ts';
+import { type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
+import { LOG_TABLES, type LogStore, readRows } from '../cosigner/log/index.ts';
+import { Fetcher } from '../cosigner/replay/index.ts';
+import {
+  type CosignerSigners,
+  initialiseCosigner,
+  type RunningCosigner,
+  startCosignerService,
+} from '../cosigner/service/index.ts';
+import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
+import type { TlsIdentity } from '../pki/index.ts';
+import { openPurposeKey, type PurposeKeyOptions, readJournal, SigningJournal } from '../signer/index.ts';
+import { openLmdbStore } from '../store/index.ts';
+import { originOf, type SignedPolicy } from '../trust/index.ts';
+import { readPolicyFile } from './policy.ts';
+import { openConfiguredToken } from './signing-token.ts';
+
+export interface StartCosignerOptions {
+  /** The token's PIN, from wherever `configuration.token.pin` says. Wiped after use. */
+  readonly readPin: () => Promise<Secret>;
+  readonly log?: Logger;
+  readonly clock?: Clock;
+}
+
+/** Things to close, the last opened first. */
+class Opened {
+  readonly #closers: (() => Promise<unknown>)[] = [];
+
+  add<T extends { close(): Promise<unknown> }>(resource: T): T {
+    this.#closers.push(() => resource.close());
+    return resource;
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).toReversed()) await close();
+  }
+}
+
+/** The cosigner's four keys, each behind its checks and the journal. */
+async function openSigners(
+  { name, token: tokenConfiguration, journal: path }: CosignerConfiguration,
+  policy: SignedPolicy,
+  { readPin, clock = systemClock }: StartCosignerOptions,
+  opened: Opened,
+): Promise<CosignerSigners> {
+  const journal = opened.add(await SigningJournal.open(path, { clock }));
+  const token = opened.add(await openConfiguredToken(tokenConfiguration, readPin));
+  const { vault, environment } = policy.policy;
+  const origin = originOf(policy);
+  const open = async (options: Pick<PurposeKeyOptions, 'name' | 'scope' | 'refuseForks'>) =>
+    (await openPurposeKey({ token, journal, clock, ...options })).note;
+  const signers = {
+    bundle: await open({ name: `${name}/bundle`, scope: { purpose: 'bundle', vault, environment } }),
+    roster: await open({ name: `${name}/roster`, scope: { purpose: 'roster', origin } }),
+    // The log stores what it is about to sign, so the same again is all that a restart asks for.
+    checkpoint: await open({ name: origin, scope: { purpose: 'checkpoint', origin }, refuseForks: true }),
+    plexi: await open({ name: `${name}/plexi`, scope: { purpose: 'plexi' } }),
+  };
+  const expected = { bundle: policy.policy.cosigner, roster: policy.policy.roster, plexi: policy.policy.plexi };
+  for (const [purpose, key] of Object.entries(expected) as [keyof typeof expected, { text: string }][]) {
+    if (signers[purpose].verifierKey === key.text) continue;
+    throw new HoldfastError('usage', `the ${purpose} key on the token is not the one in the trust policy; check both`);
+  }
+  return signers;
+}
+
+/**
+ * Makes the log of a new cosigner, once.
+ * @throws HoldfastError `store_refused` where the store has a log, or the journal says that this key has signed for one.
+ */
+export async function initialiseConfiguredCosigner(
+  configuration: CosignerConfiguration,
+  options: StartCosignerOptions,
+): Promise<{ origin: string; checkpoint: string }> {
+  const policy = await readPolicyFile(configuration.policy);
+  const opened = new Opened();
+  try {
+    const signers = await openSigners(configuration, policy, options, opened);
+    const store = await openLmdbStore(configuration.store.directory, LOG_TABLES);
+    try {
+      await refuseOldStore(configuration, policy, store);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    return await initialiseCosigner({ policy, store, signers, folder: configuration.files.directory });
+  } finally {
+    await opened.close();
+  }
+}
+
+const SIGNED = /^checkpoint of (.+), size (\d+), root \S+$/;
+
+/**
+ * A store that is older than what its key has signed would make a fork of the log, an empty one included.
+ * @throws HoldfastError `store_refused`.
+ */
+async function refuseOldStore(
+  { journal }: CosignerConfiguration,
+  policy: SignedPolicy,
+  store: LogStore,
+): Promise<void> {
+  const origin = originOf(policy);
+  let signed = 0;
+  await readJournal(journal, ({ purpose, about }) => {
+    const [, of, size] = SIGNED.exec(about) ?? [];
+    if (purpose === 'checkpoint' && of === origin) signed = Math.max(signed, Number(size));
+  });
+  const { head, intent } = readRows(store);
+  const pending = intent();
+  const size = pending ? pending.size + pending.count + 1 : (head()?.size ?? 0);
+  if (signed <= size) return;
+  throw new HoldfastError(
+    'store_refused',
+    `the store has ${size} leaves of ${origin}, but this key has signed a checkpoint of ${signed}: restore the newest store, or see docs/cosigner.md on a log that is lost`,
+  );
+}
+
+/** @throws HoldfastError `usage`, `policy_*`, `store_refused`, `journal_damaged` or `token_*`, with nothing left open. */
+export async function startCosigner(
+  configuration: CosignerConfiguration,
+  options: StartCosignerOptions,
+): Promise<RunningCosigner> {
+  const { clock = systemClock } = options;
+  const log = options.log ?? createLogger(configuration.logLevel, { service: 'cosigner', name: configuration.name });
+  const policy = await readPolicyFile(configuration.policy);
+  const { listen, submission, rateLimit, trustedProxies, witnesses, rules, approvers, metrics } = configuration;
+  const authority = witnesses.authority && (await readNamedFile('the file of authorities', witnesses.authority));
+  const publicTls = await readPublicTls(configuration);
+  const submissionTls = {
+    authorityPem: await readNamedFile('the authority’s certificate', submission.tls.authority),
+    certificatePem: await readNamedFile('the cosigner’s certificate', submission.tls.certificate),
+    privateKeyPem: await readNamedFile('the cosigner’s private key', submission.tls.key),
+  };
+  const opened = new Opened();
+  try {
+    const signers = await openSigners(configuration, policy, options, opened);
+    const transport = opened.add(new Fetcher({ authority }));
+    const store = await openLmdbStore(configuration.store.directory, LOG_TABLES);
+    await refuseOldStore(configuration, policy, store).catch(async (error: unknown) => {
+      await store.close();
+      throw error;
+    });
+    if (approvers === undefined) log.warn({ event: 'proposals are signed without a person' });
+    return await startCosignerService({
+      ...{ policy, store, signers, transport, rules, approvers, metrics, log, clock },
+      folder: configuration.files.directory,
+      // What the evidence says is verified where it is made and by audits; here it must be in the log.
+      evidence: { verify: async () => {} },
+      public: { listen, tls: publicTls, rateLimit, trustedProxies },
+      submission: { listen: submission.listen, tls: submissionTls, authority: submission.authorityName },
+      witnesses,
+      // Readers of Plexi want a time; the key counts from the beginning.
+      plexiNotBefore: 0,
+      close: () => opened.close(),
+    });
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+async function readPublicTls({ tls }: CosignerConfiguration): Promise<TlsIdentity | undefined> {
+  if (!tls) return undefined;
+  const certificatePem = await readNamedFile('the certificate', tls.certificate);
+  const privateKeyPem = await readNamedFile('the private key', tls.key);
+  // No certificates are asked of clients, so that no authority judges any.
+  return { authorityPem: certificatePem, certificatePem, privateKeyPem };
+}
