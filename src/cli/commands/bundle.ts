@@ -1,7 +1,7 @@
 /** `holdfast bundle`: what operators send to the cosigner, and their approval of what waits there. */
 
 import { HoldfastError } from '../../core/index.ts';
-import { type Logged, type Pending, SUBMISSIONS, SubmissionClient } from '../../cosigner/service/index.ts';
+import { type Logged, type Pending, SUBMISSIONS, SubmissionClient } from '../../service/index.ts';
 import { renderMessage } from '../../signer/index.ts';
 import { digestOf, parseBundle, serialiseBundle } from '../../trust/index.ts';
 import { approverOf } from '../approval.ts';
