@@ -25,6 +25,8 @@ export interface MonitorConfiguration {
   readonly evidenceDirectory: string;
   /** Path of the signing journal of a token whose signatures belong into the log. */
   readonly journal: string | undefined;
+  /** Address of the log's Plexi view. */
+  readonly plexi: string | undefined;
   /** Seconds, as are the next ones. */
   readonly interval: number;
   readonly unacceptedAfter: number;
@@ -79,6 +81,11 @@ export const MONITOR_SETTINGS: readonly Setting[] = [
     path: 'journal',
     kind: 'path',
     description: 'Signing journal of one’s own token: each of its signatures that belongs into the log must be there.',
+  },
+  {
+    path: 'plexi',
+    kind: 'text',
+    description: 'Address of the Plexi view (`https://host`): its statements are held against the log.',
   },
   {
     path: 'interval',
@@ -176,6 +183,7 @@ export function loadMonitorConfiguration(sources: Sources): MonitorConfiguration
     store: Object.freeze({ directory: settings.text('store.directory') }),
     evidenceDirectory: settings.text('evidenceDirectory'),
     journal: settings.optionalText('journal'),
+    plexi: settings.optionalText('plexi'),
     interval: settings.integer('interval'),
     unacceptedAfter: settings.integer('unacceptedAfter'),
     withheldAfter: settings.integer('withheldAfter'),

@@ -21,6 +21,9 @@ import { openLmdbStore } from '../store/index.ts';
 import { MAXIMUM_NOTE_BYTES, type SignedPolicy } from '../trust/index.ts';
 import { readPolicyFile } from './policy.ts';
 
+/** Bytes of an answer of the Plexi view. */
+const MAXIMUM_STATEMENT = 65_536;
+
 export interface OpenMonitor extends AsyncDisposable {
   readonly options: MonitorOptions;
 }
@@ -67,6 +70,7 @@ export async function openMonitor(
           interval: evidence.interval * 1000,
         },
         journal: journal === undefined ? undefined : { read: () => entriesOf(journal) },
+        plexi: plexiOf(configuration, fetcher),
         webhook: webhook && { ...webhook, fetcher, clock },
       },
       [Symbol.asyncDispose]: close,
@@ -135,6 +139,20 @@ function vantagesOf(configuration: MonitorConfiguration, policy: SignedPolicy, f
       },
     };
   });
+}
+
+function plexiOf({ plexi, timeout }: MonitorConfiguration, fetcher: Fetcher): MonitorOptions['plexi'] {
+  if (plexi === undefined) return undefined;
+  const prefix = checkUrl('plexi', plexi).href.replace(/\/$/, '');
+  return {
+    get: async (path, signal) => {
+      const where = new URL(`${prefix}/${path}`);
+      const { status, body } = await fetcher.get(where, { maximumBytes: MAXIMUM_STATEMENT, timeout, signal });
+      if (status === 200) return body;
+      if (status === 404) return undefined;
+      throw new HoldfastError('not_ready', `${where.href} answered with status ${status}`);
+    },
+  };
 }
 
 async function getWhole(fetcher: Fetcher, url: URL, options: Parameters<Fetcher['get']>[1]): Promise<Uint8Array> {

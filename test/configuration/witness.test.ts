@@ -101,6 +101,7 @@ describe('a monitor’s configuration', () => {
       store: { directory: inFolder('seen') },
       evidenceDirectory: inFolder('proof'),
       journal: undefined,
+      plexi: undefined,
       interval: 300,
       unacceptedAfter: 86_400,
       withheldAfter: 900,

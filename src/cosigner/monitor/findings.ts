@@ -39,6 +39,8 @@ export const RULES = {
   signed_not_logged: 'alert',
   /** A signature by one's own key in the log that its journal does not have: somebody else may use the key. */
   logged_not_signed: 'alert',
+  /** A Plexi statement that does not say what the log says. */
+  plexi_differs: 'alert',
   /** A witness or another place cannot be read: a split view could stay unseen. */
   vantage_unreachable: 'warning',
 } as const satisfies Record<string, Severity>;

@@ -6,6 +6,7 @@ export * from './findings.ts';
 export type { JournalLine, JournalSource } from './journal.ts';
 export { type Looked, type LookOptions, look } from './look.ts';
 export { MonitorMetrics } from './metrics.ts';
+export type { PlexiSource } from './plexi.ts';
 export { keepProofFiles } from './proof-files.ts';
 export {
   type Contradiction,

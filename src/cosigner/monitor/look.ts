@@ -6,6 +6,7 @@ import { type EvidenceOptions, evidenceFindings } from './evidence.ts';
 import type { Alert, Finding } from './findings.ts';
 import { type JournalSource, journalFindings } from './journal.ts';
 import { breachFindings, proposalFindings } from './leaves.ts';
+import { type PlexiSource, plexiFindings } from './plexi.ts';
 import type { MonitorState } from './store.ts';
 import { lookAround, type ViewsOptions } from './views.ts';
 
@@ -16,6 +17,8 @@ export interface LookOptions extends Omit<ViewsOptions, 'clock'> {
   readonly unacceptedAfter: number;
   /** Of one's own token; undefined: none is compared. */
   readonly journal?: JournalSource | undefined;
+  /** The Plexi view; undefined: none is compared. */
+  readonly plexi?: PlexiSource | undefined;
 }
 
 export interface Looked {
@@ -51,6 +54,7 @@ export async function look(options: LookOptions, signal?: AbortSignal): Promise<
   const proposals = proposalFindings(replay, before.proposals, clock.now(), unacceptedAfter);
   const evidence = await evidenceFindings({ ...options.evidence, replay, store, clock }, before, signal);
   const journal = await journalFindings(options.journal, replay, clock.now() - withheldAfter);
+  const plexi = await plexiFindings(options.plexi, replay, signal);
   const findings = [
     ...views.findings,
     ...floorFindings(options),
@@ -59,6 +63,7 @@ export async function look(options: LookOptions, signal?: AbortSignal): Promise<
     ...evidence.findings,
     ...quorumFindings(options, quorum, clock.now()),
     ...journal,
+    ...plexi,
   ];
   const book: Book = nextBook(before.alerts, findings, clock.now());
   const state: MonitorState = {
