@@ -2,6 +2,8 @@ import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Suites with a project of their own, each run after the one before it, so that none starves another of the cores. */
 const LATER_SUITES = ['model', 'simulation', 'fleet', 'hil', 'containers', 'browser'];
+/** Tests on slots that somebody names (scripts/hil.ts), and on nothing else. */
+const DEVICE = 'device';
 /** Folders of a suite that are not only the one of its name. */
 const FOLDERS: Readonly<Record<string, readonly string[]>> = { fleet: ['fleet', 'faults'] };
 
@@ -36,7 +38,7 @@ export default defineConfig({
       suite(
         'unit',
         ['test/**/*.test.ts'],
-        LATER_SUITES.flatMap(foldersOf).map((folder) => `test/${folder}/**`),
+        [...LATER_SUITES.flatMap(foldersOf), DEVICE].map((folder) => `test/${folder}/**`),
         0,
         60_000,
       ),
@@ -44,6 +46,7 @@ export default defineConfig({
         const include = foldersOf(name).map((folder) => `test/${folder}/**/*.test.ts`);
         return suite(name, include, [], index + 1, 300_000);
       }),
+      ...(process.env.HOLDFAST_DEVICES ? [suite(DEVICE, [`test/${DEVICE}/**/*.test.ts`], [], 1, 600_000)] : []),
     ],
   },
 });

@@ -152,11 +152,20 @@ export async function benchToken(options: BenchOptions): Promise<Rate[]> {
       await token.close();
     }
   } finally {
-    await withPool({ ...options, workers: 1 }, undefined, async (pool) => {
-      await pool.callFirst('remove', { prefix: `holdfast/${name}/` });
-      await pool.close();
-    });
+    await removeThrowaway(options, name);
   }
+}
+
+/**
+ * Destroys everything of a fleet called `probe-` and 16 hexadecimal digits, as examinations and tests on hardware name
+ * theirs. @returns how many objects. @throws HoldfastError `usage` for another name, `token_*`.
+ */
+export async function removeThrowaway(access: TokenAccess, fleet: string): Promise<number> {
+  return withPool({ ...access, workers: 1 }, undefined, async (pool) => {
+    const removed = await pool.callFirst('remove', { prefix: `holdfast/${fleet}/` });
+    await pool.close();
+    return removed;
+  });
 }
 
 class Examination {

@@ -15,6 +15,7 @@ export {
   type ExamineOptions,
   examineToken,
   type Finding,
+  removeThrowaway,
   type TokenReport,
   type TokenRole,
   type Verdict,

@@ -42,6 +42,8 @@ export interface StepResult {
 
 /** Objects that an examination makes are named so; nothing else is ever removed. */
 export const SCRATCH = /^holdfast\/probe-[0-9a-f]{16}\//;
+/** Names of nodes that throwaway fleets have. */
+const NODES = ['node', ...Array.from({ length: 9 }, (_, i) => `node-${i + 1}`)];
 /** The worst that can be found. */
 export const WRAPPED = 'a key that is not extractable was wrapped';
 const SESSIONS = 8;
@@ -230,7 +232,8 @@ function nameOf(module: Cryptoki, session: Handle, object: Handle): string {
 export function removeScratch(module: Cryptoki, session: Handle, prefix: string): number {
   if (!SCRATCH.test(prefix)) throw new HoldfastError('usage', 'only what an examination made is ever removed');
   const named = findObjects(module, session, []).filter((object) => nameOf(module, session, object).startsWith(prefix));
-  const carriers = ['node/anchor/0', 'node/anchor/1', ''].flatMap((name) => findData(module, session, prefix + name));
+  const places = NODES.flatMap((node) => [`${node}/anchor/0`, `${node}/anchor/1`]);
+  const carriers = ['', ...places].flatMap((name) => findData(module, session, prefix + name));
   const all = [...new Map([...named, ...carriers].map((object) => [object.toString('hex'), object])).values()];
   destroyAll(module, session, all);
   return all.length;

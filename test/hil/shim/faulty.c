@@ -41,7 +41,7 @@ typedef struct { unsigned char major, minor; void *at[68]; } function_list;
 enum {
   GET_FUNCTION_LIST = 3, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, OPEN_SESSION = 12, LOGIN = 18, CREATE_OBJECT = 20,
   DESTROY_OBJECT = 22, GET_ATTRIBUTE_VALUE = 24, SET_ATTRIBUTE_VALUE = 25, FIND_OBJECTS_INIT = 26, SIGN_INIT = 42,
-  SIGN = 43, GENERATE_KEY = 58, GENERATE_KEY_PAIR = 59, DERIVE_KEY = 62
+  SIGN = 43, GENERATE_KEY = 58, GENERATE_KEY_PAIR = 59, WRAP_KEY = 60, DERIVE_KEY = 62
 };
 enum { CKR_OK = 0, CKR_GENERAL_ERROR = 5 };
 
@@ -141,6 +141,9 @@ PASS(C_DeriveKey, DERIVE_KEY,
      (handle session, mechanism *how, handle base, attribute *with, word count, handle *key),
      (session, how, base, with, count, key))
 
+PASS(C_WrapKey, WRAP_KEY, (handle session, mechanism *how, handle wrapping, handle key, void *wrapped, word *size),
+     (session, how, wrapping, key, wrapped, size))
+
 static word C_SignInit(handle session, mechanism *how, handle key) {
   rule r;
   signing = how ? how->mechanism : 0;
@@ -189,6 +192,7 @@ static void wrap(void) {
   own.at[SIGN] = (void *)C_Sign;
   own.at[GENERATE_KEY] = (void *)C_GenerateKey;
   own.at[GENERATE_KEY_PAIR] = (void *)C_GenerateKeyPair;
+  own.at[WRAP_KEY] = (void *)C_WrapKey;
   own.at[DERIVE_KEY] = (void *)C_DeriveKey;
 }
 

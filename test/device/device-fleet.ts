@@ -1,0 +1,102 @@
+/** A fleet of real processes of which some nodes have the named slots as their tokens; the others have SoftHSM. */
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { toBase64Url } from '../../src/core/index.ts';
+import { FleetFolder } from '../../src/fleet/index.ts';
+import { createTokenKeys } from '../../src/token/index.ts';
+import { holdfast } from '../fleet/launcher.ts';
+import { accessTo, clean, type Devices, devices, throwawayName } from './devices.ts';
+
+type Json = Record<string, unknown>;
+
+async function run(...words: string[]): Promise<void> {
+  const { code, stdout, stderr } = await holdfast(words);
+  if (code !== 0) throw new Error(`holdfast ${words.join(' ')}: ${stdout}${stderr}`);
+}
+
+function edit(path: string, change: (content: Json) => void): void {
+  const content = JSON.parse(readFileSync(path, 'utf8')) as Json;
+  change(content);
+  writeFileSync(path, JSON.stringify(content));
+}
+
+export class DeviceFleet implements AsyncDisposable {
+  readonly folder: FleetFolder;
+  readonly #name: string;
+  readonly #environment: Record<string, string>;
+
+  private constructor(folder: FleetFolder, name: string) {
+    this.folder = folder;
+    this.#name = name;
+    this.#environment = { HOLDFAST_TRUST: folder.trust, HOLDFAST_USER: join(dirname(folder.path), 'user.json') };
+  }
+
+  /** Node i has slot i, as long as there are slots. Made as docs/hsm.md says for separate operators. */
+  static async launch(nodes: number): Promise<DeviceFleet> {
+    const name = throwawayName();
+    const fleet = new DeviceFleet(new FleetFolder(join(mkdtempSync(join(tmpdir(), 'device-')), 'f')), name);
+    const { path } = fleet.folder;
+    const quick = ['--waits', '0', '--argon2-memory-kib', '256', '--argon2-passes', '1'];
+    await run('fleet', 'create', path, '--name', name, '--nodes', String(nodes), '--coordinators', '1', ...quick);
+    try {
+      for (const [index, slot] of devices.slots.slice(0, nodes).entries()) await fleet.#move(index + 1, slot);
+      await run('fleet', 'up', path, '--detach');
+      await run('user-token', '--fleet', path, '--subject', 'alice', '--out', fleet.#environment.HOLDFAST_USER!);
+    } catch (error) {
+      await fleet[Symbol.asyncDispose]();
+      throw error;
+    }
+    return fleet;
+  }
+
+  /** Makes a node's keys on a slot, puts them into the trust file, and begins its store anew. */
+  async #move(number: number, slot: Devices['slots'][number]): Promise<void> {
+    const node = `node-${number}`;
+    const { publicKeys } = await createTokenKeys({ ...accessTo(slot), fleet: this.#name, node });
+    edit(this.folder.trust, (trust) => {
+      const keys = (trust.nodes as Json[])[number - 1]!;
+      for (const use of ['identity', 'session', 'oprf'] as const) keys[use] = toBase64Url(publicKeys[use]);
+    });
+    const { module, moduleParameters } = devices;
+    const softhsmConfiguration = process.env.SOFTHSM2_CONF;
+    edit(this.folder.configuration(node), (configuration) => {
+      configuration.token = {
+        ...{ module, slot: slot.slot, pinFile: slot.pinFile },
+        ...(moduleParameters !== undefined && { moduleParameters }),
+        ...(softhsmConfiguration !== undefined && { softhsmConfiguration }),
+      };
+    });
+    rmSync(join(this.folder.of(node), 'store'), { recursive: true, force: true });
+    await run('node', 'init', '--config', this.folder.configuration(node));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await run('fleet', 'down', this.folder.path).catch(() => {});
+    rmSync(dirname(this.folder.path), { recursive: true, force: true });
+    await clean(this.#name);
+  }
+
+  fleet(...words: readonly string[]): Promise<void> {
+    const [command, ...names] = words;
+    return run('fleet', command!, this.folder.path, ...names);
+  }
+
+  /** Exit code of a command of a user, and what it printed. */
+  async user(words: readonly string[], input = ''): Promise<{ code: number | null; output: string }> {
+    const { code, stdout, stderr } = await holdfast(words, { environment: this.#environment, input });
+    return { code, output: code === 0 ? stdout.toString('utf8') : stderr };
+  }
+
+  async put(pin: string, secret: string): Promise<void> {
+    const file = join(dirname(this.folder.path), 'secret');
+    writeFileSync(file, secret, { mode: 0o600 });
+    const { code, output } = await this.user(['secret', 'put', '--pin-stdin', '--secret-file', file], `${pin}\n`);
+    if (code !== 0) throw new Error(output);
+  }
+
+  get(pin: string): Promise<{ code: number | null; output: string }> {
+    return this.user(['secret', 'get', '--pin-stdin', '--show'], `${pin}\n`);
+  }
+}
