@@ -25,6 +25,8 @@ export interface StartWitnessOptions {
   /** The token's PIN, from wherever `configuration.token.pin` says (`readPin` of src/token). Wiped after use. */
   readonly readPin: () => Promise<Secret>;
   readonly log?: Logger;
+  /** Called once where the witness cannot go on: close it and end the process. */
+  readonly onFatal?: (error: HoldfastError) => void;
   readonly clock?: Clock;
 }
 
@@ -111,6 +113,7 @@ export async function startWitness(
       log,
       clock,
       auditor: audit ? createAuditor(policies.map((policy) => auditedLog(policy, disk, fetcher))) : undefined,
+      onFatal: options.onFatal,
       onClose: async () => {
         closing.splice(closing.indexOf(closeDisk), 1);
         await closeAll();

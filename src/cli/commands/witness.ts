@@ -39,7 +39,10 @@ export async function init(flags: ConfigurationFlags): Promise<CommandResult> {
 export async function serve(flags: ServeFlags, signal: AbortSignal): Promise<undefined> {
   const configuration = load(flags);
   using stopped = untilStopped(signal, flags.stopWithStdin ?? false);
-  const witness = await startWitness(configuration, { readPin: () => tokenPin(configuration) });
+  const witness = await startWitness(configuration, {
+    readPin: () => tokenPin(configuration),
+    onFatal: (error) => stopped.fail(error),
+  });
   try {
     await stopped.promise;
   } finally {

@@ -2,7 +2,7 @@
 
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { utf8 } from '../../../src/core/index.ts';
+import { HoldfastError, utf8 } from '../../../src/core/index.ts';
 import {
   encodeAddCheckpoint,
   hashOf,
@@ -108,14 +108,33 @@ describe('add-checkpoint over HTTP', () => {
   });
 
   it('answers 500 without the reason where disk or token fail, and goes on afterwards', async () => {
-    const { post, disk } = await start();
+    const { post, disk, url } = await start();
     disk.failNextCommit();
     const failed = await post(await log.request(0, 5));
     expect(failed.status).toBe(500);
     expect(await failed.text()).not.toContain('disk');
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
     expect((await post(await log.request(0, 5))).status).toBe(200);
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
     const broken = await start({ signer: { ...witnessSigner, sign: async () => new Uint8Array(64) } });
     expect((await broken.post(await log.request(0, 5))).status).toBe(500);
+  });
+});
+
+describe('a token', () => {
+  it.each([
+    ['token_removed', {}, 1],
+    ['token_failed', { hung: true }, 1],
+    ['token_failed', {}, 0],
+  ] as const)('that ends with %s %o is fatal so often: %i', async (code, details, times) => {
+    const fatal: string[] = [];
+    const sign = async () => {
+      throw new HoldfastError(code, 'the token', { details });
+    };
+    const onFatal = (error: HoldfastError) => void fatal.push(error.code);
+    const { post } = await start({ signer: { ...witnessSigner, sign }, onFatal });
+    expect((await post(await log.request(0, 5))).status).toBe(500);
+    expect(fatal).toEqual(Array(times).fill(code));
   });
 });
 

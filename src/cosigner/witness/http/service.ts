@@ -18,6 +18,8 @@ export interface WitnessServiceOptions
   readonly log: Logger;
   /** Tests stop a request here. */
   readonly step?: WitnessObserver['step'];
+  /** Called once where the witness cannot go on: close it and end the process. */
+  readonly onFatal?: ((error: HoldfastError) => void) | undefined;
   /** Called last when the service closes, for the token and the like. */
   readonly onClose?: () => Promise<void>;
 }
@@ -31,6 +33,8 @@ export interface RunningWitness {
   close(): Promise<void>;
 }
 
+/** Nothing can be signed any more; a process that is started anew may find the token again. */
+const FATAL: readonly string[] = ['token_removed', 'journal_damaged'];
 /** An audit in flight may take as long. */
 const CLOSE_DEADLINE = 20_000;
 
@@ -58,8 +62,36 @@ export async function startWitnessService(options: WitnessServiceOptions): Promi
   // Damaged states are said at the start, not at the first request.
   log.info({ event: 'state read', logs: witness.description.logs });
   let closing = false;
-  const readiness = () => (closing ? { ready: false, reason: 'the witness is stopping' } : { ready: true, reason: '' });
-  const server = await createWitnessServer({ ...options, witness, readiness, metrics });
+  /** Why the last cosignature failed where this side is to blame; empty after one that did not. */
+  let trouble = '';
+  const readiness = () => {
+    const reason = closing ? 'the witness is stopping' : trouble;
+    return { ready: reason === '', reason };
+  };
+  const addCheckpoint = async (body: Uint8Array) => {
+    try {
+      const answer = await witness.addCheckpoint(body);
+      if (answer.status === 200) trouble = '';
+      return answer;
+    } catch (thrown) {
+      const error = asHoldfastError(thrown);
+      if (error.code !== 'overloaded' && error.code !== 'not_ready') {
+        log.error({ event: 'cosigning failed', code: error.code, reason: error.message });
+        trouble = `the last cosignature failed (${error.code})`;
+      }
+      if (FATAL.includes(error.code) || error.details.hung === true) options.onFatal?.(error);
+      throw error;
+    }
+  };
+  const shown = {
+    addCheckpoint,
+    newestCheckpoint: (hash: string) => witness.newestCheckpoint(hash),
+    misconduct: (hash: string) => witness.misconduct(hash),
+    get description() {
+      return witness.description;
+    },
+  };
+  const server = await createWitnessServer({ ...options, witness: shown, readiness, metrics });
   const monitoring = createMonitoring({ registry: metrics.registry, readiness });
   const stop = async () => {
     closing = true;
