@@ -49,7 +49,7 @@ export class ServiceBench {
         ]) as TrustPolicy['organisations'],
       }),
     );
-    const bench = new ServiceBench(await createFleet(AUTHORITY), policy, witnesses);
+    const bench = new ServiceBench(await createFleet(AUTHORITY), changes.policy ?? policy, witnesses);
     await initialiseCosigner(bench.#logOptions());
     bench.disk = bench.disk.reopen();
     await bench.run(changes);
@@ -90,9 +90,8 @@ export class ServiceBench {
       who === 'public'
         ? tlsClientOptions({ authorityPem }, { fleet: AUTHORITY, role: 'public' })
         : tlsClientOptions(await this.pki.issue(who.role, who.name), { fleet: AUTHORITY, role: 'cosigner' });
-    const pool = new Pool(who === 'public' ? this.running.publicUrl : this.running.submissionUrl, {
-      connect: options as object,
-    });
+    const url = who === 'public' ? this.running.publicUrl : this.running.submissionUrl;
+    const pool = new Pool(url, url.startsWith('https:') ? { connect: options as object } : {});
     this.#pools.push(pool);
     return pool;
   }
