@@ -45,6 +45,15 @@ test('a proposal is signed and logged once, and the same again gets the same ans
   audit(bench);
 });
 
+test('the same proposal from two sides at a time is signed once, and both get the same answer', async () => {
+  const bench = await CosignerBench.create();
+  await bench.cosigner.addEvidence(EVIDENCE);
+  const [a, b] = await Promise.all([1, 2].map(() => bench.cosigner.propose(text(deployment()))));
+  expect(a).toEqual(b);
+  expect(bench.signedBundles.length).toBe(1);
+  audit(bench);
+});
+
 test('an accepted bundle is in the roster; everybody may send it, and again', async () => {
   const bench = await CosignerBench.create();
   const manifest = deployment();
