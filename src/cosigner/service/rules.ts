@@ -3,15 +3,12 @@
 import { type ErrorDetails, HoldfastError } from '../../core/index.ts';
 import {
   type Bundle,
-  isWeaker,
+  checkFloors,
+  checkNotWeakened,
   type LiveManifest,
   type LogState,
-  operatorsOfMajority,
-  policyWeakenings,
   proposalBreach,
   type RuleBreach,
-  type TrustPolicy,
-  weakenings,
 } from '../../trust/index.ts';
 
 export interface ProposalRules {
@@ -47,14 +44,7 @@ export function checkProposal(state: LogState, bundle: Bundle<LiveManifest>, rul
   const { policy } = state.policy;
   checkFloors(bundle.manifest, policy);
   const before = state.fleets.get(bundle.manifest.fleet)?.accepted;
-  const weaker = before ? weakenings(before.manifest, bundle.manifest) : [];
-  if (weaker.length > 0 && !policy.weakerBundles.includes(bundle.digest)) {
-    throw new HoldfastError(
-      'fleet_weakened',
-      `the fleet would be weaker than before (${weaker.join('; ')}); only a trust policy that names this bundle allows it`,
-      { details: { weaker } },
-    );
-  }
+  if (before) checkNotWeakened([before], bundle, policy);
 }
 
 function checkWindow({ notBefore, notAfter }: LiveManifest, rules: ProposalRules, now: number): void {
@@ -71,22 +61,4 @@ function checkWindow({ notBefore, notAfter }: LiveManifest, rules: ProposalRules
       'the bundle would be valid for longer than this cosigner’s configuration allows',
     );
   }
-}
-
-/** What a fleet falls short of, by the floors that all clients of the policy have. */
-function checkFloors(manifest: LiveManifest, { floors }: TrustPolicy): void {
-  const faults: string[] = [];
-  if (manifest.nodes.length < floors.nodes) faults.push(`fewer than ${floors.nodes} nodes`);
-  const weak = manifest.nodes.filter(({ tokenClass }) => isWeaker(tokenClass, floors.tokenClass));
-  if (weak.length > 0) faults.push(`tokens below the class ${floors.tokenClass}`);
-  if (floors.oneOperator === 'refuse' && operatorsOfMajority(manifest.nodes) < 2) {
-    faults.push('one operator runs as many nodes as make a majority');
-  }
-  faults.push(...policyWeakenings(floors, manifest.policy));
-  if (faults.length === 0) return;
-  throw new HoldfastError(
-    'policy_floor',
-    `clients would refuse this fleet by their trust policy: ${faults.join('; ')}`,
-    { details: { faults } },
-  );
 }
