@@ -1,7 +1,7 @@
 /** Where modules lie that these tests use besides SoftHSM; all but Kryoptic are Debian packages. */
 
 import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 
 const FOLDERS = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64', '/usr/lib', '/usr/local/lib'];
 
@@ -20,9 +20,13 @@ export const findRemoting = () =>
     ? findModule('pkcs11/p11-kit-client.so', 'p11-kit/p11-kit-client.so')
     : undefined;
 
-/** A software token in Rust (github.com/latchset/kryoptic); no package of Debian 12. */
-export const findKryoptic = () =>
-  process.env.KRYOPTIC_MODULE ?? findModule('libkryoptic_pkcs11.so', 'pkcs11/libkryoptic_pkcs11.so');
+/** Kryoptic, a software token in Rust: named by the environment, as scripts/setup built it, or installed. */
+export function findKryoptic(): string | undefined {
+  const built = resolve(import.meta.dirname, '../../work/kryoptic/debug/libkryoptic_pkcs11.so');
+  const own = process.env.KRYOPTIC_MODULE ?? (existsSync(built) ? built : undefined);
+  return own ?? findModule('libkryoptic_pkcs11.so', 'pkcs11/libkryoptic_pkcs11.so');
+}
+
 /** For the title of a test that cannot run here. */
 export const unless = (found: string | undefined, name: string) =>
   found === undefined ? ` (not run: ${name} is not installed here)` : '';

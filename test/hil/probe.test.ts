@@ -131,6 +131,16 @@ test('NSS softokn suits neither role: its keys can leave it', async () => {
   nss.remove();
 });
 
+test('a token of which a call never returns: the command says so and ends, although its thread cannot', async () => {
+  control.set('C_DeriveKey 3 1 hang');
+  const { code, stderr } = await holdfast(words('probe', '--module', shim), {
+    environment: { ...environment, FAULTY_MODULE: hsm.module, FAULTY_CONTROL: control.path },
+  });
+  // By SIGKILL, which has no code.
+  expect(code).toBeNull();
+  expect(stderr).toMatch(/did not answer .* in time/);
+});
+
 test('what is required and missing ends the command with its own code', async () => {
   control.set('C_DeriveKey 1 0 return 0x70');
   const { code, stdout } = await holdfast(words('probe', '--module', shim, '--require', 'node', '--json'), {
