@@ -37,6 +37,9 @@ export interface EnrolOptions {
 }
 
 export interface Enrolled {
+  /** The fleet that has the record, and its id there, 32 bytes. */
+  readonly fleet: string;
+  readonly record: Uint8Array;
   readonly generation: number;
   /** Nodes that hold a share. */
   readonly nodes: readonly number[];
@@ -85,6 +88,8 @@ export async function enrol(session: Session, options: EnrolOptions): Promise<En
     keys.encryptionKey.wipe();
     keys.confirmKey.secretKey.wipe();
     return {
+      fleet: fleet.fleet,
+      record: session.options.record,
       generation: opening.generation,
       nodes,
       degraded: nodes.length < fleet.nodes.length || !everywhere,

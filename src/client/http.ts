@@ -8,6 +8,7 @@ import {
   clientRequestToJson,
   MAXIMUM_ANSWER_JSON,
 } from '../protocol/index.ts';
+import { readBounded } from './download.ts';
 import type { CoordinatorTransport } from './ports.ts';
 
 /** The part of the Fetch standard that is used here. */
@@ -20,7 +21,15 @@ export interface HttpTransportOptions {
   readonly fetch?: Fetch;
   /** Milliseconds for one coordinator to answer; default 10,000. */
   readonly timeout?: number;
+  /** In bundle mode: which bundle is in use, and who is told where a coordinator claims to know a newer one. */
+  readonly bundle?: {
+    readonly serial: number;
+    readonly onNewer: (serial: number, url: string) => void;
+  };
 }
+
+/** With a request: the serial of the bundle in use; with its answer: that of a newer one, to be had at `/v1/trust`. */
+export const BUNDLE_SERIAL_HEADER = 'holdfast-bundle-serial';
 
 /**
  * A coordinator is trusted for nothing but being there, so its word alone never says that a PIN is wrong or a record
@@ -42,6 +51,7 @@ export class HttpTransport implements CoordinatorTransport {
   readonly #urls: readonly string[];
   readonly #fetch: Fetch;
   readonly #timeout: number;
+  readonly #bundle: HttpTransportOptions['bundle'];
   /** Index of the coordinator that answered last. */
   #preferred = 0;
 
@@ -51,6 +61,7 @@ export class HttpTransport implements CoordinatorTransport {
     this.#urls = options.urls.map(checkUrl);
     this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
     this.#timeout = options.timeout ?? 10_000;
+    this.#bundle = options.bundle;
   }
 
   /**
@@ -86,7 +97,11 @@ export class HttpTransport implements CoordinatorTransport {
     try {
       response = await this.#fetch(`${url}/v1/${operation}`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', accept: 'application/json' },
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json',
+          ...(this.#bundle && { [BUNDLE_SERIAL_HEADER]: String(this.#bundle.serial) }),
+        },
         body,
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
         redirect: 'error',
@@ -94,17 +109,26 @@ export class HttpTransport implements CoordinatorTransport {
         cache: 'no-store',
         referrerPolicy: 'no-referrer',
       });
-      bytes = await readBounded(response);
+      const tooLarge = () => new HoldfastError('untrusted', 'the coordinator’s answer is larger than any should be');
+      bytes = await readBounded(response, MAXIMUM_ANSWER_JSON, tooLarge);
     } catch (thrown) {
       if (thrown instanceof HoldfastError) throw thrown;
       throw unreachable(url, thrown, timeout.aborted);
     }
+    this.#noteSerial(url, response);
     if (response.status !== 200) throw refusal(url, response.status, bytes);
     try {
       return clientAnswerFromJson(parseJson(fromUtf8(bytes), 'malformed').value);
     } catch (cause) {
       throw new HoldfastError('untrusted', `the answer of ${url} is not a coordinator’s; check the address`, { cause });
     }
+  }
+
+  #noteSerial(url: string, response: Response): void {
+    const text = this.#bundle && response.headers.get(BUNDLE_SERIAL_HEADER);
+    if (!this.#bundle || !text || !/^[1-9]\d{0,15}$/.test(text)) return;
+    const serial = Number(text);
+    if (Number.isSafeInteger(serial) && serial > this.#bundle.serial) this.#bundle.onNewer(serial, url);
   }
 }
 
@@ -119,28 +143,6 @@ function checkUrl(text: string): string {
     throw new HoldfastError('usage', 'a coordinator’s address has no user name, query or fragment');
   }
   return url.href.replace(/\/+$/, '');
-}
-
-async function readBounded(response: Response): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for (const reader = response.body?.getReader(); reader; ) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.length;
-    if (length > MAXIMUM_ANSWER_JSON) {
-      await reader.cancel();
-      throw new HoldfastError('untrusted', 'the coordinator’s answer is larger than any should be');
-    }
-    parts.push(value);
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
 
 /** Names under which Node reports a certificate that does not verify; browsers do not tell. */

@@ -1,6 +1,6 @@
 /** The SDK's face: one record of one user in one fleet. */
 
-import { type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
+import { asHoldfastError, type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
 import { normalisePin, normaliseRecoveryCode, type SeedKeys } from '../crypto/index.ts';
 import { checkFleet, encodeOwnerAction, type Fleet } from '../protocol/index.ts';
 import { attempt, stretchInput, wipeKeys } from './attempt.ts';
@@ -24,7 +24,18 @@ export interface VaultClientOptions {
   readonly patience?: number;
   /** Told of each step, for progress displays. */
   readonly onStep?: (step: ClientStep) => void;
+  /**
+   * Asked before anything that makes a record; throws where the fleet may only keep what it has, as bundle mode has it
+   * for a retired fleet or without fresh witnesses. By default everything is allowed.
+   */
+  readonly requireEnrolment?: () => void;
 }
+
+/**
+ * What can be done with one user's record: in one fleet whose keys are given (`VaultClient`), or in whatever fleet a trust
+ * anchor leads to (`TrustedVault`).
+ */
+export type Vault = Pick<VaultClient, 'status' | 'enrol' | 'recover' | 'changePin' | 'delete' | 'cancelTakeover'>;
 
 /** How a person's input is read: a PIN or password, or a recovery code. */
 export type PinKind = 'pin' | 'recovery-code';
@@ -35,6 +46,10 @@ export interface CallOptions {
 }
 
 export interface Status {
+  /** The fleet that has the record, or would have it. */
+  readonly fleet: string;
+  /** 32 bytes: the record's id there. */
+  readonly record: Uint8Array;
   /** `active`, `none` where nothing is enrolled, `spent` where no attempts are left, `destroyed`. */
   readonly state: 'active' | 'none' | 'spent' | 'destroyed';
   readonly generation: number;
@@ -55,6 +70,9 @@ export interface Status {
 
 export interface Recovered {
   readonly secret: Secret;
+  /** The fleet that has the record now, and its id there. */
+  readonly fleet: string;
+  readonly record: Uint8Array;
   readonly generation: number;
   /** Nodes that answered wrongly. */
   readonly faultyNodes: readonly number[];
@@ -63,6 +81,16 @@ export interface Recovered {
   readonly lifetimeLeft: number;
   readonly takenOver: boolean;
   readonly degraded: boolean;
+  /** What a person should know besides, in sentences; empty where all is as it should be. */
+  readonly notices: readonly string[];
+}
+
+/** What became of a record that was to be withdrawn. */
+export interface Withdrawn extends Recovered {
+  readonly handedOver: boolean;
+  readonly deleted: boolean;
+  /** Why it was not handed over, or is not deleted. */
+  readonly failure: HoldfastError | undefined;
 }
 
 export class VaultClient {
@@ -84,6 +112,8 @@ export class VaultClient {
     const attempts = active ? active.nextAttempt - 1 : 0;
     const state = active ? (active.attemptsLeft > 0 ? 'active' : 'spent') : status.destroyed > 0 ? 'destroyed' : 'none';
     return {
+      fleet: this.#options.fleet.fleet,
+      record: this.#options.record,
       state,
       generation: active?.generation ?? 0,
       attemptsLeft: active?.attemptsLeft ?? 0,
@@ -105,6 +135,7 @@ export class VaultClient {
     secret: Uint8Array,
     call: CallOptions & { takeover?: boolean; acceptDegraded?: boolean } = {},
   ): Promise<Enrolled> {
+    this.#options.requireEnrolment?.();
     requireSecret(secret);
     const session = this.#session(call);
     return enrol(session, {
@@ -134,6 +165,7 @@ export class VaultClient {
     newPin: string,
     call: CallOptions & { secret?: Uint8Array; acceptDegraded?: boolean; newKind?: PinKind } = {},
   ): Promise<Enrolled> {
+    this.#options.requireEnrolment?.();
     if (call.secret) requireSecret(call.secret);
     const session = this.#session(call);
     const { keys, secret } = await this.#open(session, oldPin, call);
@@ -158,11 +190,44 @@ export class VaultClient {
     const session = this.#session(call);
     const { keys, secret, generation } = await this.#open(session, pin, call);
     secret.wipe();
+    try {
+      await this.#destroy(session, keys, generation);
+    } finally {
+      wipeKeys(keys);
+    }
+  }
+
+  /**
+   * Recovers with the PIN, gives the secret to `handOver`, and deletes the record for good if that succeeds: never before.
+   * Costs one attempt, given back by the right PIN. What fails after the recovery is told, not thrown, because the secret
+   * is there; being cancelled is thrown.
+   * @throws HoldfastError as `recover`.
+   */
+  async withdraw(pin: string, handOver: (secret: Secret) => Promise<void>, call: CallOptions = {}): Promise<Withdrawn> {
+    const session = this.#session(call);
+    const { keys, ...recovered } = await this.#open(session, pin, call);
+    let handedOver = false;
+    try {
+      await handOver(recovered.secret);
+      handedOver = true;
+      await this.#destroy(session, keys, recovered.generation);
+      return { ...recovered, handedOver, deleted: true, failure: undefined };
+    } catch (thrown) {
+      const failure = asHoldfastError(thrown);
+      if (failure.code !== 'cancelled') return { ...recovered, handedOver, deleted: false, failure };
+      recovered.secret.wipe();
+      throw failure;
+    } finally {
+      wipeKeys(keys);
+    }
+  }
+
+  /** Until a majority has acknowledged it. */
+  async #destroy(session: Session, keys: SeedKeys, generation: number): Promise<void> {
     const { activation } = requireActive(await readStatus(session));
     const { clock } = session.options;
     const end = clock.now() + session.options.patience;
     const signature = this.#ownerAction(session, keys, generation, 'delete');
-    wipeKeys(keys);
     const { openCertificate } = activation;
     this.#step('delete');
     for (;;) {
@@ -208,6 +273,8 @@ export class VaultClient {
     const opened = await attempt(session, input, status, this.#step);
     const { policy, nodes } = this.#options.fleet;
     return {
+      fleet: this.#options.fleet.fleet,
+      record: this.#options.record,
       secret: opened.secret,
       keys: opened.keys,
       generation: opened.status.generation,
@@ -216,6 +283,7 @@ export class VaultClient {
       lifetimeLeft: Math.max(0, policy.lifetimeLimit - opened.attempt),
       takenOver: opened.status.document.takeover,
       degraded: opened.status.document.shares.length < nodes.length,
+      notices: [],
     };
   }
 

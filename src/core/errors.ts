@@ -62,6 +62,8 @@ export const ERROR_KINDS = {
   policy_unsafe: kind(6, 502, false, 'The trust policy does not protect.'),
   policy_expired: kind(6, 502, false, 'The trust policy has expired.'),
   policy_outdated: kind(6, 502, false, 'There is a newer trust policy, which was not shown.'),
+  trust_unavailable: kind(5, 503, true, 'What proves the fleet’s keys cannot be fetched.'),
+  trust_state_damaged: kind(6, 502, false, 'What this device remembers of the fleets that it trusts is damaged.'),
   faulty_node: kind(6, 502, false, 'A node answered wrongly.'),
   forbidden: kind(7, 403, false, 'The user token does not allow this.'),
   owner_required: kind(7, 403, false, 'This needs the proof of the record’s owner.'),

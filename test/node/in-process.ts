@@ -8,7 +8,7 @@ import {
   SCOPE_SETS,
   type TenantConfiguration,
 } from '../../src/access/index.ts';
-import { VaultClient } from '../../src/client/index.ts';
+import { type Credential, VaultClient } from '../../src/client/index.ts';
 import {
   Coordinator,
   type CoordinatorOptions,
@@ -100,10 +100,10 @@ export class InProcessFleet {
     this.maintenance = new Maintenance(options);
   }
 
-  static async create(n: number, policy: Partial<Policy> = {}): Promise<InProcessFleet> {
+  static async create(n: number, policy: Partial<Policy> = {}, name = 'test'): Promise<InProcessFleet> {
     const tokens = Array.from({ length: n }, () => new SoftwareToken());
     const fleet: Fleet = {
-      fleet: 'test',
+      fleet: name,
       epoch: 1,
       nodes: tokens.map((token) => token.publicKeys),
       policy: { ...TEST_POLICY, minimumShares: n, ...policy },
@@ -169,11 +169,11 @@ export class InProcessFleet {
     return tampered;
   }
 
-  /** A client of user `subject`, as on a new device. */
-  async client(
+  /** What the tenant gives user `subject` on a new device. */
+  async credential(
     subject: string,
-    options: { patience?: number; operations?: readonly string[]; clock?: Clock } = {},
-  ): Promise<VaultClient> {
+    operations?: readonly string[],
+  ): Promise<Credential & { readonly record: Uint8Array }> {
     const clientKey = generateClientKey();
     const record = recordId(this.#tenants[0]!.recordIdKey!, {
       fleet: this.fleet.fleet,
@@ -185,17 +185,26 @@ export class InProcessFleet {
       issuer: 'https://tenant.example',
       subject,
       fleet: this.fleet.fleet,
-      scope: options.operations ?? [...SCOPE_SETS.enrol, 'delete', 'cancel'],
+      scope: operations ?? [...SCOPE_SETS.enrol, 'delete', 'cancel'],
       clientKey: clientKey.publicKey,
       record,
       issuedAt: Date.now(),
     } as Parameters<typeof createUserToken>[0]);
+    return { userToken, clientKey, record };
+  }
+
+  /** A client of user `subject`, as on a new device. */
+  async client(
+    subject: string,
+    options: { patience?: number; operations?: readonly string[]; clock?: Clock } = {},
+  ): Promise<VaultClient> {
+    const { record, ...credential } = await this.credential(subject, options.operations);
     return new VaultClient({
       fleet: this.fleet,
       record,
       transport: { send: (request) => this.intercept(request, () => this.coordinator.handle(request)) },
       ...(options.clock && { clock: options.clock }),
-      credential: async () => ({ userToken, clientKey }),
+      credential: async () => credential,
       patience: options.patience ?? 1000,
     });
   }
