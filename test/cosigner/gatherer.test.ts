@@ -24,6 +24,10 @@ function newGatherer(): Gatherer {
     log,
     store: bench.store,
     transport: {
+      get: async (url) => {
+        const { shown } = own.find(({ signer }) => url.hostname === signer.name)!;
+        return { status: shown === undefined ? 404 : 200, body: utf8(shown ?? '') };
+      },
       post: async (url, body) => own.find(({ signer }) => url.hostname === signer.name)!.post(body),
     },
     clock: { now: () => bench.now, sleep: async () => {} },
@@ -110,10 +114,32 @@ test('a witness that has seen more of this log than there is raises the alarm', 
   expect(gatherer.confirmed).toBe(false);
 });
 
-test('a witness that finds the trees inconsistent raises the alarm', async () => {
+test('a witness that shows another root, signed by the log, raises the alarm', async () => {
+  const other = new LogBench();
+  other.content = { ...other.content, nextRoster: (...given) => `${bench.content.nextRoster(...given)}fork\n` };
+  const forked = await other.open();
   witnesses[0]!.misbehave = async () => ({ status: 422, body: new Uint8Array() });
+  witnesses[0]!.shown = forked.head.checkpoint;
   await gatherer.gather();
   expect(gatherer.alarm).toMatchObject({ code: 'split_view', details: { witness: 'w1.example' } });
+});
+
+test.each<[string, number, Uint8Array, () => string | undefined]>([
+  ['more leaves', 409, utf8('99\n'), () => undefined],
+  ['more leaves, with our own checkpoint', 409, utf8('99\n'), () => log.head.checkpoint],
+  ['another tree', 422, new Uint8Array(), () => undefined],
+  [
+    'another tree, with a checkpoint of another key',
+    422,
+    new Uint8Array(),
+    () => log.head.checkpoint.replace(/.{20}\n$/, `${'A'.repeat(20)}\n`),
+  ],
+])('one witness that claims %s without proof stops nothing', async (_what, status, body, shown) => {
+  witnesses[0]!.misbehave = async () => ({ status, body });
+  witnesses[0]!.shown = shown();
+  expect(await gatherer.gather()).toBe(true);
+  expect(gatherer.alarm).toBeUndefined();
+  expect(kinds()).toEqual(['cosigned', 'cosigned', 'quorum', 'refused untrusted']);
 });
 
 const MANY = new Uint8Array(10_000).fill(65);

@@ -31,6 +31,7 @@ test('every leaf of a bundle’s way is audited before the trust set appears', a
   const bench = await ServiceBench.start({
     policy,
     transport: {
+      get: async (url, limits) => fetcher.get(new URL(url.pathname, witnessUrl), limits),
       post: async (url, body, headers, limits) => {
         if (witnessUrl === undefined) throw new Error('there is no witness yet');
         return fetcher.post(new URL(url.pathname, witnessUrl), body, headers, limits);

@@ -1,6 +1,6 @@
 /** Witnesses as C2SP tlog-witness has them, in memory: what a log asks for cosignatures in tests. */
 
-import { fromUtf8, HoldfastError, utf8 } from '../../src/core/index.ts';
+import { bytesToHex, fromUtf8, HoldfastError, sha256, utf8 } from '../../src/core/index.ts';
 import type { WitnessTransport } from '../../src/cosigner/gather/index.ts';
 import {
   cosign,
@@ -29,6 +29,8 @@ export class TestWitness {
   readonly signer: NoteSigner;
   readonly requests: string[] = [];
   latest: TreeHead = { size: 0, root: EMPTY_ROOT };
+  /** What it shows as its newest checkpoint. */
+  shown: string | undefined;
   /** What it answers instead, or undefined to answer as it should. */
   misbehave: ((request: string, right: () => Promise<Answer>) => Promise<Answer>) | undefined;
   readonly #logKey: string;
@@ -63,6 +65,7 @@ export class TestWitness {
     if (!verifyConsistency(this.latest, head, proof.map(hashFromBase64)))
       return { status: 422, body: new Uint8Array() };
     this.latest = head;
+    this.shown = request.slice(split + 2);
     const line = await cosign(note.text, this.signer, Math.floor(this.#now() / 1000));
     return { status: 200, body: utf8(serialiseSignatureLine(line)) };
   }
@@ -81,6 +84,12 @@ export function testWitnesses(logKey: string, now: () => number) {
     ].join('\n'),
   );
   const transport: WitnessTransport = {
+    async get(url) {
+      const found = witnesses.find(({ signer }) => url.hostname === signer.name);
+      const right = url.pathname === `/prefix/${bytesToHex(sha256(utf8(parseVerifierKey(logKey).name)))}/checkpoint`;
+      const body = right ? found?.shown : undefined;
+      return { status: body === undefined ? 404 : 200, body: utf8(body ?? '') };
+    },
     async post(url, body, _headers, { maximumBytes }) {
       const found = witnesses.find(({ signer }) => url.href === `https://${signer.name}/prefix/add-checkpoint`);
       if (!found) throw new HoldfastError('not_ready', `no answer from ${url.href}`);

@@ -3,11 +3,11 @@
  * at a time, and again on a timer, so that an idle log stays fresh.
  *
  * Two checkpoints are kept: the newest with whatever cosignatures it has, and the newest that had a quorum, which stays
- * in force until the next one has. A witness that has seen more of this log than there is, or something else, means that
- * the store was put back or forked: then nothing is signed any more until a person has looked.
+ * in force until the next one has. A witness that shows more of this log than there is, or something else, signed by the
+ * log's own key, means that the store was put back or forked: then nothing is signed any more until a person has looked.
  */
 
-import { asHoldfastError, type Clock, type HoldfastError } from '../../core/index.ts';
+import { asHoldfastError, type Clock, equalBytes, HoldfastError } from '../../core/index.ts';
 import {
   type Cosignature,
   type NoteSignature,
@@ -18,6 +18,7 @@ import {
   serialiseNote,
   type TlogPolicy,
   verifyCheckpoint,
+  verifyNote,
 } from '../../trust/index.ts';
 import { type CosignedCheckpoint, type LogStore, readRows, rows, type TransparencyLog } from '../log/index.ts';
 import { WitnessClient, type WitnessTransport } from './witness-client.ts';
@@ -25,7 +26,7 @@ import { WitnessClient, type WitnessTransport } from './witness-client.ts';
 export interface GathererOptions {
   /** Names the log's key, the witnesses with their addresses, and the quorum. */
   readonly policy: TlogPolicy;
-  readonly log: Pick<TransparencyLog, 'head' | 'proveConsistency'>;
+  readonly log: Pick<TransparencyLog, 'head' | 'proveConsistency' | 'rootAt'>;
   readonly store: LogStore;
   readonly transport: WitnessTransport;
   readonly clock: Clock;
@@ -118,7 +119,7 @@ export class Gatherer {
           this.#confirmed.add(name);
           onEvent({ kind: 'cosigned', witness: name, size });
         } catch (thrown) {
-          const error = asHoldfastError(thrown);
+          const error = await this.#judged(client, asHoldfastError(thrown), signal);
           if (error.code === 'rolled_back' || error.code === 'split_view') this.#alarm ??= error;
           onEvent({ kind: 'refused', witness: name, error });
         }
@@ -126,6 +127,34 @@ export class Gatherer {
     );
     const met = await this.#keep(size, checkpoint, lines);
     return met && (lines.length > 0 || this.#clients.size === 0);
+  }
+
+  /**
+   * A witness that claims another history has to show it: a checkpoint that this log's own key has signed. Otherwise one
+   * dishonest witness could stop the log for ever.
+   */
+  async #judged(client: WitnessClient, error: HoldfastError, signal: AbortSignal | undefined): Promise<HoldfastError> {
+    if (error.code !== 'rolled_back' && error.code !== 'split_view') return error;
+    const { policy, log } = this.#options;
+    const unproven = (cause?: unknown) =>
+      new HoldfastError('untrusted', `${error.message}; it shows no signed checkpoint that proves this`, {
+        cause,
+        details: error.details,
+      });
+    try {
+      const { origin } = parseCheckpoint(parseNote(log.head.checkpoint).text);
+      const note = await client.newestCheckpoint(origin, signal);
+      const shown = parseCheckpoint(note.text);
+      verifyNote(
+        note,
+        policy.logs.map(({ key }) => key),
+      );
+      if (shown.origin !== origin) return unproven();
+      if (shown.size > log.head.size) return error;
+      return equalBytes(await log.rootAt(shown.size), shown.root) ? unproven() : error;
+    } catch (cause) {
+      return unproven(cause);
+    }
   }
 
   /** Stores the checkpoint with what it has now, new cosignatures in the place of older ones of the same key. */

@@ -1,12 +1,13 @@
 /** One witness as the log sees it: `add-checkpoint`, with every answer that C2SP tlog-witness gives it. */
 
-import { asHoldfastError, HoldfastError, utf8 } from '../../core/index.ts';
+import { asHoldfastError, bytesToHex, HoldfastError, sha256, utf8 } from '../../core/index.ts';
 import {
   type Checkpoint,
   type NoteSignature,
   type PolicyWitness,
   parseCheckpoint,
   parseDecimal,
+  parseNote,
   parseSignatureLines,
   type SignedNote,
   serialiseNote,
@@ -14,14 +15,22 @@ import {
   verifySignature,
 } from '../../trust/index.ts';
 
+interface Limits {
+  readonly maximumBytes: number;
+  /** Milliseconds. */
+  readonly timeout: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
 /** What sends a request. Rejects where there is no whole answer within the limits; follows no redirect. */
 export interface WitnessTransport {
-  post(
-    url: URL,
-    body: Uint8Array,
-    headers: Readonly<Record<string, string>>,
-    limits: { readonly maximumBytes: number; readonly timeout: number; readonly signal?: AbortSignal | undefined },
-  ): Promise<{ readonly status: number; readonly body: Uint8Array }>;
+  get(url: URL, limits: Limits): Promise<Answer>;
+  post(url: URL, body: Uint8Array, headers: Readonly<Record<string, string>>, limits: Limits): Promise<Answer>;
 }
 
 /** A cosignature that verifies. */
@@ -71,6 +80,16 @@ export class WitnessClient {
     const cosigned = this.#cosignatureIn(answer.body, note.text);
     this.#size = checkpoint.size;
     return cosigned;
+  }
+
+  /** The checkpoint of this log that the witness cosigned last, as it shows it; nothing of it has been verified. */
+  async newestCheckpoint(origin: string, signal?: AbortSignal): Promise<SignedNote> {
+    const { transport, timeout, witness } = this.#options;
+    const path = `${bytesToHex(sha256(utf8(origin)))}/checkpoint`;
+    const limits = { maximumBytes: MAXIMUM_ANSWER, timeout, signal };
+    const { status, body } = await transport.get(new URL(`${witness.url.replace(/\/$/, '')}/${path}`), limits);
+    if (status !== 200) throw this.#error('not_ready', `shows no checkpoint of this log (status ${status})`);
+    return parseNote(body, { maximumBytes: MAXIMUM_ANSWER });
   }
 
   async #add(note: SignedNote, checkpoint: Checkpoint, signal: AbortSignal | undefined) {

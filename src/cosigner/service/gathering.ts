@@ -8,7 +8,7 @@ import type { Ledger } from './ledger.ts';
 import type { CosignerMetrics } from './metrics.ts';
 
 export interface GatheringOptions {
-  readonly log: Pick<TransparencyLog, 'head' | 'proveConsistency'>;
+  readonly log: Pick<TransparencyLog, 'head' | 'proveConsistency' | 'rootAt'>;
   readonly ledger: Ledger;
   readonly store: LogStore;
   readonly transport: WitnessTransport;
