@@ -39,6 +39,13 @@ export function nodeCount(text: string): number {
   throw new InvalidArgumentError('A fleet has 1, 3, 5, 7 or 9 nodes.');
 }
 
+/** RFC 3339 in UTC with whole seconds, as milliseconds since 1970. */
+export function moment(text: string): number {
+  const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(time) && new Date(time).toISOString().replace('.000Z', 'Z') === text) return time;
+  throw new InvalidArgumentError('It must be a time such as 2027-01-31T00:00:00Z.');
+}
+
 export const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];
 
 /** An option with a checked value. */

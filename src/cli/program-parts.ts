@@ -1,6 +1,7 @@
 /** What the tables of commands have in common: how a command's work is run, groups, the option --json. */
 
 import type { Command } from 'commander';
+import { collect } from './options.ts';
 import { type CommandResult, runCommand } from './run.ts';
 
 export const JSON_OPTION = ['--json', 'print exactly one JSON object'] as const;
@@ -19,4 +20,41 @@ export function act(command: Command, work: Work): Command {
 
 export function group(program: Command, name: string, description: string): Command {
   return program.command(name).description(description);
+}
+
+/** Options that name a signing token and its PIN. */
+export function onSigningToken(command: Command): Command {
+  return command
+    .option('--module <path>', 'PKCS#11 module (default: SoftHSM, where it is installed)')
+    .option('--label <label>', 'label of the token')
+    .option('--serial <serial>', 'serial number of the token')
+    .option('--pin-file <file>', 'PIN of the token; else it is asked for')
+    .option('--pin-environment <name>', 'take the PIN from this environment variable')
+    .option('--pin-credential <name>', 'take the PIN from this systemd credential')
+    .option(...JSON_OPTION);
+}
+
+/** Options that say which trust policy counts, and where the log is. */
+export function onLog(command: Command): Command {
+  return command
+    .option('--anchor <file>', 'trust anchor: the policy, and where the log is')
+    .option('--policy <file>', 'signed trust policy, instead of an anchor')
+    .option('--log <url>', 'where the log is, instead of the anchor’s first source')
+    .option('--log-authority <file>', 'PEM certificate of the authority of the log’s HTTPS');
+}
+
+/** Options that name the cosigner's address for operators and the operator's certificate for it. */
+export function onCosigner(command: Command): Command {
+  return command
+    .option('--cosigner <url>', 'the cosigner’s address for operators, https://host:port')
+    .option('--authority <file>', 'PEM certificate of the authority of both sides')
+    .option('--certificate <file>', 'PEM certificate of yours, role operator')
+    .option('--key <file>', 'PEM private key of that certificate');
+}
+
+/** Options of a signature that a person approves. */
+export function withApproval(command: Command): Command {
+  return onSigningToken(command)
+    .requiredOption('--journal <file>', 'the signing journal; it is made if it is not there')
+    .option('--approve <digest>', 'SHA-256 of the text: sign it without asking; repeatable', collect);
 }

@@ -5,8 +5,10 @@ import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../core/index.ts';
 import { checked, collect, examples, nodeCount, seconds, takeover, whole, words } from './options.ts';
 import { reportError } from './output.ts';
+import { addBundle } from './program-bundle.ts';
 import { addCosigner } from './program-cosigner.ts';
-import { act, group, JSON_OPTION } from './program-parts.ts';
+import { act, group, JSON_OPTION, onSigningToken } from './program-parts.ts';
+import { addPolicy } from './program-policy.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 something unexpected; 2 wrong usage; 3 wrong PIN, or too early; 4 no attempts left: out of reach
@@ -55,6 +57,8 @@ export function createProgram(): Command {
   addToken(program);
   addSigner(program);
   addCosigner(program);
+  addBundle(program);
+  addPolicy(program);
   return program;
 }
 
@@ -381,18 +385,6 @@ function addToken(program: Command): void {
     .addOption(checked('--workers <number>', 'threads that call the module', whole(1, 8), 1));
   act(bench, async (flags, signal) => (await load()).bench(flags, signal));
   examples(bench, 'holdfast token bench --label vault --pin-file pin.txt --workers 4');
-}
-
-/** Options that name a signing token and its PIN. */
-function onSigningToken(command: Command): Command {
-  return command
-    .option('--module <path>', 'PKCS#11 module (default: SoftHSM, where it is installed)')
-    .option('--label <label>', 'label of the token')
-    .option('--serial <serial>', 'serial number of the token')
-    .option('--pin-file <file>', 'PIN of the token; else it is asked for')
-    .option('--pin-environment <name>', 'take the PIN from this environment variable')
-    .option('--pin-credential <name>', 'take the PIN from this systemd credential')
-    .option(...JSON_OPTION);
 }
 
 function addSigner(program: Command): void {

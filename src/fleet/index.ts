@@ -3,7 +3,7 @@
 export { type HoldfastCommand, runJson } from './command.ts';
 export { killProcess, startProcess, stopFleet, type WaitOptions, waitForFleet } from './control.ts';
 export { type CreateFleetOptions, createFleet, readTenantKey } from './create.ts';
-export { FleetFolder, type FleetPlan, processNames, readPlan } from './folder.ts';
+export { FleetFolder, type FleetPlan, nodeName, portsOf, processNames, readPlan } from './folder.ts';
 export { identityOf, isAlive, type ProcessIdentity } from './process.ts';
 export { readState } from './state.ts';
 export { type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';

@@ -186,7 +186,7 @@ function isEarly({ code, details }: HoldfastError, { manifest }: Bundle<LiveMani
 }
 
 /** Asks again, less and less often, until there is an answer. */
-async function until<T>(
+export async function until<T>(
   { clock = systemClock, patience = DEFAULT_PATIENCE, signal }: Waiting,
   what: string,
   ask: (signal: AbortSignal | undefined) => Promise<T | undefined>,

@@ -66,7 +66,11 @@ export function parseDraft(text: string | undefined, defaults: DraftDefaults): D
   if (!Array.isArray(nodes)) throw new HoldfastError('bad_input', 'nodes must be a list');
   const start = Math.floor(now / 1000) * 1000;
   const full: Members = {
-    ...(before && { policy: before.policy, coordinators: before.coordinators, authority: before.authority }),
+    ...(before && {
+      coordinators: before.coordinators,
+      authority: before.authority,
+      evidence: before.evidence,
+    }),
     policy: before?.policy ?? defaultPolicy(nodes.length),
     ...members,
     notBefore: members.notBefore ?? timeText(start),

@@ -1,6 +1,15 @@
 /** The operator's and the policy keyholders' side of trust distribution: making, checking, signing and submitting. Prints nothing. */
 
-export * from './announce.ts';
+export {
+  type Announced,
+  type AnnounceOptions,
+  type AnnounceStep,
+  announce,
+  propose,
+  type Site,
+  type Waiting,
+  waitForTrustSet,
+} from './announce.ts';
 export type { Logged, Pending, WaitingProposal } from './answers.ts';
 export * from './bundle-file.ts';
 export * from './countersign.ts';
@@ -8,5 +17,6 @@ export * from './draft.ts';
 export * from './log-view.ts';
 export * from './manifests.ts';
 export * from './policies.ts';
+export * from './revoke.ts';
 export * from './site.ts';
 export * from './submission.ts';

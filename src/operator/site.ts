@@ -3,12 +3,16 @@
 import { fromUtf8, HoldfastError, utf8 } from '../core/index.ts';
 import { checkUrl, Fetcher, LogReader } from '../cosigner/replay/index.ts';
 import {
+  MAXIMUM_BUNDLE_TEXT,
   MAXIMUM_NOTE_BYTES,
   MAXIMUM_POLICY_NOTE,
   MAXIMUM_TRUST_SET,
-  type ReadTile,
   TILE_BYTES,
+  TILE_WIDTH,
+  type Tile,
+  type TrustReader,
   tilePath,
+  tileTrustReader,
 } from '../trust/index.ts';
 import { type Logged, MAXIMUM_ANSWER, problemFrom, readSubmitted } from './answers.ts';
 import type { CheckpointKind, LogSource } from './log-view.ts';
@@ -60,15 +64,15 @@ export class CosignerSite implements LogSource, AsyncDisposable {
     return this.#get(`trust/${encodeURIComponent(fleet)}`, MAXIMUM_TRUST_SET, signal);
   }
 
-  /** One tile of hashes, for consistency proofs. */
-  readonly readTile: ReadTile = async (tile) => {
-    const found =
-      (await this.#get(tilePath(tile), TILE_BYTES, undefined)) ??
-      // A partial tile may have given way to the full one (tlog-tiles, "Partial Tiles").
-      (await this.#get(tilePath({ ...tile, width: 256 }), TILE_BYTES, undefined));
-    if (found) return found;
-    throw new HoldfastError('not_ready', `${this.url} does not serve the tile ${tilePath(tile)}`);
-  };
+  /** What a client verifies with besides the trust set. */
+  readonly trustReader: TrustReader = tileTrustReader(
+    (tile) => this.#tile(tile),
+    async (digest) => {
+      const found = await this.#get(`trust/bundles/${digest}`, MAXIMUM_BUNDLE_TEXT, undefined);
+      if (found) return fromUtf8(found);
+      throw new HoldfastError('not_ready', `${this.url} does not serve the bundle ${digest}`);
+    },
+  );
 
   /** Sends an acceptance or a revocation, which anybody may. */
   async submit(kind: 'acceptance' | 'revocation', note: string, signal?: AbortSignal): Promise<Logged> {
@@ -83,6 +87,14 @@ export class CosignerSite implements LogSource, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#fetcher.close();
+  }
+
+  async #tile(tile: Tile): Promise<Uint8Array> {
+    const get = (width: number) => this.#get(tilePath({ ...tile, width }), TILE_BYTES, undefined);
+    // A partial tile may have given way to the full one (tlog-tiles, "Partial Tiles").
+    const found = (await get(tile.width)) ?? (await get(TILE_WIDTH));
+    if (found) return found;
+    throw new HoldfastError('not_ready', `${this.url} does not serve the tile ${tilePath(tile)}`);
   }
 
   #at(path: string): URL {

@@ -36,6 +36,9 @@ export interface SubmissionOptions {
   readonly timeout?: number;
 }
 
+export const SUBMISSIONS = ['proposal', 'acceptance', 'revocation', 'policy', 'evidence'] as const;
+export type SubmissionKind = (typeof SUBMISSIONS)[number];
+
 /** 64 proposals of 48 KiB, with what JSON escapes. */
 const MAXIMUM_WAITING_BYTES = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT = 5000;
@@ -59,10 +62,20 @@ export class HttpSubmission implements Submission, AsyncDisposable {
     });
   }
 
+  /** Sends a text of any kind as it is: a proposal unsigned, evidence as JSON, all else as signed notes. */
+  async submit(
+    kind: SubmissionKind,
+    text: string,
+    signal?: AbortSignal,
+  ): Promise<Logged | Pending | { index: number }> {
+    const type = kind === 'evidence' ? 'application/json' : 'text/plain';
+    const answer = await this.#send('POST', `/submit/${kind}`, { type, body: text, signal });
+    return kind === 'evidence' ? { index: indexIn(answer) } : readSubmitted(answer);
+  }
+
   async evidence({ sha256, size, address }: Evidence, signal?: AbortSignal): Promise<number> {
     const body = JSON.stringify({ sha256, size, address });
-    const answer = await this.#send('POST', '/submit/evidence', { type: 'application/json', body, signal });
-    return parseJson(fromUtf8(answer), 'malformed').object(['index']).required('index').integer(0);
+    return indexIn(await this.#send('POST', '/submit/evidence', { type: 'application/json', body, signal }));
   }
 
   async proposal(text: string, signal?: AbortSignal): Promise<Logged | Pending> {
@@ -141,6 +154,10 @@ function authorityOf({ certificatePem }: TlsIdentity): string {
   const identity = peerIdentityOf(certificate);
   if (identity?.role === 'operator') return identity.fleet;
   throw new HoldfastError('usage', 'the certificate is not one of the role operator; ask the cosigner for one');
+}
+
+function indexIn(answer: Uint8Array): number {
+  return parseJson(fromUtf8(answer), 'malformed').object(['index']).required('index').integer(0);
 }
 
 function logged(result: Logged | Pending): Logged {

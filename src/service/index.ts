@@ -2,13 +2,7 @@
 
 export type { RunningCoordinator } from '../coordinator/http/index.ts';
 export { type Alert, type LookedAndTold, lookAndTell, type RunningMonitor } from '../cosigner/monitor/index.ts';
-export {
-  type Logged,
-  type Pending,
-  type RunningCosigner,
-  SUBMISSIONS,
-  SubmissionClient,
-} from '../cosigner/service/index.ts';
+export type { RunningCosigner } from '../cosigner/service/index.ts';
 export type { RunningWitness } from '../cosigner/witness/index.ts';
 export type { RunningNode } from '../node/http/index.ts';
 export { type StartCoordinatorOptions, startCoordinator } from './coordinator.ts';

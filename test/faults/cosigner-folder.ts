@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SubmissionClient } from '../../src/cosigner/service/index.ts';
+import { HttpSubmission } from '../../src/operator/index.ts';
 import { generatePurposeKey, keyLabel, keysOfRole, verifierKeyOf } from '../../src/signer/index.ts';
 import { openSigningToken } from '../../src/token/index.ts';
 import { parseVerifierKey, serialiseNote, type TrustPolicy } from '../../src/trust/index.ts';
@@ -88,9 +88,9 @@ export class CosignerFolder {
     return (await this.#exited) ?? null;
   }
 
-  async operator(name = 'olga'): Promise<SubmissionClient> {
+  async operator(name = 'olga'): Promise<HttpSubmission> {
     const tls = await this.pki.issue('operator', name);
-    return new SubmissionClient({ url: this.submissionUrl, tls, authority: AUTHORITY, timeout: 20_000 });
+    return new HttpSubmission({ url: this.submissionUrl, tls, timeout: 20_000 });
   }
 
   /** Options of `holdfast bundle` for an operator of that name. */
@@ -100,7 +100,7 @@ export class CosignerFolder {
     for (const [file, pem] of Object.entries(files))
       writeFileSync(this.path(`${name}-${file}.pem`), pem, { mode: 0o600 });
     const flags = Object.keys(files).flatMap((file) => [`--${file}`, this.path(`${name}-${file}.pem`)]);
-    return ['--cosigner', this.submissionUrl, '--authority-name', AUTHORITY, ...flags];
+    return ['--cosigner', this.submissionUrl, ...flags];
   }
 
   remove(): void {

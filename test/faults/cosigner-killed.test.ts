@@ -96,7 +96,7 @@ test('killed ten times in the middle of appending: nothing that was acknowledged
     killed = true;
     await cosigner.kill();
     await Promise.all(busy);
-    await operator.close();
+    await operator[Symbol.asyncDispose]();
   }
   expect(acknowledged.size).toBeGreaterThan(50);
 });
@@ -159,7 +159,7 @@ test('a store that was put back is refused, and so is a new log under the same k
   await cosigner.serve();
   const operator = await cosigner.operator();
   await operator.submit('evidence', JSON.stringify(evidence(1_000_000)));
-  await operator.close();
+  await operator[Symbol.asyncDispose]();
   await cosigner.stop();
   rmSync(cosigner.path('store'), { recursive: true });
   const again = await cosigner.command('cosigner', 'init', '--config', cosigner.config, '--json');

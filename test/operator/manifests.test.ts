@@ -173,6 +173,7 @@ describe('a draft', () => {
       coordinators: last.coordinators,
       notAfter: NOW + 365 * DAY,
     });
+    expect(parseDraft(undefined, { ...defaults, last, evidence: undefined }).evidence).toEqual(last.evidence);
     expect(parseDraft(undefined, { ...defaults, last, coordinators: ['https://z.example'] }).coordinators).toEqual([
       'https://z.example',
     ]);

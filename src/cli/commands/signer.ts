@@ -1,34 +1,23 @@
 /** `holdfast signer`: the keys on a signing token, what they signed, and signing a text by hand. */
 
-import { HoldfastError, type Secret, utf8 } from '../../core/index.ts';
+import { HoldfastError, utf8 } from '../../core/index.ts';
 import {
   generatePurposeKey,
   keyLabel,
   keysOfRole,
-  openPurposeKey,
   type Purpose,
   parseKeyLabel,
   ROLES,
   readJournal,
-  SigningJournal,
   type SigningScope,
   verifierKeyOf,
 } from '../../signer/index.ts';
-import { findSoftHsm, initialiseToken, openSigningToken, readPin, type SigningToken } from '../../token/index.ts';
+import type { SigningToken } from '../../token/index.ts';
 import { MAXIMUM_NOTE_BYTES, parseNote, serialiseSignatureLine, signText } from '../../trust/index.ts';
 import { approverOf } from '../approval.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
-import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
-
-export interface SigningTokenFlags {
-  readonly module?: string;
-  readonly label?: string;
-  readonly serial?: string;
-  readonly pinFile?: string;
-  readonly pinEnvironment?: string;
-  readonly pinCredential?: string;
-}
+import { type SigningTokenFlags, withSigningKey, withToken } from '../signing-token.ts';
 
 export interface KeysFlags extends SigningTokenFlags {
   readonly role: string;
@@ -52,54 +41,6 @@ interface ShownKey {
   readonly name: string;
   readonly algorithm: string;
   readonly verifierKey: string;
-}
-
-function moduleOf({ module }: SigningTokenFlags): string {
-  const found = module ?? findSoftHsm();
-  if (found) return found;
-  throw new HoldfastError('usage', 'name the PKCS#11 module, a shared library: --module PATH');
-}
-
-/** The token's PIN from the one source that was named, else from the person. */
-async function pinOf({ pinFile, pinEnvironment, pinCredential }: SigningTokenFlags): Promise<Secret> {
-  const sources = [
-    ...(pinFile === undefined ? [] : [{ file: pinFile }]),
-    ...(pinEnvironment === undefined ? [] : [{ variable: pinEnvironment }]),
-    ...(pinCredential === undefined ? [] : [{ credential: pinCredential }]),
-  ];
-  const [source, ...others] = sources;
-  if (others.length > 0) {
-    throw new HoldfastError('usage', 'use one of --pin-file, --pin-environment and --pin-credential');
-  }
-  if (!source) return askHidden('PIN of the token: ');
-  const { pin, warnings } = await readPin(source, process.env);
-  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
-  return pin;
-}
-
-/** Logs in to the token that the flags name, for `body`. */
-async function withToken<T>(
-  flags: SigningTokenFlags & { readonly soPinFile?: string },
-  body: (token: SigningToken) => Promise<T>,
-): Promise<T> {
-  const { label, serial, soPinFile } = flags;
-  if (label === undefined && serial === undefined) {
-    throw new HoldfastError('usage', 'say which token: --label LABEL or --serial SERIAL');
-  }
-  const module = moduleOf(flags);
-  using pin = await pinOf(flags);
-  if (soPinFile !== undefined) {
-    if (label === undefined) throw new HoldfastError('usage', 'a new token needs --label');
-    using soPin = (await readPin({ file: soPinFile })).pin;
-    await initialiseToken({ module, label, soPin, userPin: pin });
-  }
-  const selector = { ...(label !== undefined && { label }), ...(serial !== undefined && { serial }) };
-  const token = await openSigningToken({ module, pin, ...selector });
-  try {
-    return await body(token);
-  } finally {
-    await token.close();
-  }
 }
 
 async function show(token: SigningToken, purpose: Purpose, name: string): Promise<ShownKey> {
@@ -165,20 +106,13 @@ export async function sign(file: string, flags: SignFlags, signal: AbortSignal):
   const text = content.includes('\n\n\u2014 ') ? parseNote(content).text : content;
   const approver = approverOf(flags, signal);
   const scope: SigningScope = { purpose, vault, environment };
-  return withToken(flags, async (token) => {
-    const journal = await SigningJournal.open(flags.journal);
-    try {
-      if (journal.recovered > 0) process.stderr.write('warning: a torn last line was cut off the signing journal\n');
-      const key = await openPurposeKey({ token, name, scope, journal, approver });
-      const line = serialiseSignatureLine(await signText(text, key.note));
-      if (out !== undefined) await writeWholeFile(out, utf8(line), { mode: 0o644, overwrite: false });
-      return {
-        value: { purpose, name, verifierKey: key.note.verifierKey, signature: line.trimEnd(), journal: journal.head },
-        lines: out === undefined ? [line.trimEnd()] : [`The signature line is in ${JSON.stringify(out)}.`],
-      };
-    } finally {
-      await journal.close();
-    }
+  return withSigningKey(flags, { name, scope, approver }, async (signer, journal) => {
+    const line = serialiseSignatureLine(await signText(text, signer));
+    if (out !== undefined) await writeWholeFile(out, utf8(line), { mode: 0o644, overwrite: false });
+    return {
+      value: { purpose, name, verifierKey: signer.verifierKey, signature: line.trimEnd(), journal: journal.head },
+      lines: out === undefined ? [line.trimEnd()] : [`The signature line is in ${JSON.stringify(out)}.`],
+    };
   });
 }
 

@@ -13,5 +13,4 @@ export {
   type RunningCosigner,
   startCosignerService,
 } from './service.ts';
-export { SUBMISSIONS, type Submission, SubmissionClient, type SubmissionClientOptions } from './submission-client.ts';
 export { TrustSets } from './trust-sets.ts';
