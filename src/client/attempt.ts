@@ -95,7 +95,7 @@ async function openPatiently(session: Session, counted: Counted): Promise<Opened
 }
 
 function isComplete({ outputs, status }: Counted): boolean {
-  return outputs.size >= status.document.shares.length;
+  return outputs.size >= status.shares.length;
 }
 
 /** The very same attempt once more: it costs nothing, and a coordinator asks more nodes the second time. */
@@ -113,7 +113,7 @@ async function open(session: Session, counted: Counted): Promise<Opened> {
   try {
     // The public keys are compared before the envelope is opened: AES-GCM does not commit to its key.
     const { seed, lying } = await suite.recoverSeed({
-      shares: document.shares,
+      shares: status.shares,
       outputs,
       threshold: session.threshold,
       accept: (candidate) => {

@@ -98,7 +98,7 @@ class Tally {
     this.#guess = guess;
     this.#status = status;
     this.number = number;
-    this.#sharers = new Set(status.document.shares.map(({ node }) => node));
+    this.#sharers = new Set(status.shares.map(({ node }) => node));
   }
 
   /** Whether any node refuses, so that a look at the record's status may help. */

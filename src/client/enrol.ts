@@ -175,7 +175,7 @@ function requireEnough(session: Session, status: RecordStatus, options: EnrolOpt
       `only ${got} of ${nodes.length} nodes took part and the fleet’s policy needs ${policy.minimumShares}; nothing changed, try again later`,
     );
   }
-  const before = status.active?.document.shares.length ?? 0;
+  const before = status.active?.shares.length ?? 0;
   if (got < before && !options.acceptDegraded) {
     throw new HoldfastError(
       'no_majority',

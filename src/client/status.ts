@@ -7,6 +7,7 @@ import {
   type DocumentContent,
   decodePortableRecord,
   documentHash,
+  liveShares,
   type PortableRecord,
   type ProvenActivation,
   position,
@@ -20,6 +21,8 @@ import { type Reply, ranked, type Session } from './session.ts';
 export interface ActiveStatus {
   readonly generation: number;
   readonly document: DocumentContent;
+  /** Of the document's shares, those whose nodes still have the token that they were enrolled with. */
+  readonly shares: DocumentContent['shares'];
   readonly documentHash: Uint8Array;
   readonly activation: ActivationProof;
   /** The next attempt number that a majority can vote for. */
@@ -115,6 +118,7 @@ function activeStatus(
   return {
     generation,
     document,
+    shares: liveShares(session.options.fleet, document),
     documentHash: hash,
     activation,
     nextAttempt: Math.max(attempt, confirmed) + 1,

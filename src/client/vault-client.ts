@@ -62,6 +62,8 @@ export interface Status {
   readonly nextAttemptAt: number;
   /** Nodes that hold a share, of the fleet's. */
   readonly shares: number;
+  /** The epoch in which the record was enrolled; 0 where nothing is. One older than the fleet's is renewed at the next use. */
+  readonly epoch: number;
   /** True where the record was enrolled over another without its owner's proof. */
   readonly takenOver: boolean;
   /** True where somebody is trying to take the record over; the owner may cancel. */
@@ -81,6 +83,13 @@ export interface Recovered {
   readonly lifetimeLeft: number;
   readonly takenOver: boolean;
   readonly degraded: boolean;
+  /** The epoch in which the record is enrolled now. */
+  readonly epoch: number;
+  /**
+   * Whether this call enrolled the same secret and PIN anew, as it does where nodes have been replaced since the record was
+   * enrolled. Where that was due and failed this is false, `epoch` is older than the fleet's, and the next use tries again.
+   */
+  readonly reenrolled: boolean;
   /** What a person should know besides, in sentences; empty where all is as it should be. */
   readonly notices: readonly string[];
 }
@@ -120,7 +129,8 @@ export class VaultClient {
       attemptsSinceSuccess: active ? attempts - active.confirmed : 0,
       lifetimeLeft: active ? Math.max(0, policy.lifetimeLimit - attempts) : 0,
       nextAttemptAt: active?.nextAttemptAt ?? 0,
-      shares: active?.document.shares.length ?? 0,
+      shares: active?.shares.length ?? 0,
+      epoch: active?.document.epoch ?? 0,
       takenOver: active?.document.takeover ?? false,
       takeoverPending: status.pendingTakeover !== undefined,
     };
@@ -152,8 +162,53 @@ export class VaultClient {
   async recover(pin: string, call: CallOptions = {}): Promise<Recovered> {
     const session = this.#session(call);
     const { keys, ...recovered } = await this.#open(session, pin, call);
-    wipeKeys(keys);
-    return recovered;
+    try {
+      if (recovered.epoch >= this.#options.fleet.epoch) return recovered;
+      return { ...recovered, ...(await this.#enrolAnew(session, pin, call, recovered.secret, keys)) };
+    } finally {
+      wipeKeys(keys);
+    }
+  }
+
+  /**
+   * Gives the record shares on the nodes of this epoch: the same secret under the same PIN, as a new generation that the
+   * old one's owner hands over to. What fails here takes nothing away: the old generation stays until the new one is active.
+   */
+  async #enrolAnew(
+    session: Session,
+    pin: string,
+    call: CallOptions,
+    secret: Secret,
+    keys: SeedKeys,
+  ): Promise<Pick<Recovered, 'reenrolled'> & Partial<Recovered>> {
+    const { fleet, requireEnrolment } = this.#options;
+    try {
+      requireEnrolment?.();
+      const enrolled = await enrol(session, {
+        input: await this.#input(session, pin, call),
+        secret: secret.reveal(),
+        owner: keys.ownerKey,
+        takeover: false,
+        acceptDegraded: false,
+        step: this.#step,
+      });
+      enrolled.ownerKey.secretKey.wipe();
+      const { generation, degraded } = enrolled;
+      return {
+        reenrolled: true,
+        generation,
+        degraded,
+        epoch: fleet.epoch,
+        lifetimeLeft: fleet.policy.lifetimeLimit - 1,
+      };
+    } catch (thrown) {
+      const { code, details } = asHoldfastError(thrown);
+      if (code === 'cancelled') {
+        secret.wipe();
+        throw thrown;
+      }
+      return details.enrolled === true ? { reenrolled: true, epoch: fleet.epoch } : { reenrolled: false };
+    }
   }
 
   /**
@@ -282,7 +337,9 @@ export class VaultClient {
       earlierAttempts: opened.earlierAttempts,
       lifetimeLeft: Math.max(0, policy.lifetimeLimit - opened.attempt),
       takenOver: opened.status.document.takeover,
-      degraded: opened.status.document.shares.length < nodes.length,
+      degraded: opened.status.shares.length < nodes.length,
+      epoch: opened.status.document.epoch,
+      reenrolled: false,
       notices: [],
     };
   }

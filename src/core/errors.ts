@@ -74,6 +74,7 @@ export const ERROR_KINDS = {
   rate_limited: kind(5, 429, true, 'Too many requests.'),
   conflict: kind(5, 409, true, 'Another request took this number.'),
   behind: kind(5, 409, true, 'The node is behind the others.'),
+  no_share: kind(5, 503, false, 'The node has no share in this record.'),
   superseded: kind(8, 409, false, 'The record has a newer generation.'),
   store_refused: kind(6, 503, false, 'The state store does not match its anchor.'),
   token_pin_locked: kind(7, 503, false, 'The token’s PIN is locked.'),

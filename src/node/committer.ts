@@ -163,6 +163,11 @@ export class Committer {
     return (await this.#wait(body))!;
   }
 
+  /** Resolves when no batch is in flight. */
+  async quiet(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
   /** Resolves when no batch is in flight; later calls are refused. */
   async drain(): Promise<void> {
     await this.#running;

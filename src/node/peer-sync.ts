@@ -41,16 +41,20 @@ export class PeerSync {
   /**
    * Answers a node that rejoins. Its fence is durable and anchored before anything is said, and what is said is read
    * afterwards: so it holds every vote that this node signed without that fence.
-   * @param sound false where this node's own store was refused and is not yet repaired.
+   * @throws HoldfastError `not_ready` where this node's own store was refused and is not yet repaired, or where it can
+   *   say nothing of the epoch before, having neither served in this one nor left that one whole.
    */
-  async answer(request: NodeRequest<'sync'>, sound: boolean): Promise<NodeAnswer> {
+  async answer(request: NodeRequest<'sync'>): Promise<NodeAnswer> {
     const statement = decodeSignedStatement(request.rejoin);
     const rejoin = this.#verifier.body(statement, 'rejoin');
     if (rejoin.node !== statement.signer.node || rejoin.incarnation !== statement.signer.incarnation) {
       throw new HoldfastError('untrusted', 'a rejoin speaks for another node or incarnation');
     }
     if (rejoin.node === this.#node) throw new HoldfastError('untrusted', 'a rejoin of this very node');
+    const { sound, joined, leave, epoch: entered } = this.#committer.node();
+    if (entered !== this.#fleet.epoch) throw new HoldfastError('not_ready', 'this node is entering the epoch');
     if (!sound) throw new HoldfastError('not_ready', 'this node’s own store was refused');
+    if (!joined && leave.length === 0) throw new HoldfastError('not_ready', 'this node has not joined the epoch yet');
     const hash = statementHash(statement.body, statement.signer);
     const accepted = await this.#fence(rejoin.node, rejoin.incarnation, request.rejoin);
     const { fleet, epoch } = this.#fleet;
@@ -60,7 +64,8 @@ export class PeerSync {
       const told = prefix.length === 2 ? this.#facts(prefix) : this.digests(prefix);
       const payload = accepted ? told : new Uint8Array(0);
       const proofs = prefix.length === 0 ? this.#committer.node().proofs.filter((proof) => proof.length > 0) : [];
-      content = CONTENT.sync.encode({ payload, proofs });
+      const { joined, leave } = this.#committer.node();
+      content = CONTENT.sync.encode({ payload, proofs, joined, leave });
       return { kind: 'sync', fleet, epoch, rejoin: hash, prefix, contentHash: sha256(content), accepted };
     });
     return nodeAnswerWith({ statement: encodeSignedStatement(signed), content });

@@ -13,6 +13,7 @@
 
 import { bytesToHex, equalBytes, HoldfastError, hexToBytes, type Random, sha256 } from '../core/index.ts';
 import {
+  agreeingLeavers,
   type Body,
   CONTENT,
   decodeFacts,
@@ -21,10 +22,13 @@ import {
   decodeSignedStatement,
   encodeNodeRequest,
   encodeSignedStatement,
+  enterEpoch,
   type Fleet,
+  openLeave,
   type RecordFacts,
   raiseFence,
   type SignedStatement,
+  type Signer,
   type StatementVerifier,
   statementHash,
   syncHash,
@@ -41,6 +45,24 @@ interface Walk {
   prefixes: Uint8Array[];
   /** Records whose facts differ: they are merged once their proofs have been fetched. */
   readonly wanted: Map<string, RecordFacts>;
+  /** What the peer said of itself with its first answer. */
+  standing: Standing | undefined;
+}
+
+/** How this node stood in the epoch when its round began, whatever the round has made of that since. */
+interface Entry {
+  /** Whether it is the round with which this node enters the epoch. */
+  readonly joining: boolean;
+  /** False where its store was refused. */
+  readonly sound: boolean;
+  /** Where it left the epoch before whole: what it signed of that. */
+  readonly leaver: Signer | undefined;
+}
+
+/** How a peer came into this epoch: by serving in it, or by leaving the one before. */
+interface Standing {
+  readonly joined: boolean;
+  readonly leaver: Signer | undefined;
 }
 
 /** All that belongs to one rejoin: thrown away whole when another begins. */
@@ -53,6 +75,7 @@ interface Round {
   readonly known: Set<number>;
   /** What peers say of records on which they differ from this node, by record and peer. */
   readonly claims: Map<string, Map<number, RecordFacts>>;
+  readonly entry: Entry;
   /** How many known peers' votes have been taken into account, durably. */
   adopted: number;
 }
@@ -66,13 +89,20 @@ export interface RepairOptions {
   readonly random: Random;
   /** Whether the store is all that this node ever anchored; else it helps no other node before it is repaired. */
   readonly intact: boolean;
+  /** This node's signed `leave` of the epoch before, where it enters a new epoch now and left that one whole. */
+  readonly leave: Uint8Array;
   /** Merges a record's certified state; throws `behind` where a peer's claim is not proven by it. */
   readonly merge: (record: Uint8Array, portable: Uint8Array, facts: RecordFacts) => Promise<void>;
   /**
    * Bars what this node may have voted for and forgotten. `peers` has an entry for each heard peer, undefined where that
-   * one agreed with this node.
+   * one agreed with this node. `joining`: what the node had barred before it entered the epoch stays so.
    */
-  readonly adopt: (record: Uint8Array, peers: readonly (RecordFacts | undefined)[], unheard: number) => Promise<void>;
+  readonly adopt: (
+    record: Uint8Array,
+    peers: readonly (RecordFacts | undefined)[],
+    unheard: number,
+    joining: boolean,
+  ) => Promise<void>;
 }
 
 export interface Query {
@@ -95,30 +125,43 @@ export class Repair {
     return this.#round?.known.size ?? 0;
   }
 
+  /** Heads of others that this node waits for. One that joins an epoch waits for `t` leavers, itself among them or not. */
   get headsNeeded(): number {
-    return this.#needed;
+    const { fleet, committer } = this.#options;
+    if (committer.node().joined) return this.#needed;
+    const { leaver } = this.#round?.entry ?? this.#entry();
+    return Math.max(this.#needed, threshold(fleet) - (leaver ? 1 : 0));
   }
 
   /** Enough heads to serve. The others are still of use: the more are heard, the fewer numbers are barred. */
   get done(): boolean {
-    return (this.#round?.adopted ?? 0) >= this.#needed;
+    return (this.#round?.adopted ?? 0) >= this.headsNeeded && this.#heard() !== undefined;
   }
 
   /** Whether there is something to ask the peers with, or nothing to ask. */
   get begun(): boolean {
-    return this.#needed === 0 || this.#round !== undefined;
+    return this.headsNeeded === 0 || this.#round !== undefined;
+  }
+
+  /** What is waited for, for people. */
+  get waitingFor(): string {
+    const { committer, fleet } = this.#options;
+    const heads = `has the heads of ${this.headsKnown} of ${this.headsNeeded} nodes`;
+    if (committer.node().joined) return heads;
+    return `joining epoch ${fleet.epoch}, which needs ${threshold(fleet)} nodes that left epoch ${fleet.epoch - 1}: ${heads}`;
   }
 
   /** Takes a new incarnation, durably, above every one that this node was told of. Nothing heard before counts. */
   async begin(mustExceed = 0): Promise<void> {
-    const { committer, fleet, node, random, intact } = this.#options;
+    const { committer, fleet, node, random, intact, leave } = this.#options;
     this.#round = undefined;
     await committer.updateNode((state) => {
-      const incarnation = Math.max(state.incarnation, state.fences[node - 1]!, mustExceed) + 1;
-      const raised = raiseFence(state, node, incarnation, new Uint8Array(0));
+      const entered = enterEpoch(state, fleet, leave);
+      const incarnation = Math.max(entered.incarnation, entered.fences[node - 1]!, mustExceed) + 1;
+      const raised = raiseFence(entered, node, incarnation, new Uint8Array(0));
       return { ...raised, incarnation, sound: state.sound && intact };
     });
-    if (this.#needed === 0) return;
+    if (this.headsNeeded === 0) return;
     const { incarnation } = committer.node();
     const nonce = random(32);
     const body: Body<'rejoin'> = { kind: 'rejoin', fleet: fleet.fleet, epoch: fleet.epoch, node, incarnation, nonce };
@@ -130,6 +173,7 @@ export class Repair {
       walks: new Map(),
       known: new Set(),
       claims: new Map(),
+      entry: this.#entry(),
       adopted: 0,
     };
   }
@@ -142,7 +186,7 @@ export class Repair {
     const queries: Query[] = [];
     for (let peer = 1; peer <= fleet.nodes.length; peer++) {
       if (peer === node || round.known.has(peer)) continue;
-      const walk = round.walks.get(peer) ?? { prefixes: [new Uint8Array(0)], wanted: new Map() };
+      const walk = round.walks.get(peer) ?? { prefixes: [new Uint8Array(0)], wanted: new Map(), standing: undefined };
       round.walks.set(peer, walk);
       for (const prefix of walk.prefixes.slice(0, QUERIES_AT_ONCE)) {
         queries.push({ peer, query: encodeNodeRequest({ kind: 'sync', rejoin: round.statement, prefix }) });
@@ -183,10 +227,10 @@ export class Repair {
    */
   async settle(): Promise<void> {
     const round = this.#round;
-    if (!round || round.known.size < this.#needed || round.adopted >= round.known.size) return;
-    const known = round.known.size;
-    await this.#adopt(round);
-    round.adopted = known;
+    const heard = this.#heard();
+    if (!round || !heard || heard.length < this.headsNeeded || round.adopted >= heard.length) return;
+    await this.#adopt(round, heard);
+    round.adopted = heard.length;
   }
 
   async #takeSync(
@@ -205,7 +249,10 @@ export class Repair {
     if (!equalBytes(body.contentHash, sha256(content))) {
       throw new HoldfastError('untrusted', 'an answer’s content was changed');
     }
-    const { payload, proofs } = CONTENT.sync.decode(content);
+    const { payload, proofs, joined, leave } = CONTENT.sync.decode(content);
+    const standing = this.#standingOf(peer, joined, leave);
+    // It joins by what others tell it; then it can tell more.
+    if (!round.entry.joining && !joined) throw new HoldfastError('behind', 'a peer has not joined the epoch yet');
     const rejoins = proofs.map((proof) => ({ proof, body: this.#rejoinOf(proof) }));
     const own = rejoins.filter(({ body: { node: of }, proof }) => of === node && !equalBytes(proof, round.statement));
     const mustExceed = Math.max(0, ...own.map(({ body: { incarnation } }) => incarnation));
@@ -223,10 +270,50 @@ export class Repair {
       ),
     );
     if (this.#round !== round) return undefined;
+    // Its first word counts: a peer that joins while it is walked has been walked for what it knew before, in part.
+    walk.standing ??= standing;
     if (pending.length === 2) this.#compareFacts(walk, payload);
     else this.#compareDigests(walk, pending, payload);
     walk.prefixes = walk.prefixes.filter((prefix) => prefix !== pending);
     return undefined;
+  }
+
+  /** @throws HoldfastError `untrusted` where the peer's `leave` is not its own, or not for this membership. */
+  #standingOf(peer: number, joined: boolean, leave: Uint8Array): Standing {
+    const leaver = leave.length > 0 ? openLeave(this.#options.verifier, leave) : undefined;
+    if (leaver && leaver.node !== peer) throw new HoldfastError('untrusted', 'a peer shows another node’s leave');
+    if (!joined && !leaver) throw new HoldfastError('untrusted', 'a peer that has not joined the epoch answers');
+    return { joined, leaver };
+  }
+
+  #entry(): Entry {
+    const { joined, sound, leave } = this.#options.committer.node();
+    const leaver = !joined && sound && leave.length > 0 ? openLeave(this.#options.verifier, leave) : undefined;
+    return { joining: !joined, sound, leaver };
+  }
+
+  /**
+   * The known peers that count, or undefined where this node joins an epoch and `t` that left the one before whole, itself
+   * included, have not been heard.
+   *
+   * A node that has served here counts all who have. One that left the last epoch whole needs nobody for what was there,
+   * but `t` leaves, so that the last epoch is over. A new one learns from leavers only, in whatever number: whoever else
+   * is new here knows no more than itself. One whose store was refused cannot tell whether it had joined, and counts both.
+   */
+  #heard(): number[] | undefined {
+    const known = [...(this.#round?.known ?? [])];
+    const standing = (peer: number) => this.#round?.walks.get(peer)?.standing;
+    const { joining, sound, leaver: own } = this.#round?.entry ?? this.#entry();
+    if (!joining) return known;
+    const joinedPeers = known.filter((peer) => standing(peer)?.joined);
+    const t = threshold(this.#options.fleet);
+    const leavers = known.flatMap((peer) => standing(peer)?.leaver ?? []);
+    const agreeing = agreeingLeavers(own ? [own, ...leavers] : leavers);
+    const others = agreeing.filter((one) => one !== own).map(({ node }) => node);
+    const union = () => [...new Set([...others, ...joinedPeers])];
+    if (own && agreeing.includes(own)) return agreeing.length >= t ? union() : undefined;
+    if (!sound) return union().length >= t ? union() : undefined;
+    return others.length >= t ? others : undefined;
   }
 
   /** A rejoin that its own node signed: the only proof of a fence. */
@@ -271,15 +358,15 @@ export class Repair {
     walk.wanted.delete(name);
   }
 
-  async #adopt(round: Round): Promise<void> {
+  async #adopt(round: Round, heard: readonly number[]): Promise<void> {
     const { fleet, adopt } = this.#options;
-    const heard = [...round.known];
     const unheard = fleet.nodes.length - 1 - heard.length;
     const work = [...round.claims].map(([name, claims]) =>
       adopt(
         hexToBytes(name),
         heard.map((peer) => claims.get(peer)),
         unheard,
+        round.entry.joining,
       ),
     );
     await Promise.all(work);

@@ -5,12 +5,17 @@ import {
   decodeNodeState,
   emptyNodeState,
   encodeNodeState,
+  enterEpoch,
+  type Fleet,
   NODE_STATE_KEY,
   NOT_COMPARED,
+  type NodeState,
+  newNodeState,
   threshold,
 } from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import { anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } from './anchor.ts';
+import { signLeave } from './leave.ts';
 import type { DictionarySource } from './ports.ts';
 import { VaultNode, type VaultNodeOptions } from './vault-node.ts';
 
@@ -44,7 +49,7 @@ export async function initialiseNode(
   if ((await readAnchor(token, owner)) || dictionary.size > 0) {
     throw new HoldfastError('conflict', 'this node has been initialised before');
   }
-  const value = encodeNodeState({ ...emptyNodeState(fleet.nodes.length), incarnation: 1, sound: true });
+  const value = encodeNodeState(newNodeState(fleet));
   const prepared = dictionary.prepare([{ key: NODE_STATE_KEY, value, syncHash: NOT_COMPARED }]);
   const mac = await anchorMac(token, owner, prepared.head);
   await dictionary.commit(prepared, mac);
@@ -62,7 +67,10 @@ export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
   const owner = { fleet: fleet.fleet, node };
   const anchor = await readAnchor(token, owner);
   if (!anchor) {
-    throw new HoldfastError('store_refused', 'the token has no anchor of this node; a lost token needs a new epoch');
+    throw new HoldfastError(
+      'store_refused',
+      'the token has no anchor of this node; replace a lost token with holdfast fleet replace-node',
+    );
   }
   let dictionary: AuthenticatedDictionary | undefined;
   let verdict: StartVerdict = 'foreign';
@@ -85,7 +93,10 @@ export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
     });
   }
   if (verdict === 'ahead') await token.writeAnchor(encodeAnchor(dictionary.head, dictionary.mac!));
-  const intact = (verdict === 'matches' || verdict === 'ahead') && isSound(dictionary);
+  const state = storedState(dictionary, fleet);
+  // Refuses a node that has left this epoch, or is beyond it, before anything is written.
+  enterEpoch(state, fleet);
+  const intact = (verdict === 'matches' || verdict === 'ahead') && state.sound;
   const alone = fleet.nodes.length === 1;
   if (alone && !intact) {
     throw new HoldfastError(
@@ -94,8 +105,10 @@ export async function openVaultNode(options: StartOptions): Promise<VaultNode> {
     );
   }
   const trusted = alone || (intact && token.rollbackResistant);
+  const leave = intact ? await signLeave(options, state, dictionary.head.sequence) : undefined;
   return new VaultNode({
     ...options,
+    ...(leave && { leave }),
     dictionary,
     intact,
     anchorSequence: anchor.sequence,
@@ -115,10 +128,9 @@ function overridden({ fleet, node, observer, repairOverride }: StartOptions): bo
   return true;
 }
 
-/** False for a store whose repair was cut short: its anchor is right, but the node still lacks what it once knew. */
-function isSound(dictionary: AuthenticatedDictionary): boolean {
+function storedState(dictionary: AuthenticatedDictionary, fleet: Fleet): NodeState {
   const stored = dictionary.get(NODE_STATE_KEY);
-  return stored !== undefined && decodeNodeState(stored).sound;
+  return stored ? decodeNodeState(stored) : emptyNodeState(fleet.nodes.length);
 }
 
 function checkKeys({ fleet, node, token }: StartOptions): void {

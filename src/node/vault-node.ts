@@ -11,27 +11,25 @@ import {
   type ClientRequest,
   CONTENT,
   type Context,
-  decideActivate,
+  checkSuccessor,
   decodeCertificate,
   decodePortableRecord,
   decodeSignedStatement,
   emptyRecord,
   encodePortableRecord,
-  encodeRecordState,
   encodeSignedStatement,
   encodeTweakInput,
   type Fleet,
-  factsOf,
   type Head,
   headBody,
   latestTime,
+  leaveEpoch,
   type NodeAnswer,
   type NodeRequest,
   nodeAnswerWith,
   portable,
-  type RecordFacts,
   type RecordState,
-  requireProven,
+  requireShare,
   type SignatureChecks,
   type Signer,
   StatementVerifier,
@@ -43,6 +41,7 @@ import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Token } from '../token/port.ts';
 import { Admission, type AdmittedRequest, RefusedRequest, refusalsSealed } from './admission.ts';
 import { Committer } from './committer.ts';
+import { PeerState } from './peer-state.ts';
 import { PeerSync } from './peer-sync.ts';
 import type { ClientAuthentication, NodeObserver, RequestSealing } from './ports.ts';
 import { Repair } from './repair.ts';
@@ -69,6 +68,8 @@ export interface VaultNodeOptions {
   /** Heads of others to wait for; by default `t`, or none for a node alone or an intact store on a token declared rollback-resistant. */
   readonly headsNeeded: number;
   readonly onFatal: (error: HoldfastError) => void;
+  /** This node's signed `leave` of the epoch before, where it left that one whole and now enters this one. */
+  readonly leave?: Uint8Array;
   /** The record state machine; the real one by default. */
   readonly transitions?: Transitions;
 }
@@ -134,6 +135,30 @@ export class VaultNode {
     await this.#committer.drain();
   }
 
+  /**
+   * Leaves the epoch for `next`, durably and for ever: from here on this node signs, evaluates and answers nothing in this
+   * epoch. To be opened again with `next`, with which it says so. Only a node that serves knows that it has forgotten
+   * nothing, so only such a one can be one of the `t` from which the next epoch begins.
+   * @throws HoldfastError `not_ready` where it does not serve, `bad_input` where `next` may not follow, `conflict` where it
+   *   has left for another one.
+   */
+  async leave(next: Fleet): Promise<void> {
+    const { fleet, dictionary, observer } = this.#options;
+    checkSuccessor(fleet, next);
+    this.#requireServing();
+    this.#phase = 'stopped';
+    // What was decided so far becomes part of what it leaves with.
+    await this.#committer.quiet();
+    const root = dictionary.syncRoot();
+    await this.#committer.updateNode((state) => leaveEpoch(state, next, root));
+    await this.#committer.drain();
+    observer.event('warn', 'left the epoch', { epoch: fleet.epoch, next: next.epoch });
+  }
+
+  #requireServing(): void {
+    if (this.#phase !== 'serving') throw new HoldfastError('not_ready', `the node is ${this.#phase}`);
+  }
+
   /** Answers one request. Never rejects: failures are answers with their code. */
   async handle(request: NodeRequest): Promise<NodeAnswer> {
     try {
@@ -163,7 +188,7 @@ export class VaultNode {
       case 'repair':
         return this.#takeRepair(request.answers);
       case 'sync':
-        return this.#peers.answer(request, this.#committer.node().sound);
+        return this.#peers.answer(request);
       case 'compare':
         return nodeAnswerWith({ content: this.#peers.digests(request.prefix) });
       case 'export':
@@ -171,7 +196,7 @@ export class VaultNode {
       default:
         break;
     }
-    if (this.#phase !== 'serving') throw new HoldfastError('not_ready', 'the node is repairing');
+    this.#requireServing();
     switch (request.kind) {
       case 'submit':
         return this.#submit(request.request, request.heads);
@@ -198,7 +223,7 @@ export class VaultNode {
   /** A node that began to repair while it opened the request must not vote on it. */
   async #admitted(request: ClientRequest): Promise<AdmittedRequest> {
     const admitted = await this.#admission.admit(request);
-    if (this.#phase !== 'serving') throw new HoldfastError('not_ready', 'the node is repairing');
+    this.#requireServing();
     return admitted;
   }
 
@@ -266,11 +291,13 @@ export class VaultNode {
       this.#transitions.decideEvaluation(this.#context(), state, certified),
     );
     if (update.decision.refusal) return this.#answerDecision(update, admitted);
+    this.#requireServing();
     // A confirmation or deletion that came while the batch was written ends this: looked at again in the very turn in which
     // the evaluation begins. (The simulation found an evaluation that a deletion had overtaken.)
     const newest = this.#committer.record(request.record) ?? emptyRecord(request.record);
     const decision = this.#transitions.decideEvaluation(this.#context(), newest, certified);
     if (decision.refusal) return this.#answerDecision({ decision, statement: undefined }, admitted);
+    if (kind === 'attempt') requireShare(this.#options.fleet, this.#options.node, newest);
     const { fleet, record, generation } = body;
     const evaluatedElement = await this.#options.token.evaluate(
       encodeTweakInput({ fleet, record, generation }),
@@ -338,9 +365,11 @@ export class VaultNode {
     const repair = this.#repair;
     if (this.#phase !== 'repairing' || !repair.begun || !repair.done) return;
     // An operator's override lets the node serve, but does not make it know what it may have forgotten.
-    if (repair.headsNeeded > 0) {
-      await this.#committer.updateNode((state) => (state.sound ? state : { ...state, sound: true }));
-    }
+    const heard = repair.headsNeeded > 0;
+    await this.#committer.updateNode((state) => {
+      const sound = state.sound || heard;
+      return sound === state.sound && state.joined ? state : { ...state, sound, joined: true };
+    });
     if (this.#phase !== 'repairing' || this.#repair !== repair || !repair.begun || !repair.done) return;
     this.#phase = 'serving';
     this.#options.observer.count('repairs');
@@ -358,7 +387,13 @@ export class VaultNode {
   }
 
   #newRepair(needed: number, intact: boolean): Repair {
-    const { fleet, node, dictionary, random } = this.#options;
+    const { fleet, node, dictionary, random, leave, observer } = this.#options;
+    const taking = new PeerState({
+      committer: this.#committer,
+      transitions: this.#transitions,
+      observer,
+      context: () => this.#context(),
+    });
     return new Repair(
       {
         fleet,
@@ -366,39 +401,14 @@ export class VaultNode {
         dictionary,
         random,
         intact,
+        leave: leave ?? new Uint8Array(0),
         verifier: this.#verifier,
         committer: this.#committer,
-        merge: (record, carried, facts) => this.#mergePeer(record, carried, facts),
-        adopt: (record, peers, unheard) => this.#adoptVotes(record, peers, unheard),
+        merge: (record, carried, facts) => taking.merge(record, carried, facts),
+        adopt: (record, peers, unheard, joining) => taking.adopt(record, peers, unheard, joining),
       },
       needed,
     );
-  }
-
-  async #mergePeer(record: Uint8Array, carried: Uint8Array, facts: RecordFacts): Promise<void> {
-    await this.#committer.update(record, (before) => {
-      const context = this.#context();
-      const portable = decodePortableRecord(carried);
-      const state = this.#transitions.mergeCertified(context, before, portable);
-      const { activation } = portable;
-      // Proven, but by a chain of owners that does not reach back to what this node knows: that record stays behind here
-      // until its owner enrols anew, and the other records are served.
-      const stranger = activation && decideActivate(context, state, activation).refusal?.code === 'owner_required';
-      if (stranger) this.#options.observer.event('warn', 'a record cannot be brought up to date', {});
-      else requireProven(state, facts);
-      return { state };
-    });
-  }
-
-  async #adoptVotes(record: Uint8Array, peers: readonly (RecordFacts | undefined)[], unheard: number): Promise<void> {
-    await this.#committer.update(record, (before) => {
-      const facts = peers.map((peer) => peer ?? factsOf(before));
-      // What a store that was refused says of this node's own votes may be of a past that was left.
-      const forgetful = !this.#committer.node().sound;
-      const state = this.#transitions.mergeVotes(this.#context(), before, facts, unheard, forgetful);
-      const changed = !equalBytes(encodeRecordState(before), encodeRecordState(state));
-      return { state: changed ? state : before };
-    });
   }
 
   // --- what everything above uses -------------------------------------------------------------------------------------
@@ -480,7 +490,7 @@ export class VaultNode {
         fences,
         headsKnown: this.#repair.headsKnown,
         headsNeeded: this.#repair.headsNeeded,
-        reason: '',
+        reason: this.#phase === 'repairing' ? this.#repair.waitingFor : '',
       }),
     });
   }

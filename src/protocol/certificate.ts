@@ -4,7 +4,8 @@
  */
 
 import { bytesToHex, codec, equalBytes, HoldfastError } from '../core/index.ts';
-import { type Fleet, threshold } from './fleet.ts';
+import { membershipAt } from './epoch.ts';
+import { type Fleet, type Membership, threshold } from './fleet.ts';
 import {
   type BatchSignature,
   type Body,
@@ -52,6 +53,7 @@ export class StatementVerifier {
   readonly checks: SignatureChecks;
   readonly #rightBatches = new Set<string>();
   readonly #remember: number;
+  readonly #earlier = new Map<number, StatementVerifier>();
 
   /** `remember`: how many verified batch signatures to keep (about 200 bytes each). */
   constructor(fleet: Fleet, checks: SignatureChecks, remember = 4096) {
@@ -116,6 +118,29 @@ export class StatementVerifier {
     return decoded;
   }
 
+  /**
+   * As `certificate`, also for one of an earlier epoch, by the keys of that epoch. Only for what stays true when an epoch
+   * ends (activations, confirmations, tombstones): nothing is evaluated by what an earlier epoch voted for.
+   * @throws HoldfastError `untrusted` or `malformed`.
+   */
+  proof<K extends BodyKind>(certificate: Certificate, kind: K): Body<K> {
+    const { epoch } = decodeBody(certificate.body);
+    return this.at(epoch).certificate(certificate, kind);
+  }
+
+  /** The verifier of this epoch or one that the fleet carries. @throws HoldfastError `untrusted` for any other. */
+  at(epoch: number): StatementVerifier {
+    if (epoch === this.fleet.epoch) return this;
+    const membership = membershipAt(this.fleet, epoch);
+    if (!membership) throw untrusted('a statement belongs to an epoch that this fleet does not carry');
+    let verifier = this.#earlier.get(epoch);
+    if (!verifier) {
+      verifier = new StatementVerifier(fleetAt(this.fleet, membership), this.checks, this.#remember);
+      this.#earlier.set(epoch, verifier);
+    }
+    return verifier;
+  }
+
   #ofFleet<K extends BodyKind>(body: Body, kind: K): Body<K> {
     if (body.kind !== kind) throw untrusted(`a statement is not of kind ${kind}`);
     if (body.fleet !== this.fleet.fleet || body.epoch !== this.fleet.epoch) {
@@ -163,6 +188,11 @@ function agreeingSigners(
     if (found) return found;
   }
   return undefined;
+}
+
+/** The fleet as it was. Session keys of that time are of no use any more and stay those of now. */
+function fleetAt(fleet: Fleet, { epoch, nodes }: Membership): Fleet {
+  return { ...fleet, epoch, nodes: fleet.nodes.map((keys, i) => ({ ...keys, ...nodes[i]! })) };
 }
 
 /** The whole of what a signature was checked for: node, root, signature. */

@@ -5,6 +5,7 @@
 
 import { codec, equalBytes, HoldfastError, type Infer, sha256 } from '../core/index.ts';
 import type { SignatureChecks } from './certificate.ts';
+import { membershipAt } from './epoch.ts';
 import { type Fleet, threshold } from './fleet.ts';
 
 const { bytes, fixed, flag, list, message, struct, text, uint } = codec;
@@ -69,8 +70,8 @@ const envelopeBinding = message('holdfast/envelope/v1', { fleet: text(64), recor
 export const encodeEnvelopeBinding = envelopeBinding.encode;
 
 /**
- * The content of a document, after every check that needs no other state: strict encoding, the fleet, the shares' shape,
- * the owner's signature, the lineage's signatures.
+ * The content of a document, after every check that needs no other state: strict encoding, the fleet (in this epoch or an
+ * earlier one), the shares' shape, the owner's signature, the lineage's signatures.
  * @throws HoldfastError `malformed` or `untrusted`.
  */
 export function openDocument(document: Uint8Array, fleet: Fleet, checks: SignatureChecks): DocumentContent {
@@ -79,7 +80,8 @@ export function openDocument(document: Uint8Array, fleet: Fleet, checks: Signatu
   const refuse = (why: string): never => {
     throw new HoldfastError('untrusted', `the record’s document does not verify: ${why}`);
   };
-  if (decoded.fleet !== fleet.fleet || decoded.epoch !== fleet.epoch) refuse('it belongs to another fleet or epoch');
+  if (decoded.fleet !== fleet.fleet || !membershipAt(fleet, decoded.epoch))
+    refuse('it belongs to another fleet or epoch');
   if (decoded.generation < 1) refuse('generations begin at 1');
   const { shares } = decoded;
   if (shares.length < Math.max(fleet.policy.minimumShares, threshold(fleet))) refuse('it has too few shares');

@@ -38,6 +38,16 @@ export interface NodeKeys {
   readonly oprf: Uint8Array;
 }
 
+/** Who was in the fleet in an epoch before this one: what its certificates and shares are checked with. */
+export interface Membership {
+  readonly epoch: number;
+  /** Node i's keys at index i - 1: `identity` for what it signed, `oprf` to see whether its shares still answer. */
+  readonly nodes: readonly Pick<NodeKeys, 'identity' | 'oprf'>[];
+}
+
+/** Earlier epochs that a fleet's description may carry. */
+export const MAXIMUM_EARLIER = 16;
+
 export interface Fleet {
   /** Stable name: 1 to 64 of a-z, 0-9 and '-'. */
   readonly fleet: string;
@@ -46,6 +56,8 @@ export interface Fleet {
   /** Node i's keys at index i - 1. Node numbers run from 1 to n. */
   readonly nodes: readonly NodeKeys[];
   readonly policy: Policy;
+  /** Earlier epochs whose records are not all enrolled anew yet, oldest first, the last one being `epoch - 1`. */
+  readonly earlier?: readonly Membership[];
 }
 
 /** t = floor(n / 2) + 1. */
@@ -99,4 +111,31 @@ export function checkFleet(fleet: Fleet): void {
     }
   }
   if (seen.size !== 3 * n) refuse('all keys of all nodes must differ');
+  checkEarlier(fleet, refuse);
+}
+
+function checkEarlier({ epoch, nodes, earlier = [] }: Fleet, refuse: (message: string) => never): void {
+  if (earlier.length > MAXIMUM_EARLIER) refuse(`a fleet carries at most ${MAXIMUM_EARLIER} earlier epochs`);
+  if (earlier.length > 0 && earlier.at(-1)!.epoch !== epoch - 1)
+    refuse('the last earlier epoch must be the one before');
+  /** The one place of each key through all epochs: a token that moved could else stand for two nodes. */
+  const places = new Map<string, string>();
+  const place = (key: Uint8Array, where: string) => {
+    if (key.length !== 65 || key[0] !== 4) refuse('node keys are uncompressed P-256 points of 65 bytes');
+    const known = places.get(key.join());
+    if (known !== undefined && known !== where) refuse('a key of a node must stay at its place through all epochs');
+    places.set(key.join(), where);
+  };
+  [...earlier, { epoch, nodes }].forEach((membership, at, all) => {
+    if (!Number.isSafeInteger(membership.epoch) || membership.epoch < 1)
+      refuse('an epoch must be a whole number from 1');
+    if (at > 0 && membership.epoch <= all[at - 1]!.epoch) refuse('earlier epochs must be in order');
+    if (membership.nodes.length !== nodes.length) refuse('the number of nodes must stay through all epochs');
+    membership.nodes.forEach(({ identity, oprf }, i) => {
+      place(identity, `${i} identity`);
+      place(oprf, `${i} oprf`);
+    });
+    const keys = membership.nodes.flatMap(({ identity, oprf }) => [identity.join(), oprf.join()]);
+    if (new Set(keys).size !== keys.length) refuse('all keys of all nodes must differ');
+  });
 }

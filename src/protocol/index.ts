@@ -2,8 +2,10 @@
 
 export * from './certificate.ts';
 export * from './document.ts';
+export * from './epoch.ts';
 export * from './facts.ts';
 export * from './fleet.ts';
+export * from './joining.ts';
 export * from './json.ts';
 export * from './merkle.ts';
 export * from './node-batch.ts';

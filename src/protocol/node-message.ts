@@ -3,7 +3,7 @@
 import { codec, HoldfastError, type Infer } from '../core/index.ts';
 import { clientRequest } from './request.ts';
 
-const { bytes, fixed, list, message, optional, struct, text, uint, word } = codec;
+const { bytes, fixed, flag, list, message, optional, struct, text, uint, word } = codec;
 
 const heads = list(bytes(20_000), 9);
 
@@ -101,8 +101,15 @@ export const CONTENT = {
   }),
   /** As `bucket`, with the encoded facts themselves: what a repairing node merges. */
   factsBucket: message('holdfast/node/facts-bucket/v1', { facts: list(bytes(2048), 65_536) }),
-  /** What a sync answer's content hash covers: one of the above, and the proofs of the peer's fences. */
-  sync: message('holdfast/node/sync-content/v1', { payload: bytes(4_194_304), proofs: list(bytes(4096), 9) }),
+  /** What a sync answer's content hash covers: one of the above, the proofs of the peer's fences, how it came here. */
+  sync: message('holdfast/node/sync-content/v2', {
+    payload: bytes(4_194_304),
+    proofs: list(bytes(4096), 9),
+    /** Whether the peer has served in this epoch. */
+    joined: flag,
+    /** The peer's signed `leave` of the epoch before this one, where it has one; else empty. */
+    leave: bytes(4096),
+  }),
   queries: message('holdfast/node/queries/v1', {
     phase: word('repairing', 'serving', 'stopped'),
     queries: list(struct({ peer: uint, query: bytes(65_536) }), 64),
@@ -119,6 +126,7 @@ export const CONTENT = {
     /** How many peers' heads a repairing node has, of how many it needs. */
     headsKnown: uint,
     headsNeeded: uint,
+    /** Why it does not serve, for people; empty where it does. */
     reason: text(512),
   }),
 } as const;

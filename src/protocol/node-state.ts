@@ -1,10 +1,12 @@
 /** What a node keeps of itself, under the same root as its records (docs/protocol.md, section 7). */
 
-import { codec, type Infer, sha256, utf8 } from '../core/index.ts';
+import { codec, equalBytes, HoldfastError, type Infer, sha256, utf8 } from '../core/index.ts';
+import { membershipDigest } from './epoch.ts';
+import type { Fleet } from './fleet.ts';
 
-const { bytes, flag, list, message, uint } = codec;
+const { bytes, fixed, flag, list, message, optional, struct, uint } = codec;
 
-const nodeState = message('holdfast/node-state/v1', {
+const nodeState = message('holdfast/node-state/v2', {
   /** Counts restarts and repairs, from 1. */
   incarnation: uint,
   /** The highest incarnation accepted from node i, at index i - 1; this node's own included. */
@@ -19,16 +21,91 @@ const nodeState = message('holdfast/node-state/v1', {
    * restart: an anchor written while repairing must not make a store that still lacks votes pass for a whole one.
    */
   sound: flag,
+  /** The epoch that this node takes part in, and the digest of its membership; 0 and zeros where nothing is known. */
+  epoch: uint,
+  membership: fixed(32),
+  /** Set once and for ever when it leaves `epoch`: the one membership that it left for, and its root of digests then. */
+  left: optional(struct({ next: fixed(32), root: fixed(32) })),
+  /** Its own signed `leave` of the epoch before this one; empty where it was not there, or did not leave it whole. */
+  leave: bytes(4096),
+  /** Whether it has served in `epoch`: what `t` nodes took along from the epoch before is then part of its own state. */
+  joined: flag,
 });
 
 export type NodeState = Infer<typeof nodeState>;
 export const encodeNodeState = nodeState.encode;
 export const decodeNodeState = nodeState.decode;
 
+const NOTHING = new Uint8Array(0);
+
 /** What a node knows of itself before anything has happened. */
 export function emptyNodeState(nodes: number): NodeState {
-  const proofs = Array.from({ length: nodes }, () => new Uint8Array(0));
-  return { incarnation: 0, fences: proofs.map(() => 0), proofs, sound: false };
+  return {
+    incarnation: 0,
+    ...noFences(nodes),
+    sound: false,
+    epoch: 0,
+    membership: new Uint8Array(32),
+    left: undefined,
+    leave: NOTHING,
+    joined: false,
+  };
+}
+
+/** What a new node of this fleet knows of itself: of records nothing, and there is nothing that it has forgotten. */
+export function newNodeState(fleet: Fleet): NodeState {
+  return { ...enterEpoch(emptyNodeState(fleet.nodes.length), fleet), incarnation: 1, sound: true };
+}
+
+function noFences(nodes: number): Pick<NodeState, 'fences' | 'proofs'> {
+  return { fences: Array.from({ length: nodes }, () => 0), proofs: Array.from({ length: nodes }, () => NOTHING) };
+}
+
+/**
+ * The state with which a node takes part in its fleet's epoch; the same one where it does already. Fences begin anew: they
+ * are about votes of one epoch, and replaced nodes count their incarnations from 1.
+ * @param leave this node's signed `leave` of the epoch before, where it left that one whole.
+ * @throws HoldfastError `store_refused` where the node has left this epoch, or for another membership.
+ */
+export function enterEpoch(state: NodeState, fleet: Fleet, leave: Uint8Array = NOTHING): NodeState {
+  const membership = membershipDigest(fleet);
+  const refuse = (why: string): never => {
+    throw new HoldfastError('store_refused', why);
+  };
+  if (state.epoch > fleet.epoch) {
+    refuse(`this node has gone on to epoch ${state.epoch}; install the trust file of that epoch`);
+  }
+  if (state.epoch === fleet.epoch) {
+    if (!equalBytes(state.membership, membership)) {
+      refuse(`the trust file names other nodes for epoch ${fleet.epoch} than the one that this node joined with`);
+    }
+    if (state.left)
+      refuse(`this node has left epoch ${fleet.epoch}; install the trust file of epoch ${fleet.epoch + 1}`);
+    return state;
+  }
+  if (state.left && fleet.epoch === state.epoch + 1 && !equalBytes(state.left.next, membership)) {
+    refuse(`this node has left epoch ${state.epoch} for other nodes than this trust file names`);
+  }
+  return {
+    ...state,
+    ...noFences(fleet.nodes.length),
+    epoch: fleet.epoch,
+    membership,
+    left: undefined,
+    leave,
+    joined: (fleet.earlier ?? []).length === 0,
+  };
+}
+
+/**
+ * Leaves the epoch for `next`; the same state where it has done so before.
+ * @throws HoldfastError `conflict` where it has left for another membership: two successors must never both begin.
+ */
+export function leaveEpoch(state: NodeState, next: Fleet, root: Uint8Array): NodeState {
+  const digest = membershipDigest(next);
+  if (!state.left) return { ...state, left: { next: digest, root } };
+  if (equalBytes(state.left.next, digest)) return state;
+  throw new HoldfastError('conflict', `this node has left epoch ${state.epoch} for other nodes`);
 }
 
 /** Raises one node's fence, with its proof; the same state where the fence stands as high already. */

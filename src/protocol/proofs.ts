@@ -37,12 +37,13 @@ export function provenActivation(
   activation: ActivationProof,
 ): ProvenActivation {
   const { fleet, checks } = verifier;
-  const staged = verifier.certificate(decodeCertificate(activation.stageCertificate), 'stage');
-  const opened = verifier.certificate(decodeCertificate(activation.openCertificate), 'open');
+  const staged = verifier.proof(decodeCertificate(activation.stageCertificate), 'stage');
+  const opened = verifier.proof(decodeCertificate(activation.openCertificate), 'open');
   const document = openDocument(activation.document, fleet, checks);
   const right =
     [staged, opened, document].every((part) => equalBytes(part.record, record)) &&
     equalBytes(staged.documentHash, documentHash(activation.document)) &&
+    [staged, opened].every(({ epoch }) => epoch === document.epoch) &&
     staged.generation === document.generation &&
     opened.generation === document.generation &&
     equalBytes(opened.ownerKey, document.ownerKey) &&
@@ -62,7 +63,7 @@ export function provenConfirmation(
   hash: Uint8Array,
   confirmation: ConfirmationProof,
 ): number {
-  const body = verifier.certificate(decodeCertificate(confirmation.certificate), 'attempt');
+  const body = verifier.proof(decodeCertificate(confirmation.certificate), 'attempt');
   const { fleet, record, generation, attempt, blindHash } = body;
   const signed = encodeConfirmation({ fleet, record, generation, attempt, blindHash });
   const right =
@@ -95,7 +96,7 @@ function deletedByOwner(
   proof: Uint8Array,
 ): boolean {
   const { openCertificate, signature } = decodeOwnerDeletion(proof);
-  const opened = verifier.certificate(decodeCertificate(openCertificate), 'open');
+  const opened = verifier.proof(decodeCertificate(openCertificate), 'open');
   const signed = encodeOwnerAction({ fleet: opened.fleet, record, generation, action: 'delete' });
   if (!equalBytes(opened.record, record) || opened.generation !== generation) return false;
   if (verifier.checks.ed25519(opened.ownerKey, signed, signature)) return true;
@@ -103,7 +104,7 @@ function deletedByOwner(
 }
 
 function seenSpent(verifier: StatementVerifier, record: Uint8Array, generation: number, proof: Uint8Array): boolean {
-  const body = verifier.certificate(decodeCertificate(proof), 'spent');
+  const body = verifier.proof(decodeCertificate(proof), 'spent');
   return (
     equalBytes(body.record, record) &&
     body.generation === generation &&

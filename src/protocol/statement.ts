@@ -46,6 +46,11 @@ const BODIES = {
     incarnation: uint,
     nonce: fixed(32),
   }),
+  /**
+   * "this node takes no part in `epoch` any more; the records that it left with have this root of digests." `next` is the
+   * digest of the one membership that it has left for.
+   */
+  leave: message('holdfast/leave/v1', { fleet: text(64), epoch: uint, next: fixed(32), root: fixed(32) }),
   /** One answer to a node that rejoins: the hash of the rejoin statement's leaf, and of the content sent beside this. */
   sync: message('holdfast/sync/v1', {
     fleet: text(64),

@@ -38,6 +38,7 @@ import {
   type NodeAnswer,
   type NodeRequest,
   type Policy,
+  successorOf,
 } from '../../src/protocol/index.ts';
 import { MemoryKeyValueStore, openDictionary, wipeStore } from '../../src/store/index.ts';
 import { SoftwareToken } from '../../src/token/index.ts';
@@ -55,13 +56,18 @@ export interface Member {
   node: VaultNode | undefined;
 }
 
+export interface Successor {
+  readonly fleet: Fleet;
+  readonly tokens: ReadonlyMap<number, SoftwareToken>;
+}
+
 const checks = { ecdsa: verifyEcdsa, ed25519: verifyEd25519 };
 
 export class InProcessFleet {
-  readonly fleet: Fleet;
+  fleet: Fleet;
   readonly members: Member[];
-  readonly coordinator: Coordinator;
-  readonly maintenance: Maintenance;
+  coordinator!: Coordinator;
+  maintenance!: Maintenance;
   readonly #tenants: TenantConfiguration[];
   readonly #tenantKey: Awaited<ReturnType<typeof generateTenantKey>>;
   /** Looks at, changes or drops (undefined) what a node answers. */
@@ -86,8 +92,12 @@ export class InProcessFleet {
         recordIdKey: new Uint8Array(32).fill(9),
       },
     ] as unknown as TenantConfiguration[];
+    this.#coordinate();
+  }
+
+  #coordinate(): void {
     const options: CoordinatorOptions = {
-      fleet,
+      fleet: this.fleet,
       checks,
       clock: systemClock,
       observer: silentCoordinatorObserver,
@@ -147,6 +157,46 @@ export class InProcessFleet {
     await member.node.start();
   }
 
+  /** The fleet in which these nodes have new tokens; nothing has happened yet. */
+  successor(...replaced: readonly number[]): Successor {
+    const tokens = new Map(replaced.map((node) => [node, new SoftwareToken()]));
+    const keys = new Map([...tokens].map(([node, { publicKeys }]) => [node, publicKeys]));
+    return { fleet: successorOf(this.fleet, keys), tokens };
+  }
+
+  /** These nodes leave for it, and end. */
+  async leave({ fleet }: Successor, ...nodes: readonly number[]): Promise<void> {
+    for (const node of nodes) {
+      await this.members[node - 1]!.node!.leave(fleet);
+      this.kill(node);
+    }
+  }
+
+  /** From here on everything that is made or started is of this fleet. Replaced nodes are initialised, none is started. */
+  async adopt({ fleet, tokens }: Successor): Promise<void> {
+    this.fleet = fleet;
+    this.#coordinate();
+    for (const [node, token] of tokens) {
+      const store = new MemoryKeyValueStore();
+      this.members[node - 1] = { token, store, node: undefined };
+      await initialiseNode({ fleet, node, token, dictionaries: dictionaries(store) });
+    }
+  }
+
+  /** Leave, adopt, start and join, all at once. */
+  async replace(...replaced: readonly number[]): Promise<void> {
+    const next = this.successor(...replaced);
+    const nodes = this.members.map((_, i) => i + 1);
+    await this.leave(next, ...nodes.filter((node) => !replaced.includes(node)));
+    await this.adopt(next);
+    for (const node of nodes) await this.start(node);
+    await this.settle();
+  }
+
+  phases(): (string | undefined)[] {
+    return this.members.map(({ node }) => node?.phase);
+  }
+
   kill(node: number): void {
     this.members[node - 1]!.node = undefined;
   }
@@ -169,17 +219,18 @@ export class InProcessFleet {
     return tampered;
   }
 
+  record(subject: string): Uint8Array {
+    const issuer = 'https://tenant.example';
+    return recordId(this.#tenants[0]!.recordIdKey!, { fleet: this.fleet.fleet, issuer, subject });
+  }
+
   /** What the tenant gives user `subject` on a new device. */
   async credential(
     subject: string,
     operations?: readonly string[],
   ): Promise<Credential & { readonly record: Uint8Array }> {
     const clientKey = generateClientKey();
-    const record = recordId(this.#tenants[0]!.recordIdKey!, {
-      fleet: this.fleet.fleet,
-      issuer: 'https://tenant.example',
-      subject,
-    });
+    const record = this.record(subject);
     const userToken = await createUserToken({
       tenantKey: this.#tenantKey.privateKey,
       issuer: 'https://tenant.example',

@@ -53,7 +53,7 @@ export const cheapChecks: SignatureChecks = { ecdsa: check, ed25519: check };
 
 /** 32 bytes that stand for a name. */
 export const named = (name: string): Uint8Array => sha256(utf8(name));
-const point = (name: string): Uint8Array => concatBytes(Uint8Array.of(4), named(name), named(`${name} again`));
+export const point = (name: string): Uint8Array => concatBytes(Uint8Array.of(4), named(name), named(`${name} again`));
 
 export const RECORD = named('record');
 export const NOW = 1_800_000_000_000;

@@ -10,6 +10,7 @@ import {
   batchToSign,
   blindHash,
   CONTENT,
+  DEFAULT_POLICY,
   type DocumentContent,
   decodeAnswerContent,
   decodeCertificate,
@@ -40,6 +41,7 @@ import {
   encodeSignedStatement,
   encodeStretchSalt,
   encodeTweakInput,
+  membershipDigest,
   type RecordFacts,
   statementHash,
   syncHash,
@@ -137,6 +139,7 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
     contentHash: bytes(0x17),
     accepted: true,
   }),
+  'statement-leave': state('leave', { next: bytes(0x46), root: bytes(0x47) }),
   'statement-batch': batchToSign(place, 2, bytes(0x35)),
   'signed-statement': encodeSignedStatement({ body: signedBody, signer, batch }),
   certificate: encodeCertificate({
@@ -192,6 +195,11 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
     fences: [1, 7, 0],
     proofs: [bytes(0x44, 2), bytes(0, 0), bytes(0, 0)],
     sound: true,
+    epoch: 3,
+    membership: bytes(0x45),
+    left: { next: bytes(0x46), root: bytes(0x47) },
+    leave: bytes(0x48, 4),
+    joined: true,
   }),
   'record-state': encodeRecordState({
     record,
@@ -211,6 +219,8 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
   'sync-content': CONTENT.sync.encode({
     payload: bytes(0x77, 8),
     proofs: [bytes(0x44, 2), bytes(0, 0), bytes(0, 0)],
+    joined: true,
+    leave: bytes(0x48, 4),
   }),
   'portable-record': encodePortableRecord({ record, activation, confirmation, tombstone }),
 };
@@ -219,6 +229,15 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
 const HASHED: Readonly<Record<string, [hash: Uint8Array, before?: number]>> = {
   'statement-leaf': [statementHash(signedBody, signer), 0],
   'blinded-element': [blindHash(bytes(0x1a, 33))],
+  membership: [
+    membershipDigest({
+      fleet,
+      epoch: 3,
+      nodes: [{ identity: bytes(0x91, 65), session: bytes(0x92, 65), oprf: bytes(0x93, 65) }],
+      policy: { ...DEFAULT_POLICY, minimumShares: 1 },
+      earlier: [{ epoch: 2, nodes: [{ identity: bytes(0x94, 65), oprf: bytes(0x95, 65) }] }],
+    }),
+  ],
   'stretch-salt': [encodeStretchSalt(fleet, record)],
   facts: [syncHash(record, facts)],
 };
@@ -247,7 +266,7 @@ describe('golden files', () => {
   it('have a label each that no other kind of message has', () => {
     const labels = Object.entries(GOLDEN).map(([, bytes]) => bytes.subarray(4, 4 + bytes.readUInt32BE()).toString());
     expect(new Set(labels).size).toBe(labels.length - 2); // 'facts' and the owner's two actions share theirs.
-    for (const label of labels) expect(label).toMatch(/^holdfast\/[a-z-]+(\/[a-z-]+)*\/v1$/);
+    for (const label of labels) expect(label).toMatch(/^holdfast\/[a-z-]+(\/[a-z-]+)*\/v[12]$/);
   });
 
   it('are read back to the values that made them', () => {

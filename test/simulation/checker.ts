@@ -187,7 +187,7 @@ export class Checker {
   }
 
   #statement(node: number, body: Body, name: string, signer: Signer): void {
-    if (body.kind === 'rejoin' || body.kind === 'sync') return;
+    if (body.kind === 'rejoin' || body.kind === 'sync' || body.kind === 'leave') return;
     this.count(body.kind);
     const facts = this.record(body.record);
     if (body.kind === 'head') {

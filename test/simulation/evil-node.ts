@@ -99,13 +99,13 @@ export class EvilNode {
         const rejoin = decodeSignedStatement(request.rejoin);
         this.#seen[rejoin.signer.node - 1] = Math.max(this.#seen[rejoin.signer.node - 1]!, rejoin.signer.incarnation);
         if (!honest.statement || request.prefix.length !== 2 || !honest.content) return undefined;
-        const { payload, proofs } = CONTENT.sync.decode(honest.content);
+        const { payload, ...rest } = CONTENT.sync.decode(honest.content);
         const { facts } = CONTENT.factsBucket.decode(payload);
         const lies = facts.map((one) => {
           const { record, facts: told } = decodeFacts(one);
           return encodeFacts({ record, facts: this.#wrongFacts(told) });
         });
-        const content = CONTENT.sync.encode({ payload: CONTENT.factsBucket.encode({ facts: lies }), proofs });
+        const content = CONTENT.sync.encode({ ...rest, payload: CONTENT.factsBucket.encode({ facts: lies }) });
         const statement = this.sign({
           kind: 'sync',
           fleet,

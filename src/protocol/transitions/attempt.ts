@@ -154,7 +154,7 @@ export function decideConfirm(
   heads: readonly Head[],
 ): Decision {
   const certificate = decodeCertificate(proof.certificate);
-  const attempt = context.verifier.certificate(certificate, 'attempt');
+  const attempt = context.verifier.proof(certificate, 'attempt');
   if (!equalBytes(attempt.record, state.record))
     return refuse(state, 'untrusted', 'the certificate is of another record');
   const objection = generationObjection(state, attempt.generation);

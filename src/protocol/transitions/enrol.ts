@@ -11,6 +11,8 @@ import {
   ownerConsented,
   readDocument,
 } from '../document.ts';
+import { isRetained } from '../epoch.ts';
+import type { Fleet } from '../fleet.ts';
 import type { ActivationProof, RecordState } from '../record.ts';
 import type { Body, Signer } from '../statement.ts';
 import { type Context, type Decision, type Head, majorityShows, refuse } from './decision.ts';
@@ -97,6 +99,16 @@ export function activeDocument(state: RecordState): DocumentContent | undefined 
   return state.active && readDocument(state.active.activation.document);
 }
 
+/**
+ * A node whose token was replaced since a record was enrolled votes and counts there, but what it evaluates opens nothing.
+ * @throws HoldfastError `no_share` for such a one.
+ */
+export function requireShare(fleet: Fleet, node: number, state: RecordState): void {
+  const epoch = activeDocument(state)?.epoch;
+  if (epoch === undefined || isRetained(fleet, epoch, node)) return;
+  throw new HoldfastError('no_share', 'this node has no share in the record, which is of an earlier epoch');
+}
+
 /** The facts that an open certificate proves, with the latest time that a signer gave. */
 export interface CertifiedOpen {
   readonly body: Body<'open'>;
@@ -112,6 +124,7 @@ export function decideStage(
 ): Decision {
   const content = openDocument(document, context.fleet, context.verifier.checks);
   const { generation } = content;
+  if (content.epoch !== context.fleet.epoch) return refuse(before, 'untrusted', 'the document is of an earlier epoch');
   if (!equalBytes(content.record, before.record))
     return refuse(before, 'malformed', 'the document is of another record');
   if (before.tombstone && before.tombstone.generation >= generation) return refuse(before, 'destroyed', 'destroyed');
@@ -186,7 +199,7 @@ function lacksConsent(context: Context, state: RecordState, content: DocumentCon
 
 /** Makes a staged generation the active one. The proof is complete in itself, so anybody may carry it. */
 export function decideActivate(context: Context, state: RecordState, proof: ActivationProof): Decision {
-  const staged = context.verifier.certificate(decodeCertificate(proof.stageCertificate), 'stage');
+  const staged = context.verifier.proof(decodeCertificate(proof.stageCertificate), 'stage');
   const hash = documentHash(proof.document);
   const { generation } = staged;
   if (!equalBytes(staged.record, state.record) || !equalBytes(staged.documentHash, hash)) {
@@ -204,10 +217,10 @@ export function decideActivate(context: Context, state: RecordState, proof: Acti
       : refuse(state, 'conflict', 'another document is active');
   }
   const content = openDocument(proof.document, context.fleet, context.verifier.checks);
-  const opened = context.verifier.certificate(decodeCertificate(proof.openCertificate), 'open');
+  const opened = context.verifier.proof(decodeCertificate(proof.openCertificate), 'open');
   for (const part of [content, opened]) {
-    if (part.generation !== generation || !equalBytes(part.record, state.record)) {
-      return refuse(state, 'untrusted', 'the activation is of another record or generation');
+    if (part.generation !== generation || part.epoch !== staged.epoch || !equalBytes(part.record, state.record)) {
+      return refuse(state, 'untrusted', 'the activation is of another record, generation or epoch');
     }
   }
   if (!equalBytes(opened.ownerKey, content.ownerKey) || opened.takeover !== content.takeover) {

@@ -3,7 +3,7 @@
 import { equalBytes, HoldfastError } from '../../core/index.ts';
 import { position, type RecordFacts } from '../facts.ts';
 import { threshold } from '../fleet.ts';
-import type { PortableRecord, RecordState } from '../record.ts';
+import type { ActiveRecord, PortableRecord, RecordState } from '../record.ts';
 import { decideConfirm } from './attempt.ts';
 import type { Context, Head } from './decision.ts';
 import { decideDestroy } from './destroy.ts';
@@ -62,6 +62,8 @@ export function requireProven(state: RecordState, peer: RecordFacts): void {
  * @param peers the facts of each heard peer on this record; certified state must have been merged before.
  * @param forgetful whether this node's own stored votes may be of a past that was left: a store put back twice, to
  *   different times, can hold a vote that contradicts a later one. They then count only where the peers agree.
+ * @param kept what this node had barred when it entered the epoch, on this record: that stays barred, since of the nodes
+ *   that voted there in the epoch before some may be gone.
  */
 export function mergeVotes(
   context: Context,
@@ -69,9 +71,25 @@ export function mergeVotes(
   peers: readonly RecordFacts[],
   unheard: number,
   forgetful = false,
+  kept?: Bar,
 ): RecordState {
   const rank = Math.max(1, threshold(context.fleet) - 1 - unheard);
-  return barAttempts(context, barOpening(state, peers, rank, forgetful), peers, rank, forgetful);
+  const barred = barAttempts(context, barOpening(state, peers, rank, forgetful), peers, rank, forgetful);
+  return kept ? keepBar(barred, kept) : barred;
+}
+
+/** Numbers of one generation that a node does not vote for. */
+export interface Bar extends NonNullable<ActiveRecord['barred']> {
+  readonly generation: number;
+}
+
+function keepBar(state: RecordState, { generation, upTo, vote }: Bar): RecordState {
+  const { active } = state;
+  if (active?.generation !== generation || upTo <= active.attempt) return state;
+  const now = active.barred;
+  if (now && now.upTo > upTo) return state;
+  const agreed = !now || now.upTo < upTo || (vote && now.vote && equalBytes(vote, now.vote));
+  return { ...state, active: { ...active, barred: { upTo, vote: agreed ? vote : undefined } } };
 }
 
 function barOpening(state: RecordState, peers: readonly RecordFacts[], rank: number, forgetful: boolean): RecordState {
