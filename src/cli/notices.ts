@@ -9,8 +9,10 @@ const FEW_USES = 10;
 const count = (number: number, one: string, many: string) => `${number} ${number === 1 ? one : many}`;
 
 export function recoveryNotices(recovered: Omit<Recovered, 'secret'>): string[] {
-  const { earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft } = recovered;
+  const { earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft, reenrolled } = recovered;
   const notices: string[] = [];
+  if (reenrolled)
+    notices.push('Nodes were replaced since this record was enrolled: it is now enrolled anew, under the same PIN.');
   if (earlierAttempts > 0) {
     notices.push(
       `${count(earlierAttempts, 'attempt', 'attempts')} since the last success came before this one. ` +
@@ -42,8 +44,8 @@ export function recoveryNotices(recovered: Omit<Recovered, 'secret'>): string[] 
 
 /** The same as JSON. */
 export function recoveryFacts(recovered: Omit<Recovered, 'secret'>): Record<string, unknown> {
-  const { generation, earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft } = recovered;
-  return { generation, earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft };
+  const { generation, epoch, reenrolled, earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft } = recovered;
+  return { generation, epoch, reenrolled, earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft };
 }
 
 /** Adds to `waiting` how many attempts are left, where that can be learned; it costs no attempt. */

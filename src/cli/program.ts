@@ -234,6 +234,16 @@ function addFleet(program: Command): void {
   );
   examples(start, 'holdfast fleet start ./fleet node-2 node-4');
 
+  const replace = fleet
+    .command('replace-node')
+    .description('give a node a new token, in a new epoch; run it again if it was interrupted')
+    .argument(...directory)
+    .requiredOption('--node <n>', 'number of the node', whole(1, 9))
+    .option('--accept-loss', 'go on although records not used since an earlier replacement may be lost')
+    .option(...JSON_OPTION);
+  act(replace, async (flags, signal, [folder]) => (await load()).replace(folder!, flags, signal));
+  examples(replace, 'holdfast fleet replace-node ./fleet --node 2');
+
   const user = program
     .command('user-token')
     .description('make a credential (user token and client key) of the development tenant')

@@ -42,10 +42,19 @@ const TAKEN_OVER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'rate_limited',
   'malformed',
   'too_large',
+  'other_epoch',
 ]);
 
 /** Of the failures of several coordinators the first of these kinds is reported: it says most. */
-const PRECEDENCE: readonly ErrorCode[] = ['untrusted', 'malformed', 'too_large', 'usage', 'rate_limited', 'overloaded'];
+const PRECEDENCE: readonly ErrorCode[] = [
+  'untrusted',
+  'malformed',
+  'too_large',
+  'usage',
+  'rate_limited',
+  'overloaded',
+  'other_epoch',
+];
 
 export class HttpTransport implements CoordinatorTransport {
   readonly #urls: readonly string[];
@@ -67,7 +76,7 @@ export class HttpTransport implements CoordinatorTransport {
   /**
    * Asks the coordinators in turn, beginning with the one that answered last.
    * @throws HoldfastError `no_majority`, `not_ready`, `overloaded`, `rate_limited` (may pass); `untrusted` for a
-   *   certificate or an answer that does not verify; `malformed`, `too_large`, `usage`, `cancelled`.
+   *   certificate or an answer that does not verify; `malformed`, `too_large`, `other_epoch`, `usage`, `cancelled`.
    */
   async send(request: ClientRequest, signal?: AbortSignal): Promise<ClientAnswer> {
     const body = JSON.stringify(clientRequestToJson(request));

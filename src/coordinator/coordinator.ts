@@ -79,12 +79,14 @@ export class Coordinator {
 
   /**
    * Takes one operation of a client to the nodes.
-   * @throws HoldfastError `no_majority` where fewer than `t` nodes answered, `malformed` for another fleet's request.
+   * @throws HoldfastError `no_majority` where fewer than `t` nodes answered, `malformed` for another fleet's
+   *   request, `other_epoch`.
    */
   async handle(request: ClientRequest): Promise<ClientAnswer> {
     const { fleet, observer } = this.#options;
-    if (request.fleet !== fleet.fleet || request.epoch !== fleet.epoch) {
-      throw new HoldfastError('malformed', 'the request is for another fleet or epoch');
+    if (request.fleet !== fleet.fleet) throw new HoldfastError('malformed', 'the request is for another fleet');
+    if (request.epoch !== fleet.epoch) {
+      throw new HoldfastError('other_epoch', `the fleet is in epoch ${fleet.epoch}; use the trust file of that epoch`);
     }
     observer.count('requests', request.operation);
     switch (request.operation) {

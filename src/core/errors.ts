@@ -33,6 +33,7 @@ export const ERROR_KINDS = {
   overloaded: kind(5, 503, true, 'The service is overloaded.'),
   cancelled: kind(1, 499, true, 'The operation was cancelled.'),
   untrusted: kind(6, 502, false, 'Something did not verify.'),
+  other_epoch: kind(6, 409, false, 'The fleet’s nodes have changed; a newer trust file is needed.'),
   trust_expired: kind(6, 502, false, 'The trust file has expired.'),
   bundle_malformed: kind(9, 422, false, 'The validation bundle, or what came with it, is not valid.'),
   signature_missing: kind(6, 502, false, 'A signature that must be there is missing.'),

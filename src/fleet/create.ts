@@ -4,15 +4,28 @@
  */
 
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { generateTenantKey } from '../access/index.ts';
-import { fromBase64Url, HoldfastError, Secret, systemRandom, toBase64Url, utf8 } from '../core/index.ts';
-import { createAuthority, issueCertificate, type PeerRole } from '../pki/index.ts';
+import { HoldfastError, Secret, systemRandom, toBase64Url, utf8 } from '../core/index.ts';
+import { createAuthority, type PeerRole } from '../pki/index.ts';
 import { checkFleet, type Fleet, type NodeKeys, type Policy, threshold } from '../protocol/index.ts';
-import { createTokenSigner, findSoftHsm, initialiseToken, type TokenSigner } from '../token/index.ts';
+import { createTokenSigner, findSoftHsm, initialiseToken } from '../token/index.ts';
 import { serialiseTrustFile } from '../trust/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
+import {
+  CERTIFICATE_FILES,
+  CERTIFICATE_YEARS,
+  HOST,
+  issueTo,
+  json,
+  listeners,
+  makeNodeToken,
+  nodeConfiguration,
+  randomPin,
+  write,
+  YEAR,
+} from './files.ts';
 import { coordinatorName, FleetFolder, type FleetPlan, nodeName, planText, portsOf, processNames } from './folder.ts';
 import { findFreePorts } from './ports.ts';
 
@@ -34,7 +47,6 @@ export interface CreateFleetOptions {
 }
 
 const DAY = 86_400_000;
-const YEAR = 366 * DAY;
 /** Marks a folder as one of ours that was not finished, which may be removed. */
 const MARKER = 'unfinished-fleet';
 const ISSUER = 'https://tenant.invalid/development';
@@ -94,10 +106,6 @@ async function makePartial(path: string): Promise<FleetFolder> {
   return new FleetFolder(partial);
 }
 
-const write = (path: string, text: string, mode: number) => writeFile(path, text, { mode, flag: 'wx' });
-const json = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
-const randomPin = () => toBase64Url(systemRandom(18));
-
 /** Runs `work` for each item, two at a time: children are busy with cryptography, not with waiting. */
 async function twoAtATime<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = [...items];
@@ -120,20 +128,7 @@ async function makeTokens(
   const keys: NodeKeys[] = [];
   await twoAtATime(numbers(plan.nodes), async (node) => {
     const name = nodeName(node);
-    const own = folder.of(name);
-    await mkdir(own, { mode: 0o700 });
-    await write(join(own, 'so-pin'), `${randomPin()}\n`, 0o600);
-    await write(join(own, 'pin'), `${randomPin()}\n`, 0o600);
-    const result = await runJson(
-      { ...command, environment: { ...command.environment, SOFTHSM2_CONF: folder.softHsm(name) } },
-      [
-        ...['node', 'keys', '--module', module, '--label', name, '--fleet', plan.name, '--name', name],
-        ...['--pin-file', join(own, 'pin'), '--so-pin-file', join(own, 'so-pin')],
-      ],
-      signal,
-    );
-    const key = (which: keyof NodeKeys) => fromBase64Url(String(result[which]));
-    keys[node - 1] = { identity: key('identity'), session: key('session'), oprf: key('oprf') };
+    keys[node - 1] = await makeNodeToken({ own: folder.of(name), name, fleet: plan.name, module, command, signal });
     onProgress(`${name}: token and keys`);
   });
   return keys;
@@ -159,7 +154,9 @@ async function makeCertificates(
     const authority = await createAuthority({ signer, fleet: plan.name, notBefore, notAfter: now + 10 * YEAR });
     const authorityPem = authority.certificatePem;
     await write(join(folder.authority, 'authority.pem'), authorityPem, 0o644);
-    const issue = issuer(folder, signer, authorityPem, plan.name, { notBefore, notAfter: now + 5 * YEAR });
+    const validity = { notBefore, notAfter: now + CERTIFICATE_YEARS * YEAR };
+    const issue = (role: PeerRole, name: string, file: string) =>
+      issueTo(folder.of(name), file, { authorityPem, signer, subject: { fleet: plan.name, role, name }, ...validity });
     for (const node of numbers(plan.nodes)) await issue('node', nodeName(node), 'certificate');
     for (const coordinator of numbers(plan.coordinators)) {
       await mkdir(folder.of(coordinatorName(coordinator)), { mode: 0o700 });
@@ -170,22 +167,6 @@ async function makeCertificates(
   } finally {
     await signer.close();
   }
-}
-
-function issuer(
-  folder: FleetFolder,
-  signer: TokenSigner,
-  authorityPem: string,
-  fleet: string,
-  validity: { notBefore: number; notAfter: number },
-) {
-  return async (role: PeerRole, name: string, file: string): Promise<void> => {
-    const subject = { fleet, role, name };
-    const hosts = ['127.0.0.1', '::1', 'localhost'];
-    const issued = await issueCertificate({ authorityPem, signer, subject, hosts, ...validity });
-    await write(join(folder.of(name), `${file}.pem`), issued.certificatePem, 0o644);
-    await write(join(folder.of(name), `${file}.key`), issued.privateKeyPem, 0o600);
-  };
 }
 
 async function makeTenant(folder: FleetFolder): Promise<void> {
@@ -222,38 +203,12 @@ function trustText(
 
 /** Paths in a configuration are relative to its file, so the whole folder can be moved. */
 async function makeConfigurations(folder: FleetFolder, plan: FleetPlan, module: string): Promise<void> {
-  const host = '127.0.0.1';
-  const listeners = (name: string) => {
-    const { service, monitoring } = portsOf(plan, name);
-    return { listen: { host, port: service }, metrics: { host, port: monitoring } };
-  };
-  const certificate = {
-    authority: '../authority/authority.pem',
-    certificate: 'certificate.pem',
-    key: 'certificate.key',
-  };
   for (const node of numbers(plan.nodes)) {
-    const name = nodeName(node);
-    const configuration = {
-      trustFile: '../trust.json',
-      node,
-      token: {
-        module,
-        label: name,
-        pinFile: 'pin',
-        softhsmConfiguration: 'token/softhsm2.conf',
-        syncFolder: 'token/tokens',
-      },
-      store: { directory: 'store' },
-      ...listeners(name),
-      tls: certificate,
-      tenants: '../tenants.json',
-    };
-    await write(folder.configuration(name), json(configuration), 0o600);
+    await write(folder.configuration(nodeName(node)), nodeConfiguration(plan, node, module), 0o600);
   }
   const nodes = numbers(plan.nodes).map((node) => ({
     node,
-    url: `https://${host}:${portsOf(plan, nodeName(node)).service}`,
+    url: `https://${HOST}:${portsOf(plan, nodeName(node)).service}`,
     name: nodeName(node),
   }));
   for (const coordinator of numbers(plan.coordinators)) {
@@ -261,9 +216,9 @@ async function makeConfigurations(folder: FleetFolder, plan: FleetPlan, module: 
     const configuration = {
       trustFile: '../trust.json',
       nodes,
-      ...listeners(name),
+      ...listeners(plan, name),
       tls: { certificate: 'public.pem', key: 'public.key' },
-      nodeTls: certificate,
+      nodeTls: CERTIFICATE_FILES,
       // All clients of a fleet on one machine have one address.
       rateLimit: { requests: 0 },
     };

@@ -5,6 +5,7 @@ export { killProcess, startProcess, stopFleet, type WaitOptions, waitForFleet } 
 export { type CreateFleetOptions, createFleet, readTenantKey } from './create.ts';
 export { FleetFolder, type FleetPlan, nodeName, portsOf, processNames, readPlan } from './folder.ts';
 export { identityOf, isAlive, type ProcessIdentity } from './process.ts';
+export { type Replaced, type ReplaceNodeOptions, replaceNode } from './replace.ts';
 export { readState } from './state.ts';
 export { type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
 export { Supervisor, type SupervisorOptions } from './supervisor.ts';

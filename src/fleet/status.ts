@@ -19,6 +19,8 @@ export interface ProcessStatus {
   readonly phase: string | null;
   /** Of nodes that answer: how often they have rejoined. */
   readonly incarnation: number | null;
+  /** Of nodes that answer. */
+  readonly epoch: number | null;
 }
 
 export interface FleetStatus {
@@ -71,22 +73,26 @@ export async function fleetStatus(folder: FleetFolder): Promise<FleetStatus> {
   };
 }
 
-type Said = Pick<ProcessStatus, 'ready' | 'reason' | 'phase' | 'incarnation'>;
+type Said = Pick<ProcessStatus, 'ready' | 'reason' | 'phase' | 'incarnation' | 'epoch'>;
 
-const SILENT: Said = { ready: false, reason: 'it does not run', phase: null, incarnation: null };
+const UNKNOWN = { phase: null, incarnation: null, epoch: null };
+const SILENT: Said = { ready: false, reason: 'it does not run', ...UNKNOWN };
 
 async function ask(port: number, isNode: boolean): Promise<Said> {
   try {
     const response = await get(port, '/readyz');
     const { reason } = (await response.json()) as { reason?: unknown };
     const said = { ready: response.ok, reason: typeof reason === 'string' ? reason : '' };
-    if (!isNode) return { ...said, phase: null, incarnation: null };
+    if (!isNode) return { ...said, ...UNKNOWN };
     const metrics = await (await get(port, '/metrics')).text();
     const phase = /^holdfast_node_phase\{phase="(\w+)"\} 1$/m.exec(metrics)?.[1] ?? null;
-    const incarnation = /^holdfast_node_incarnation (\d+)$/m.exec(metrics)?.[1];
-    return { ...said, phase, incarnation: incarnation === undefined ? null : Number(incarnation) };
+    const number = (name: string) => {
+      const value = new RegExp(`^holdfast_node_${name} (\\d+)$`, 'm').exec(metrics)?.[1];
+      return value === undefined ? null : Number(value);
+    };
+    return { ...said, phase, incarnation: number('incarnation'), epoch: number('epoch') };
   } catch {
-    return { ready: false, reason: 'it does not answer yet', phase: null, incarnation: null };
+    return { ready: false, reason: 'it does not answer yet', ...UNKNOWN };
   }
 }
 

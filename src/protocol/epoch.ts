@@ -104,11 +104,12 @@ function sameMembership(a: Membership, b: Membership): boolean {
 }
 
 /**
- * Earlier epochs whose records this membership can no longer evaluate: fewer than `t` tokens of them are left. People who
- * have not used their PIN since have lost what they enrolled then.
+ * Earlier epochs of whose records some may have fewer than `t` shares left on tokens of that time, counted for a record
+ * with as few shares as the policy allows. Whoever has not used the PIN since may have lost what they enrolled then.
  */
-export function lostEpochs(fleet: Fleet): number[] {
-  return (fleet.earlier ?? []).flatMap(({ epoch, nodes }) =>
-    nodes.filter((_, i) => isRetained(fleet, epoch, i + 1)).length < threshold(fleet) ? [epoch] : [],
-  );
+export function endangeredEpochs(fleet: Fleet): number[] {
+  return (fleet.earlier ?? []).flatMap(({ epoch, nodes }) => {
+    const replaced = nodes.filter((_, i) => !isRetained(fleet, epoch, i + 1)).length;
+    return fleet.policy.minimumShares - replaced < threshold(fleet) ? [epoch] : [];
+  });
 }

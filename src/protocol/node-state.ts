@@ -65,12 +65,12 @@ function noFences(nodes: number): Pick<NodeState, 'fences' | 'proofs'> {
  * The state with which a node takes part in its fleet's epoch; the same one where it does already. Fences begin anew: they
  * are about votes of one epoch, and replaced nodes count their incarnations from 1.
  * @param leave this node's signed `leave` of the epoch before, where it left that one whole.
- * @throws HoldfastError `store_refused` where the node has left this epoch, or for another membership.
+ * @throws HoldfastError `other_epoch` where the node has left this epoch, or for another membership.
  */
 export function enterEpoch(state: NodeState, fleet: Fleet, leave: Uint8Array = NOTHING): NodeState {
   const membership = membershipDigest(fleet);
   const refuse = (why: string): never => {
-    throw new HoldfastError('store_refused', why);
+    throw new HoldfastError('other_epoch', why);
   };
   if (state.epoch > fleet.epoch) {
     refuse(`this node has gone on to epoch ${state.epoch}; install the trust file of that epoch`);
@@ -106,6 +106,18 @@ export function leaveEpoch(state: NodeState, next: Fleet, root: Uint8Array): Nod
   if (!state.left) return { ...state, left: { next: digest, root } };
   if (equalBytes(state.left.next, digest)) return state;
   throw new HoldfastError('conflict', `this node has left epoch ${state.epoch} for other nodes`);
+}
+
+/**
+ * Which of two descriptions a node takes part in: `next` once it has left for it, else `current`.
+ * @param stored the node's stored state, or undefined where there is none.
+ */
+export function fleetToEnter(stored: NodeState | undefined, current: Fleet, next: Fleet | undefined): Fleet {
+  if (!stored || !next || next.epoch <= current.epoch) return current;
+  const digest = membershipDigest(next);
+  const gone = stored.left && stored.epoch === next.epoch - 1 && equalBytes(stored.left.next, digest);
+  const there = stored.epoch === next.epoch && equalBytes(stored.membership, digest);
+  return gone || there ? next : current;
 }
 
 /** Raises one node's fence, with its proof; the same state where the fence stands as high already. */

@@ -2,7 +2,15 @@
 
 import { HoldfastError, type JsonValue as Json, toBase64Url } from '../core/index.ts';
 import { isPublicPoint } from '../crypto/index.ts';
-import type { KeyStretching, NodeKeys, Policy, TakeoverPolicy } from '../protocol/index.ts';
+import {
+  type Fleet,
+  type KeyStretching,
+  MAXIMUM_EARLIER,
+  type Membership,
+  type NodeKeys,
+  type Policy,
+  type TakeoverPolicy,
+} from '../protocol/index.ts';
 
 /** SHA-256 as 64 lower-case hexadecimal digits. */
 export type Digest = string;
@@ -53,12 +61,38 @@ export function readDigestOrNull(value: Json): Digest | null {
 
 /** Three uncompressed points on P-256 in base64url. */
 export function readNodeKeys(node: { required(name: 'identity' | 'session' | 'oprf'): Json }): NodeKeys {
-  const key = (which: 'identity' | 'session' | 'oprf') => {
-    const value = node.required(which);
-    const point = value.bytes(65, 65);
-    return isPublicPoint(point) ? point : value.fail('must be an uncompressed point on P-256');
-  };
+  const key = (which: 'identity' | 'session' | 'oprf') => readPublicKey(node.required(which));
   return { identity: key('identity'), session: key('session'), oprf: key('oprf') };
+}
+
+function readPublicKey(value: Json): Uint8Array {
+  const point = value.bytes(65, 65);
+  return isPublicPoint(point) ? point : value.fail('must be an uncompressed point on P-256');
+}
+
+/** The member `earlier` of a fleet's description: nodes of earlier epochs, in the order of their numbers. */
+export function readEarlier(value: Json | undefined): Pick<Fleet, 'earlier'> {
+  if (!value) return {};
+  const earlier = value.array(1, MAXIMUM_EARLIER).map((item) => {
+    const membership = item.object(['epoch', 'nodes']);
+    const nodes = membership.required('nodes').array(1, 9);
+    return {
+      epoch: membership.required('epoch').integer(1),
+      nodes: nodes.map((one) => {
+        const node = one.object(['identity', 'oprf']);
+        return { identity: readPublicKey(node.required('identity')), oprf: readPublicKey(node.required('oprf')) };
+      }),
+    };
+  });
+  return { earlier };
+}
+
+/** The member `earlier`, or none where the fleet carries no earlier epoch. */
+export function writeEarlier({ earlier = [] }: Pick<Fleet, 'earlier'>) {
+  if (earlier.length === 0) return {};
+  const keys = (nodes: Membership['nodes']) =>
+    nodes.map(({ identity, oprf }) => ({ identity: toBase64Url(identity), oprf: toBase64Url(oprf) }));
+  return { earlier: earlier.map(({ epoch, nodes }) => ({ epoch, nodes: keys(nodes) })) };
 }
 
 export function writeNodeKeys(keys: NodeKeys): { identity: string; session: string; oprf: string } {

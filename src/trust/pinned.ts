@@ -5,12 +5,14 @@ import { checkFleet, type Fleet, type NodeKeys } from '../protocol/index.ts';
 import {
   formatTime,
   readAuthority,
+  readEarlier,
   readEnvironment,
   readNodeKeys,
   readNodeName,
   readOrigin,
   readPolicy,
   readTime,
+  writeEarlier,
   writeNodeKeys,
   writePolicy,
 } from './fields.ts';
@@ -41,6 +43,7 @@ const MEMBERS = [
   'expires',
   'policy',
   'nodes',
+  'earlier',
   'coordinators',
   'authority',
 ] as const;
@@ -66,6 +69,7 @@ export function parseTrustFile(text: string, { now }: { readonly now: number }):
     epoch: file.required('epoch').integer(1),
     nodes: nodes.map(({ keys }) => keys),
     policy: readPolicy(file.required('policy')),
+    ...readEarlier(file.optional('earlier')),
   };
   checkFleet(fleet);
   const coordinators = file.required('coordinators').array(1, 32).map(readOrigin);
@@ -102,6 +106,7 @@ export function serialiseTrustFile(trust: PinnedTrust): string {
         name: names[i],
         ...writeNodeKeys(keys),
       })),
+      ...writeEarlier(fleet),
       coordinators: [...trust.coordinators],
       ...(authority !== undefined && { authority }),
     },

@@ -152,7 +152,7 @@ describe('a node that has left', () => {
     expect((await node!.handle({ kind: 'head', record: new Uint8Array(32) })).code).toBe('not_ready');
     expect((await node!.handle({ kind: 'compare', prefix: new Uint8Array(0) })).code).toBe('not_ready');
     fleet.kill(1);
-    await expect(fleet.start(1)).rejects.toMatchObject({ code: 'store_refused', message: /left epoch 1/ });
+    await expect(fleet.start(1)).rejects.toMatchObject({ code: 'other_epoch', message: /left epoch 1/ });
   });
 
   it('does not go to another successor', async () => {
@@ -160,7 +160,7 @@ describe('a node that has left', () => {
     const [one, other] = [fleet.successor(2), fleet.successor(2)];
     await fleet.leave(one, 1);
     await fleet.adopt(other);
-    await expect(fleet.start(1)).rejects.toMatchObject({ code: 'store_refused', message: /for other nodes/ });
+    await expect(fleet.start(1)).rejects.toMatchObject({ code: 'other_epoch', message: /for other nodes/ });
   });
 
   it('helps no node that was put back to before it left to serve in the old epoch again', async () => {

@@ -14,6 +14,7 @@ import {
   emptyNodeState,
   emptyRecord,
   encodeSignedStatement,
+  endangeredEpochs,
   enterEpoch,
   type Fleet,
   factsOf,
@@ -22,7 +23,6 @@ import {
   latestTime,
   leaveEpoch,
   liveShares,
-  lostEpochs,
   membershipDigest,
   mergeVotes,
   newNodeState,
@@ -117,9 +117,12 @@ describe('a fleet’s description', () => {
     expect(() => replaced(old, 1, 2, 3)).toThrow(/keeps 2 nodes and 3 are needed/);
   });
 
-  it('tells which epochs’ records too few tokens are left for', () => {
-    expect(lostEpochs(replaced(now, 4))).toEqual([]);
-    expect(lostEpochs(replaced(replaced(now, 4), 5))).toEqual([1]);
+  it('tells of which epochs some records may have too few shares left', () => {
+    expect(old.policy.minimumShares).toBe(4);
+    expect(endangeredEpochs(now)).toEqual([]);
+    const third = replaced(now, 4);
+    expect(endangeredEpochs(third)).toEqual([1]);
+    expect(endangeredEpochs({ ...third, policy: { ...third.policy, minimumShares: 5 } })).toEqual([]);
   });
 });
 

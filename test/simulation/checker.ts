@@ -38,25 +38,30 @@ const ownerAction = message('holdfast/owner/action/v1', {
 
 /** Receipts of one kind: each says that the node has reached this level, and levels only grow. */
 class Ladder {
-  readonly #receipts: { readonly node: number; readonly level: number; readonly signer: Signer }[] = [];
+  readonly #receipts: {
+    readonly node: number;
+    readonly level: number;
+    readonly epoch: number;
+    readonly signer: Signer;
+  }[] = [];
   /** The highest level that `t` nodes have reached; -1 for none. */
   committed = -1;
 
   /** Whether this receipt commits a higher level. */
-  add(level: number, signer: Signer, t: number): boolean {
+  add(level: number, epoch: number, signer: Signer, t: number): boolean {
     if (level <= this.committed) return false;
-    this.#receipts.push({ node: signer.node, level, signer });
+    this.#receipts.push({ node: signer.node, level, epoch, signer });
     const before = this.committed;
     for (const candidate of new Set(this.#receipts.map((receipt) => receipt.level))) {
-      if (candidate > this.committed && this.#agree(candidate, t)) this.committed = candidate;
+      if (candidate > this.committed && this.#agree(candidate, epoch, t)) this.committed = candidate;
     }
     return this.committed > before;
   }
 
-  #agree(level: number, t: number): boolean {
+  #agree(level: number, epoch: number, t: number): boolean {
     const newest = new Map<number, Signer>();
     for (const receipt of this.#receipts) {
-      if (receipt.level < level) continue;
+      if (receipt.level < level || receipt.epoch !== epoch) continue;
       const known = newest.get(receipt.node);
       if (!known || known.incarnation < receipt.signer.incarnation) newest.set(receipt.node, receipt.signer);
     }
@@ -212,28 +217,28 @@ export class Checker {
         break;
       }
       case 'active':
-        if (facts.active.add(body.generation, signer, this.#t)) {
+        if (facts.active.add(body.generation, body.epoch, signer, this.#t)) {
           place.commits.push({ kind: 'active', confirmed: 0, late: new Map() });
           this.count('activations committed');
         }
-        this.#gone(facts, body.generation - 1, signer);
+        this.#gone(facts, body.generation - 1, body.epoch, signer);
         break;
       case 'confirmed':
-        this.#confirmed(node, place, body.attempt, signer);
+        this.#confirmed(node, place, body, signer);
         break;
       case 'spent':
         this.#spent(facts, place, body, node, name);
         break;
       case 'destroyed':
         this.#destroyedHere(node, facts, body.generation);
-        this.#gone(facts, body.generation, signer);
+        this.#gone(facts, body.generation, body.epoch, signer);
         break;
     }
   }
 
-  #gone(facts: RecordFacts, level: number, signer: Signer): void {
+  #gone(facts: RecordFacts, level: number, epoch: number, signer: Signer): void {
     const before = facts.gone.committed;
-    if (level < 1 || !facts.gone.add(level, signer, this.#t)) return;
+    if (level < 1 || !facts.gone.add(level, epoch, signer, this.#t)) return;
     this.count('generations gone');
     for (const [number, place] of facts.generations) {
       if (number > before && number <= facts.gone.committed) {
@@ -242,11 +247,11 @@ export class Checker {
     }
   }
 
-  #confirmed(node: number, place: Generation, attempt: number, signer: Signer): void {
+  #confirmed(node: number, place: Generation, { attempt, epoch }: Body<'confirmed'>, signer: Signer): void {
     if (attempt > this.lastUse(place)) {
       this.#world.violate(`1: node ${node} takes number ${attempt} for confirmed, which no use of the right PIN had`);
     }
-    if (!place.confirmed.add(attempt, signer, this.#t)) return;
+    if (!place.confirmed.add(attempt, epoch, signer, this.#t)) return;
     place.commits.push({ kind: 'confirmed', confirmed: place.confirmed.committed, late: new Map() });
     this.count('confirmations committed');
   }

@@ -32,7 +32,8 @@ import type { World } from './world.ts';
 
 export class EvilNode {
   readonly #world: World;
-  readonly #fleet: Fleet;
+  /** The one that its working node is in. */
+  fleet: Fleet;
   readonly #node: number;
   readonly #token: TokenState;
   /** The highest incarnation of each node that it has seen: enough to keep its fences plausible. */
@@ -43,7 +44,7 @@ export class EvilNode {
 
   constructor(world: World, fleet: Fleet, node: number, token: TokenState) {
     this.#world = world;
-    this.#fleet = fleet;
+    this.fleet = fleet;
     this.#node = node;
     this.#token = token;
     this.#seen = fleet.nodes.map(() => 0);
@@ -62,7 +63,7 @@ export class EvilNode {
       fences: this.#seen.map((seen) => (chance.happens(0.9) ? seen : Math.max(0, seen - chance.between(0, 2)))),
     };
     const { root, paths } = merkleTree([statementHash(encoded, signer)]);
-    const signature = this.#token.sign(batchToSign(this.#fleet, this.#node, root));
+    const signature = this.#token.sign(batchToSign({ fleet: body.fleet, epoch: body.epoch }, this.#node, root));
     return { body: encoded, signer, batch: { index: 0, size: 1, path: paths[0]!, signature } };
   };
 
@@ -80,7 +81,7 @@ export class EvilNode {
 
   #lie(request: NodeRequest, honest: NodeAnswer): NodeAnswer | undefined {
     const { chance } = this.#world;
-    const { fleet, epoch } = this.#fleet;
+    const { fleet, epoch } = this.fleet;
     if (chance.happens(0.1)) {
       return nodeAnswerWith({
         code: chance.pick(['conflict', 'not_ready', 'spent', 'destroyed', 'wrong_pin', 'nonsense']),
@@ -125,7 +126,7 @@ export class EvilNode {
   /** Signs what was asked for, whatever it signed before. */
   #vote(request: NodeRequest<'submit'>): NodeAnswer | undefined {
     const { operation, record, generation, attempt } = request.request;
-    const place = { fleet: this.#fleet.fleet, epoch: this.#fleet.epoch, record, generation };
+    const place = { fleet: this.fleet.fleet, epoch: this.fleet.epoch, record, generation };
     const signed = (body: Body) => nodeAnswerWith({ statement: encodeSignedStatement(this.sign(body)) });
     switch (operation) {
       case 'open': {

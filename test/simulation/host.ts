@@ -7,13 +7,17 @@ import {
   decodeCertificate,
   decodeNodeAnswer,
   decodeNodeRequest,
+  decodeNodeState,
   decodePortableRecord,
   decodeRecordState,
   encodeNodeAnswer,
   encodeNodeRequest,
   type Fleet,
+  fleetToEnter,
+  NODE_STATE_KEY,
   type NodeAnswer,
   type NodeRequest,
+  type NodeState,
 } from '../../src/protocol/index.ts';
 import type { Checker, Committed } from './checker.ts';
 import { authentication, checks, type Oracle, requestSealing } from './cryptography.ts';
@@ -84,11 +88,38 @@ export class Host {
   clockOffset = 0;
   #restarting = false;
   resistant = false;
+  /** The trust file that is installed here, and the one that the operator has laid beside it. */
+  fleet: Fleet;
+  next: Fleet | undefined;
+  #retired = false;
+  #calm = false;
 
   constructor(number: number, token: TokenState, env: HostEnvironment) {
     this.number = number;
     this.token = token;
     this.#env = env;
+    this.fleet = env.fleet;
+  }
+
+  /** What is stored of the node itself. */
+  get state(): NodeState | undefined {
+    const entry = this.disk.image.entries.get(bytesToHex(NODE_STATE_KEY));
+    return entry && decodeNodeState(entry.value);
+  }
+
+  /** Leaves for the next epoch if it serves; the process then ends, and starts again there. */
+  async leave(next: Fleet): Promise<void> {
+    const process = this.#process;
+    if (process?.node?.phase !== 'serving') return;
+    await process.node.leave(next);
+    this.#env.checker.count('leaves');
+    this.look();
+  }
+
+  /** Ends for ever, its token with it. */
+  retire(): void {
+    this.#retired = true;
+    this.crash('its token is lost');
   }
 
   get phase(): string {
@@ -101,12 +132,15 @@ export class Host {
 
   async initialise(): Promise<void> {
     const process = new Process();
+    // Whoever sets a machine up begins anew where something fails; only what succeeds is of interest.
+    this.#calm = true;
     await initialiseNode({ ...this.#options(process) });
+    this.#calm = false;
   }
 
   /** Starts the process; a crash on the way is followed by another start. */
   start(): void {
-    if (this.#process || this.#restarting) return;
+    if (this.#process || this.#restarting || this.#retired) return;
     const process = new Process(this.#env.records.map((record) => this.#env.checker.committed(record)));
     this.#process = process;
     const { world } = this.#env;
@@ -245,7 +279,7 @@ export class Host {
   async #step(process: Process, name: Step): Promise<void> {
     const { world, faults } = this.#env;
     if (!process.alive) return never;
-    if (faults.crash > 0 && world.chance.happens(faults.crash)) {
+    if (faults.crash > 0 && !this.#calm && world.chance.happens(faults.crash)) {
       this.#die(process, `at ${name}`);
       return never;
     }
@@ -254,10 +288,12 @@ export class Host {
   }
 
   #options(process: Process): StartOptions {
-    const { world, fleet, oracle, issued, faults } = this.#env;
+    const { world, oracle, issued, faults } = this.#env;
+    const fleet = fleetToEnter(this.state, this.fleet, this.next);
     const tokenProcess: TokenProcess = {
       step: (name) => this.#step(process, name),
       anchorFault: () => {
+        if (this.#calm) return 'none';
         if (faults.anchor === 0 || !world.chance.happens(faults.anchor)) return 'none';
         const fault = world.chance.pick(['lost', 'unclear', 'torn'] as const);
         world.note(`node ${this.number} anchor write ${fault}`);
@@ -270,7 +306,7 @@ export class Host {
     };
     const write = async (image: DiskImage) => {
       await this.#step(process, 'store');
-      if (faults.diskFull > 0 && world.chance.happens(faults.diskFull)) {
+      if (faults.diskFull > 0 && !this.#calm && world.chance.happens(faults.diskFull)) {
         world.note(`node ${this.number} disk full`);
         throw new HoldfastError('unexpected', 'the disk is full');
       }

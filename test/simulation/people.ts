@@ -170,6 +170,9 @@ export class Person {
 
   async recoverWith(pin: string): Promise<void> {
     const recovered = await this.client().recover(pin);
+    const belief = this.beliefs.find((one) => one?.pin === pin);
+    if (belief && recovered.reenrolled) belief.generation = recovered.generation;
+    if (recovered.reenrolled) this.#env.checker.count('enrolled anew');
     const expected = this.#secrets.get(pin);
     if (!expected || !equalBytes(recovered.secret.reveal(), expected)) {
       this.#env.world.violate('2: a recovery gave another secret than was enrolled under this PIN');

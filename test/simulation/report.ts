@@ -4,13 +4,18 @@ import type { RunResult } from './scenario.ts';
 
 export function describeFailure(
   result: RunResult,
-  options: { readonly nodes?: number | undefined; readonly mutation?: string | undefined },
+  options: {
+    readonly nodes?: number | undefined;
+    readonly mutation?: string | undefined;
+    readonly epochs?: boolean;
+  },
 ): string {
   const nodes = options.nodes ? ` --nodes ${options.nodes}` : '';
+  const epochs = options.epochs ? ' --epochs' : '';
   const mutation = options.mutation ? ` --mutation ${options.mutation}` : '';
   return [
     `seed ${result.seed} breaks property ${result.violation}`,
-    `again: npm run simulate -- --seeds 1 --from ${result.seed}${nodes}${mutation} --verbose`,
+    `again: npm run simulate -- --seeds 1 --from ${result.seed}${nodes}${epochs}${mutation} --verbose`,
     ...result.recent,
   ].join('\n');
 }

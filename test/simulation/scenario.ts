@@ -20,6 +20,7 @@ import {
 import { Adversary } from './adversary.ts';
 import { Checker } from './checker.ts';
 import { checks, Oracle, signWith } from './cryptography.ts';
+import { EpochChange } from './epoch-change.ts';
 import { EvilNode, short } from './evil-node.ts';
 import { type FaultRates, Host, type Snapshot } from './host.ts';
 import { CALM, Network } from './network.ts';
@@ -32,6 +33,8 @@ export interface RunOptions {
   /** 3 or 5; by default the seed decides. */
   readonly nodes?: number;
   readonly transitions?: Transitions;
+  /** Whether nodes are replaced while there is trouble. */
+  readonly epochs?: boolean;
   readonly verbose?: (line: string) => void;
 }
 
@@ -66,8 +69,12 @@ export async function run(options: RunOptions): Promise<RunResult> {
 class Scenario {
   readonly checker: Checker;
   readonly #world: World;
-  readonly #fleet: Fleet;
+  #fleet: Fleet;
   readonly #hosts: Host[] = [];
+  /** Machines of nodes that were replaced and run on, by number. */
+  readonly #zombies = new Map<number, Host>();
+  readonly #host: (number: number, token: TokenState, evil: boolean) => Host;
+  readonly #change: EpochChange | undefined;
   readonly #evil = new Map<number, EvilNode>();
   readonly #people: Person[] = [];
   readonly #network: Network;
@@ -123,8 +130,8 @@ class Scenario {
     const records = Array.from({ length: chance.pick([1, 1, 2]) }, () => chance.bytes(32));
     const suite = oracle.suite();
     const hostile = chance.happens(0.65) || liars > 0;
-    for (const [i, token] of tokens.entries()) {
-      const host = new Host(i + 1, token, {
+    this.#host = (number, token, isEvil) =>
+      new Host(number, token, {
         world,
         fleet: this.#fleet,
         oracle,
@@ -132,21 +139,26 @@ class Scenario {
         issued: this.#issued,
         faults: this.#faults,
         records,
-        evil: evil.has(i + 1),
+        evil: isEvil,
         overhear: (node, request, answer) => this.#adversary?.hear(node, request, answer),
         ...(options.transitions && { transitions: options.transitions }),
       });
+    for (const [i, token] of tokens.entries()) {
+      const host = this.#host(i + 1, token, evil.has(i + 1));
       host.clockOffset = chance.happens(0.3) ? chance.between(-5000, 5000) : 0;
       host.resistant = !this.#rollbacks && chance.happens(0.2);
       this.#hosts.push(host);
       if (evil.has(i + 1)) this.#evil.set(i + 1, new EvilNode(world, this.#fleet, i + 1, token));
     }
     for (let i = 0; i < chance.between(1, 3); i++) this.#addCoordinator(`c${i + 1}`);
+    const fleet = () => this.#fleet;
     for (const record of records) {
       this.#people.push(
         new Person(record, {
           world,
-          fleet: this.#fleet,
+          get fleet() {
+            return fleet();
+          },
           checker: this.checker,
           suite,
           issued: this.#issued,
@@ -155,16 +167,40 @@ class Scenario {
         }),
       );
     }
+    if (options.epochs) this.#change = this.#epochChange();
     if (!hostile) return;
+    const first = this.#fleet;
     this.#adversary = new Adversary({
       world,
-      fleet: this.#fleet,
+      // Of old and new epochs alike.
+      get fleet() {
+        return fleet() === first || chance.happens(0.6) ? fleet() : first;
+      },
       oracle,
       suite,
       records,
       credential: (record) => this.#people.find((person) => equalBytes(person.record, record))!.credential(),
       send: (node, request) => this.#toNode('adversary', node, request),
       sign: new Map([...this.#evil].map(([node, one]) => [node, one.sign])),
+    });
+  }
+
+  #epochChange(): EpochChange {
+    return new EpochChange({
+      world: this.#world,
+      checker: this.checker,
+      hosts: this.#hosts,
+      evil: this.#evil,
+      zombies: this.#zombies,
+      fleet: () => this.#fleet,
+      newHost: (number, token) => this.#host(number, token, false),
+      adopt: (fleet) => {
+        this.#fleet = fleet;
+        for (const { name } of this.#coordinators.splice(0)) {
+          this.#maintenances.shift();
+          this.#addCoordinator(name);
+        }
+      },
     });
   }
 
@@ -187,7 +223,10 @@ class Scenario {
   }
 
   async #toNode(from: string, node: number, request: NodeRequest): Promise<NodeAnswer> {
-    const host = this.#hosts[node - 1]!;
+    const zombie = this.#zombies.get(node);
+    // An adversary finds whom it likes; and now and then an old address still leads to the old machine.
+    const astray = zombie !== undefined && this.#world.chance.happens(from === 'adversary' ? 0.5 : 0.1);
+    const host = astray ? zombie : this.#hosts[node - 1]!;
     const encoded = encodeNodeRequest(request);
     const what = request.kind === 'submit' ? request.request.operation : request.kind;
     const serve = async () => {
@@ -241,6 +280,7 @@ class Scenario {
       return this.#peace();
     }
     const background = [this.#faultsHappen(), this.#maintenanceRuns(), this.#malice()];
+    const change = this.#change?.play();
     const people = this.#people.flatMap((person) => [
       person.owner(chance.between(2, 6)),
       ...Array.from({ length: chance.between(0, 2) }, (_, i) => person.device(`device ${i + 1}`, chance.between(1, 4))),
@@ -248,6 +288,13 @@ class Scenario {
     await Promise.race([Promise.all(people), this.#world.sleep(TROUBLE)]);
     this.#end();
     await Promise.all([...background, ...people]);
+    if (this.#change) {
+      for (const host of this.#hosts) host.start();
+      for (let i = 0; i < 12 && !this.#change.over; i++) await this.#maintain(2);
+      this.#change.giveUp();
+      await change;
+      if (!this.#change.adopted) return this.checker.count('epochs that could not begin');
+    }
     await this.#peace();
   }
 
@@ -316,7 +363,7 @@ class Scenario {
 
   /** Section 7 bounds it: one node at a time, and it has repaired before another one is rolled back. */
   #mayRollBack(host: Host): boolean {
-    return this.#hosts.every((other) => other === host || !other.rolledBack);
+    return this.#hosts.every((other) => other === host || !other.rolledBack) && (this.#change?.bears(host) ?? true);
   }
 
   async #maintenanceRuns(): Promise<void> {
@@ -421,6 +468,8 @@ class Scenario {
 
   /** Everything is healed: all nodes must serve, agree, and give back what was enrolled. */
   async #peace(): Promise<void> {
+    for (const zombie of this.#zombies.values()) zombie.retire();
+    this.#zombies.clear();
     for (const host of this.#hosts) host.start();
     await this.#world.sleep(5000);
     for (let i = 0; i < 8 && !this.#allServe(); i++) await this.#maintain(2);
@@ -439,6 +488,7 @@ class Scenario {
     if (this.#allServe()) return;
     // With fewer than t honest others a node that repairs stays closed: section 7 claims no more.
     if (this.#hosts.length - 1 - this.#evil.size < Math.floor(this.#hosts.length / 2) + 1) return;
+    if (this.#change?.adopted && !this.#change.wellBegun) return;
     const phases = this.#hosts.map((host) => `${host.number} ${host.phase}`).join(', ');
     this.#world.violate(`liveness ${when}: ${phases}`);
   }
@@ -478,6 +528,9 @@ class Scenario {
     if (person.beliefs.every((belief) => (belief?.generation ?? 0) <= facts.provenDestroyed)) return true;
     if (person.takenOver && policy.takeover.kind !== 'off') return true;
     const place = facts.generation(active);
-    return place.requested >= Math.min(place.seenConfirmed + policy.limit, policy.lifetimeLimit);
+    // A success that reached one node only is gone with that node's token; nobody was told of it.
+    const committed = Math.max(0, place.confirmed.committed);
+    const confirmed = this.#change ? committed : place.seenConfirmed;
+    return place.requested >= Math.min(confirmed + policy.limit, policy.lifetimeLimit);
   }
 }

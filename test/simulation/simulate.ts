@@ -1,4 +1,4 @@
-/** `npm run simulate -- --seeds N [--from S] [--nodes 3|5] [--mutation NAME] [--verbose]`: runs seeds, reports the first failure. */
+/** `npm run simulate -- --seeds N [--from S] [--nodes 3|5] [--epochs] [--mutation NAME] [--verbose]`: runs seeds, reports the first failure. */
 
 import { parseArgs } from 'node:util';
 import { MUTATIONS, withMutation } from './mutations.ts';
@@ -10,6 +10,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '100' },
     from: { type: 'string', default: '1' },
     nodes: { type: 'string' },
+    epochs: { type: 'boolean', default: false },
     mutation: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
@@ -22,7 +23,9 @@ const count = Number(values.seeds);
 const known = values.mutation === undefined || Object.hasOwn(MUTATIONS, values.mutation);
 const nodes = values.nodes === undefined ? undefined : Number(values.nodes);
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || !known || ![undefined, 3, 5].includes(nodes)) {
-  say(`usage: npm run simulate -- --seeds N [--from S] [--nodes 3|5] [--mutation NAME] [--verbose] [--keep-going]`);
+  say(
+    `usage: npm run simulate -- --seeds N [--from S] [--nodes 3|5] [--epochs] [--mutation NAME] [--verbose] [--keep-going]`,
+  );
   say(`mutations: ${Object.keys(MUTATIONS).join(', ')}`);
   process.exit(2);
 }
@@ -36,6 +39,7 @@ await withMutation(values.mutation, async (transitions) => {
     const options: RunOptions = {
       seed,
       ...(nodes && { nodes }),
+      epochs: values.epochs,
       ...(transitions && { transitions }),
       ...(values.verbose && { verbose: say }),
     };
@@ -47,7 +51,7 @@ await withMutation(values.mutation, async (transitions) => {
     say(
       values['keep-going']
         ? `seed ${seed}: ${result.violation.split('\n')[0]}`
-        : describeFailure(result, { nodes, mutation: values.mutation }),
+        : describeFailure(result, { nodes, mutation: values.mutation, epochs: values.epochs }),
     );
     if (!values['keep-going']) break;
   }

@@ -14,6 +14,7 @@ import {
   killProcess,
   readPlan,
   readState,
+  replaceNode,
   Supervisor,
   startProcess,
   stopFleet,
@@ -213,10 +214,39 @@ export async function status(directory: string): Promise<CommandResult> {
       one.ready ? 'ready' : one.reason,
     ];
     if (one.incarnation !== null) parts.push(`incarnation ${one.incarnation}`);
+    if (one.epoch !== null) parts.push(`epoch ${one.epoch}`);
     if (one.restarts > 0) parts.push(`restarted ${one.restarts} times`);
     lines.push(`  ${parts.join('  ')}`);
   }
   return { value: { ...found }, lines };
+}
+
+export interface ReplaceFlags {
+  readonly node: number;
+  readonly acceptLoss?: boolean;
+}
+
+export async function replace(directory: string, flags: ReplaceFlags, signal: AbortSignal): Promise<CommandResult> {
+  const replaced = await replaceNode({
+    folder: new FleetFolder(directory),
+    node: flags.node,
+    acceptLoss: flags.acceptLoss ?? false,
+    command: ownCommand(),
+    useSoftHsm: (configuration) => {
+      process.env.SOFTHSM2_CONF = configuration;
+    },
+    onProgress: (step) => say(`  ${step}`),
+    signal,
+  });
+  const { node, epoch, old, nodesServing } = replaced;
+  return {
+    value: { ...replaced },
+    lines: [
+      `node-${node} has a new token; the fleet is in epoch ${epoch}, and ${nodesServing} nodes serve.`,
+      'Clients need the new trust file. Records get shares on the new node at the next use of their PIN.',
+      `The old node’s files are in ${old}; remove them once you are sure.`,
+    ],
+  };
 }
 
 export async function kill(directory: string, names: readonly string[]): Promise<CommandResult> {

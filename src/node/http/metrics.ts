@@ -35,6 +35,7 @@ export class NodeMetrics {
   readonly observer: NodeObserver;
   readonly requests: Counter<'kind' | 'code'>;
   readonly inFlight: Gauge;
+  readonly epoch: Gauge;
   #figures: (() => NodeFigures | Promise<NodeFigures>) | undefined;
 
   constructor(token: Token, log: Logger, now: () => number) {
@@ -71,6 +72,7 @@ export class NodeMetrics {
       registers,
     });
     this.inFlight = new Gauge({ name: 'holdfast_node_requests_in_flight', help: 'Requests begun.', registers });
+    this.epoch = new Gauge({ name: 'holdfast_node_epoch', help: 'Epoch of the fleet that the node is in.', registers });
     this.#token(token, now);
     this.#state();
     this.observer = {

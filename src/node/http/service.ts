@@ -105,14 +105,15 @@ async function start(options: NodeServiceOptions): Promise<RunningNode> {
     onFatal,
   });
   const info = async () => CONTENT.info.decode((await vault.handle({ kind: 'info' })).content!);
+  metrics.epoch.set(fleet.epoch);
   metrics.observe(async () => ({ ...(await info()), queueDepth: vault.queueDepth }));
   const readiness = async () => {
     if (fatal) return { ready: false, reason: fatal.message };
     if (closing) return { ready: false, reason: 'the node is stopping' };
     if (watch.failing) return { ready: false, reason: watch.failing.message };
     if (vault.phase === 'serving') return { ready: true, reason: '' };
-    const { phase, headsKnown, headsNeeded } = await info();
-    return { ready: false, reason: `${phase}: has the heads of ${headsKnown} of ${headsNeeded} nodes` };
+    const { phase, reason } = await info();
+    return { ready: false, reason: `${phase}: ${reason}` };
   };
   const server = createNodeServer({
     fleet: fleet.fleet,
