@@ -73,6 +73,7 @@ describe('a coordinator', () => {
     'no_majority',
     'not_ready',
     'overloaded',
+    'other_epoch',
     'rate_limited',
     'malformed',
     'too_large',

@@ -4,7 +4,7 @@ import { p256 } from '@noble/curves/nist.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/core/index.ts';
-import { DEFAULT_POLICY } from '../../src/protocol/index.ts';
+import { DEFAULT_POLICY, successorOf } from '../../src/protocol/index.ts';
 import { type PinnedTrust, parseTrustFile, serialiseTrustFile } from '../../src/trust/index.ts';
 
 const point = (seed: number) => {
@@ -43,6 +43,24 @@ function codeOf(content: unknown, now = NOW): string {
 }
 
 describe('a trust file', () => {
+  it('carries earlier epochs, by the keys that still matter', () => {
+    const next = successorOf(trust.fleet, new Map([[2, nodesOf(4)[3]!]]));
+    const carried = parseTrustFile(serialiseTrustFile({ ...trust, fleet: next }), { now: NOW });
+    expect(carried.fleet).toEqual(next);
+    const raw = JSON.parse(serialiseTrustFile({ ...trust, fleet: next }));
+    expect(Object.keys(raw.earlier[0].nodes[0])).toEqual(['identity', 'oprf']);
+    for (const earlier of [
+      [],
+      [{ epoch: 1, nodes: [] }],
+      [{ epoch: 1 }],
+      [{ ...raw.earlier[0], more: 1 }],
+      [{ ...raw.earlier[0], epoch: 2 }],
+    ]) {
+      expect(codeOf({ ...raw, earlier })).toBe('bad_input');
+    }
+    expect(codeOf({ ...raw, earlier: [{ epoch: 1, nodes: raw.nodes.map(() => raw.nodes[0]) }] })).toBe('bad_input');
+  });
+
   it('is read back as it was written, whatever is in it', () => {
     const anyTrust = fc
       .record({

@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   service: [
     'core',
     'crypto',
+    'protocol',
     'configuration',
     'http',
     'trust',

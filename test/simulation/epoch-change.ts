@@ -17,6 +17,11 @@ export interface EpochEnvironment {
   readonly zombies: Map<number, Host>;
   readonly fleet: () => Fleet;
   readonly newHost: (number: number, token: TokenState) => Host;
+  /**
+   * Has a number certified, for one element, by `t` nodes with all that will be replaced among them. What it resolves with
+   * tries the same number for another element with the others, in the new epoch.
+   */
+  readonly attack: (replaced: readonly number[]) => Promise<() => Promise<void>>;
   /** Clients and coordinators have the new trust file from now on. */
   readonly adopt: (fleet: Fleet) => void;
 }
@@ -68,12 +73,16 @@ export class EpochChange {
     checker.count('epochs');
     world.note(`epoch ${next.epoch} shall replace ${this.#replaced}`);
     // Of three nodes none may fail before both others have left, so there it mostly goes as planned.
+    const again = chance.happens(0.5) ? await this.#env.attack(this.#replaced) : undefined;
     const lost = chance.happens(hosts.length === 3 ? 0.3 : 0.6);
     if (lost) for (const node of this.#replaced) hosts[node - 1]!.retire();
     const kept = hosts.filter(({ number }) => !this.#replaced.includes(number));
     for (const host of kept) host.next = next;
-    await this.#leave(kept, () => this.#left().length >= threshold(next));
-    if (this.#left().length < threshold(next)) {
+    const t = threshold(next);
+    // Some operators do not wait: then the nodes must.
+    const patience = chance.happens(0.6) ? t : 1;
+    await this.#leave(kept, () => this.#left().length >= patience);
+    if (this.#left().length < patience) {
       this.over = true;
       return;
     }
@@ -90,8 +99,15 @@ export class EpochChange {
     }
     await world.sleep(chance.between(0, 1500));
     adopt(next);
-    this.adopted = true;
     world.note(`epoch ${next.epoch} is everywhere`);
+    const attacking = this.#goOn(again);
+    if (patience < t) await world.sleep(chance.between(0, 3000));
+    await this.#leave(kept, () => this.#left().length >= t);
+    this.adopted = this.#left().length >= t;
+    if (!this.adopted) {
+      this.over = true;
+      return;
+    }
     // Some are late, and some never left: those are told by their operators to begin anew.
     if (chance.happens(0.5)) await this.#leave(kept, () => this.#left().length === kept.length, chance.between(0, 20));
     for (const host of chance.shuffled(kept)) {
@@ -104,7 +120,16 @@ export class EpochChange {
       const working = evil.get(host.number);
       if (working) working.fleet = next;
     }
+    await attacking;
     this.over = true;
+  }
+
+  async #goOn(attack: (() => Promise<void>) | undefined): Promise<void> {
+    const { world } = this.#env;
+    for (let i = 0; attack && i < 8 && !this.#givenUp; i++) {
+      await attack();
+      await world.sleep(world.chance.between(50, 900));
+    }
   }
 
   /** So many that records stay recoverable: `t` honest nodes must keep their shares. */

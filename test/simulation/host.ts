@@ -1,7 +1,7 @@
 /** One node's machine: a token and a disk that last, a process that crashes, restarts and is rolled back. */
 
 import { bytesToHex, codec, HoldfastError } from '../../src/core/index.ts';
-import { initialiseNode, openVaultNode, type StartOptions, type VaultNode } from '../../src/node/index.ts';
+import { initialiseNode, openVaultNode, type StartOptions, VaultNode } from '../../src/node/index.ts';
 import {
   decodeBody,
   decodeCertificate,
@@ -22,8 +22,11 @@ import {
 import type { Checker, Committed } from './checker.ts';
 import { authentication, checks, type Oracle, requestSealing } from './cryptography.ts';
 import { Disk, type DiskImage, emptyImage, SimulatedDictionary } from './store.ts';
-import { type Step, simulatedToken, type TokenProcess, type TokenState } from './token.ts';
+import { type Step, simulatedToken, type TokenProcess, TokenState } from './token.ts';
 import { never, type World } from './world.ts';
+
+/** Bugs that a mutation plants in every host. */
+export const planted = { leaversVoteOn: false };
 
 /** How often, per step, each thing goes wrong. */
 export interface FaultRates {
@@ -93,6 +96,7 @@ export class Host {
   next: Fleet | undefined;
   #retired = false;
   #calm = false;
+  #ghost: { readonly epoch: number; readonly node: VaultNode } | undefined;
 
   constructor(number: number, token: TokenState, env: HostEnvironment) {
     this.number = number;
@@ -111,9 +115,40 @@ export class Host {
   async leave(next: Fleet): Promise<void> {
     const process = this.#process;
     if (process?.node?.phase !== 'serving') return;
+    const before = this.snapshot();
+    const left = this.state?.epoch ?? 0;
     await process.node.leave(next);
     this.#env.checker.count('leaves');
+    if (planted.leaversVoteOn) await this.#goOn(before, left);
     this.look();
+  }
+
+  /** A planted bug: beside the node that has left runs one that serves where it has left. */
+  async #goOn(before: Snapshot, epoch: number): Promise<void> {
+    const { oracle, world } = this.#env;
+    const process = new Process();
+    const state = Object.assign(Object.create(TokenState.prototype) as TokenState, this.token, {
+      anchors: before.anchors,
+    });
+    const inertia: TokenProcess = {
+      step: async () => {},
+      anchorFault: () => 'none',
+      onAnchor: () => {},
+      onEvaluate: (input, element) => void this.#env.checker.evaluation(this.number, input, element),
+    };
+    const options = { ...this.#options(process), fleet: this.fleet };
+    const ghost = new VaultNode({
+      ...options,
+      token: simulatedToken(state, inertia, oracle, false),
+      dictionary: new SimulatedDictionary(before.image, async () => {}),
+      intact: true,
+      anchorSequence: before.image.head.sequence,
+      headsNeeded: 0,
+      onFatal: () => {},
+    });
+    await ghost.start();
+    world.note(`node ${this.number} goes on in epoch ${epoch}`);
+    this.#ghost = { epoch, node: ghost };
   }
 
   /** Ends for ever, its token with it. */
@@ -202,8 +237,14 @@ export class Host {
   /** Handles one encoded request. Rejects where no process runs; never returns where it dies on the way. */
   async handle(encoded: Uint8Array): Promise<Uint8Array> {
     const process = this.#process;
-    if (!process?.node) throw new HoldfastError('no_majority', 'nothing listens there');
     const request = decodeNodeRequest(encoded);
+    if (this.#ghost && 'request' in request && request.request.epoch === this.#ghost.epoch) {
+      const answer = await this.#ghost.node.handle(request);
+      this.#env.checker.answered(this.number, answer, Number.POSITIVE_INFINITY);
+      this.#env.overhear(this.number, request, answer);
+      return encodeNodeAnswer(answer);
+    }
+    if (!process?.node) throw new HoldfastError('no_majority', 'nothing listens there');
     const answer = await process.node.handle(request);
     this.look();
     await this.#step(process, 'answer');

@@ -6,7 +6,10 @@ import { type RunResult, run } from './scenario.ts';
 
 /** Seeds within which each planted bug must show, and the properties that it may break. */
 const EXPECTED: Readonly<
-  Record<string, { readonly within: number; readonly from?: number; readonly property: RegExp }>
+  Record<
+    string,
+    { readonly within: number; readonly from?: number; readonly property: RegExp; readonly epochs?: boolean }
+  >
 > = {
   'no-certificate-check': { within: 20, property: /^1/ },
   'no-fence-check': { within: 100, property: /^1/ },
@@ -17,13 +20,20 @@ const EXPECTED: Readonly<
   'destruction-by-own-count': { within: 60, property: /^2/ },
   'confirm-without-certificate': { within: 40, property: /^1/ },
   'open-not-bound-to-owner': { within: 200, from: 101, property: /^[24]/ },
+  'epoch-begins-with-fewer-leaves': { within: 100, property: /^([124]|liveness)/, epochs: true },
+  'leavers-vote-on': { within: 100, property: /^[1234]/, epochs: true },
   'repair-merges-certified-only': { within: 200, property: /^1/ },
 };
 
-async function firstViolation(mutation: string, from: number, seeds: number): Promise<RunResult | undefined> {
+async function firstViolation(
+  mutation: string,
+  from: number,
+  seeds: number,
+  epochs: boolean,
+): Promise<RunResult | undefined> {
   return withMutation(mutation, async (transitions) => {
     for (let seed = from; seed < from + seeds; seed++) {
-      const result = await run({ seed, nodes: 3, ...(transitions && { transitions }) });
+      const result = await run({ seed, nodes: 3, epochs, ...(transitions && { transitions }) });
       if (result.violation !== undefined) return result;
     }
     return undefined;
@@ -35,10 +45,10 @@ describe('the simulation finds', () => {
     expect(Object.keys(EXPECTED).sort()).toEqual(Object.keys(MUTATIONS).sort());
   });
 
-  it.each(Object.entries(EXPECTED))('%s', async (mutation, { within, from = 1, property }) => {
-    const found = await firstViolation(mutation, from, within);
+  it.each(Object.entries(EXPECTED))('%s', async (mutation, { within, from = 1, property, epochs = false }) => {
+    const found = await firstViolation(mutation, from, within, epochs);
     expect(found?.violation).toMatch(property);
     // The very same run keeps the property once the bug is gone.
-    expect((await run({ seed: found!.seed, nodes: 3 })).violation).toBeUndefined();
+    expect((await run({ seed: found!.seed, nodes: 3, epochs })).violation).toBeUndefined();
   });
 });

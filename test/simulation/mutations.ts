@@ -15,6 +15,7 @@ import {
   type Transitions,
   threshold,
 } from '../../src/protocol/index.ts';
+import { planted } from './host.ts';
 
 interface Planted {
   readonly transitions?: Transitions;
@@ -161,6 +162,25 @@ export const MUTATIONS: Readonly<Record<string, () => Planted>> = {
     },
   }),
 
+  'epoch-begins-with-fewer-leaves': () => {
+    const original = Object.getOwnPropertyDescriptor(Repair.prototype, 'done')!;
+    const done = function (this: Repair): boolean {
+      const joining = this.waitingFor.startsWith('joining');
+      return (joining && this.headsKnown > 0) || (original.get!.call(this) as boolean);
+    };
+    Object.defineProperty(Repair.prototype, 'done', { ...original, get: done });
+    return { restore: () => Object.defineProperty(Repair.prototype, 'done', original) };
+  },
+
+  'leavers-vote-on': () => {
+    planted.leaversVoteOn = true;
+    return {
+      restore: () => {
+        planted.leaversVoteOn = false;
+      },
+    };
+  },
+
   'repair-merges-certified-only': () => ({ transitions: { ...real, mergeVotes: (_context, state) => state } }),
 };
 
@@ -169,10 +189,10 @@ export async function withMutation<T>(
   name: string | undefined,
   body: (transitions: Transitions | undefined) => Promise<T>,
 ): Promise<T> {
-  const planted = name === undefined ? {} : MUTATIONS[name]!();
+  const bug = name === undefined ? {} : MUTATIONS[name]!();
   try {
-    return await body(planted.transitions);
+    return await body(bug.transitions);
   } finally {
-    planted.restore?.();
+    bug.restore?.();
   }
 }

@@ -194,6 +194,7 @@ class Scenario {
       zombies: this.#zombies,
       fleet: () => this.#fleet,
       newHost: (number, token) => this.#host(number, token, false),
+      attack: (replaced) => this.#acrossEpochs(replaced),
       adopt: (fleet) => {
         this.#fleet = fleet;
         for (const { name } of this.#coordinators.splice(0)) {
@@ -455,6 +456,29 @@ class Scenario {
     ]);
     await adversary.vote(record, generation, number, one, nodes);
     await adversary.evaluateAll(true);
+  }
+
+  /** The attack that the joining is for: a number that only replaced nodes and a few others know to be taken. */
+  async #acrossEpochs(replaced: readonly number[]): Promise<() => Promise<void>> {
+    const { chance } = this.#world;
+    const adversary = this.#adversary;
+    const { record } = chance.pick(this.#people);
+    if (!adversary) return async () => {};
+    await adversary.look(record);
+    const { generation, attempts } = adversary.place(record);
+    if (generation === 0) return async () => {};
+    const number = Math.max(...attempts) + 1;
+    const others = chance.shuffled(this.#hosts.map((host) => host.number).filter((node) => !replaced.includes(node)));
+    const t = Math.floor(this.#hosts.length / 2) + 1;
+    const [one, two] = [adversary.newElement(), adversary.newElement()];
+    this.#world.note(`number ${number} shall be used in both epochs`);
+    await adversary.vote(record, generation, number, one, [...replaced, ...others].slice(0, t));
+    await adversary.evaluateAll(true);
+    this.checker.count('attacks across epochs');
+    return async () => {
+      await adversary.vote(record, generation, number, two, [...others.toReversed(), ...replaced]);
+      await adversary.evaluateAll(true);
+    };
   }
 
   /** Nothing but that attack, again and again, with uses of the right PIN between. */
