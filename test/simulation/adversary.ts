@@ -247,7 +247,7 @@ export class Adversary {
   }
 
   /** Has every element evaluated for which there is a certificate, or a few for which there is none. */
-  async evaluateAll(all = false): Promise<void> {
+  async evaluateAll(all = false, at: readonly number[] = this.#nodes): Promise<void> {
     const { chance } = this.#env.world;
     const chosen = [...this.certificates('attempt'), ...this.certificates('open')];
     for (const { certificate, body } of all ? chosen : chance.shuffled(chosen).slice(0, 4)) {
@@ -262,7 +262,7 @@ export class Adversary {
           equalBytes(ARGUMENTS[body.kind].decode(one.arguments).blindHash, body.blindHash),
       );
       if (!request) continue;
-      const nodes = all ? this.#nodes : chance.some(this.#nodes);
+      const nodes = all ? at : chance.some(this.#nodes);
       await this.#tellAll(nodes, (node) => ({ kind: 'evaluate', request: forNode(request, node), certificate }));
     }
     if (all || this.#certificates.length === 0 || chance.happens(0.7)) return;

@@ -164,9 +164,10 @@ export const MUTATIONS: Readonly<Record<string, () => Planted>> = {
 
   'epoch-begins-with-fewer-leaves': () => {
     const original = Object.getOwnPropertyDescriptor(Repair.prototype, 'done')!;
+    const early = new WeakSet<Repair>();
     const done = function (this: Repair): boolean {
-      const joining = this.waitingFor.startsWith('joining');
-      return (joining && this.headsKnown > 0) || (original.get!.call(this) as boolean);
+      if (this.waitingFor.startsWith('joining') && this.headsKnown > 0) early.add(this);
+      return early.has(this) || (original.get!.call(this) as boolean);
     };
     Object.defineProperty(Repair.prototype, 'done', { ...original, get: done });
     return { restore: () => Object.defineProperty(Repair.prototype, 'done', original) };
