@@ -9,6 +9,7 @@ import { addBundle } from './program-bundle.ts';
 import { addCosigner } from './program-cosigner.ts';
 import { act, group, JSON_OPTION, onSigningToken } from './program-parts.ts';
 import { addPolicy } from './program-policy.ts';
+import { addTrust } from './program-trust.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 something unexpected; 2 wrong usage; 3 wrong PIN, or too early; 4 no attempts left: out of reach
@@ -59,6 +60,7 @@ export function createProgram(): Command {
   addCosigner(program);
   addBundle(program);
   addPolicy(program);
+  addTrust(program);
   return program;
 }
 
@@ -303,6 +305,14 @@ function addServices(program: Command): void {
     .option(...config);
   act(info.option(...JSON_OPTION), async (flags) => (await load()).info(flags));
   examples(info, 'holdfast node info --config node.json');
+
+  const leave = node
+    .command('leave')
+    .description('leave for the next epoch, for ever: lays its trust file beside the node’s own')
+    .option(...config)
+    .requiredOption('--next <file>', 'trust file of the next epoch');
+  act(leave.option(...JSON_OPTION), async (flags) => (await load()).leave(flags));
+  examples(leave, 'holdfast node leave --config node.json --next trust-2.json');
 
   const coordinator = group(program, 'coordinator', 'the service that clients talk to');
   const serve = coordinator

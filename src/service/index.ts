@@ -8,7 +8,7 @@ export type { RunningNode } from '../node/http/index.ts';
 export { type StartCoordinatorOptions, startCoordinator } from './coordinator.ts';
 export { initialiseConfiguredCosigner, type StartCosignerOptions, startCosigner } from './cosigner.ts';
 export { type OpenMonitor, openMonitor, startMonitor } from './monitor.ts';
-export { nextTrustFile, readNextTrust } from './next-epoch.ts';
+export { nextTrustFile, requireNextTrust } from './next-epoch.ts';
 export {
   dictionariesOf,
   openNodeStore,

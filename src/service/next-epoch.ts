@@ -18,7 +18,7 @@ export const nextTrustFile = (trustFile: string): string => `${trustFile}.next`;
 
 /**
  * The trust file beside this one, or undefined where there is none, or an old one.
- * @throws HoldfastError `bad_input` where it may not follow, or names this node differently: its keys are labelled so.
+ * @throws HoldfastError as `requireNextTrust`.
  */
 export async function readNextTrust(
   trustFile: string,
@@ -32,8 +32,16 @@ export async function readNextTrust(
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new HoldfastError('bad_input', 'the next trust file cannot be read; check its mode', { cause });
   }
+  const { fleet } = parseTrustFile(text, { now: Number.NEGATIVE_INFINITY });
+  return fleet.epoch <= current.fleet.epoch ? undefined : requireNextTrust(text, current, node);
+}
+
+/**
+ * The next trust file in `text`, for this node.
+ * @throws HoldfastError `bad_input` where it may not follow, or names this node differently: its keys are labelled so.
+ */
+export function requireNextTrust(text: string, current: PinnedTrust, node: number): PinnedTrust {
   const next = parseTrustFile(text, { now: Number.NEGATIVE_INFINITY });
-  if (next.fleet.epoch <= current.fleet.epoch) return undefined;
   checkSuccessor(current.fleet, next.fleet);
   if (next.names[node - 1] === current.names[node - 1]) return next;
   throw new HoldfastError('bad_input', `the next trust file calls node ${node} by another name; keep its name`);

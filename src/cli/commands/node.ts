@@ -1,10 +1,21 @@
 /** `holdfast node`: a vault node, from an empty token to a running process. */
 
 import { loadNodeConfiguration, type NodeConfiguration } from '../../configuration/index.ts';
-import { HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
+import { bytesToHex, HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
 import { initialiseNode } from '../../node/index.ts';
-import { dictionariesOf, openNodeStore, openNodeToken, readNodeTrust, startNode } from '../../service/index.ts';
+import { membershipDigest } from '../../protocol/index.ts';
+import {
+  dictionariesOf,
+  nextTrustFile,
+  openNodeStore,
+  openNodeToken,
+  readNodeTrust,
+  requireNextTrust,
+  startNode,
+} from '../../service/index.ts';
 import { createTokenKeys, initialiseToken, readPin } from '../../token/index.ts';
+import { MAXIMUM_TRUST_FILE } from '../../trust/index.ts';
+import { readTextFile, writeWholeFile } from '../files.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
 import { untilStopped } from '../service.ts';
@@ -92,6 +103,29 @@ export async function info(flags: ConfigurationFlags): Promise<CommandResult> {
   } finally {
     await token.close();
   }
+}
+
+export interface LeaveFlags extends ConfigurationFlags {
+  readonly next: string;
+}
+
+/** The running node finds the file within a second, once it serves; one that is down, at its next start. */
+export async function leave(flags: LeaveFlags): Promise<CommandResult> {
+  const configuration = load(flags);
+  const { trustFile, node } = configuration;
+  const current = await readNodeTrust(configuration);
+  const text = await readTextFile(flags.next, 'the next trust file', MAXIMUM_TRUST_FILE);
+  const { fleet } = requireNextTrust(text, current, node);
+  await writeWholeFile(nextTrustFile(trustFile), text, { mode: 0o644, overwrite: true });
+  const membership = bytesToHex(membershipDigest(fleet));
+  return {
+    value: { node, epoch: fleet.epoch, membership },
+    lines: [
+      `Node ${node} leaves epoch ${current.fleet.epoch} as soon as it serves, and starts again in epoch ${fleet.epoch}.`,
+      `Membership ${membership}`,
+      `When all have left, put this trust file in the place of ${trustFile}.`,
+    ],
+  };
 }
 
 export interface KeysFlags {
