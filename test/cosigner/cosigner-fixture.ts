@@ -70,6 +70,8 @@ export class CosignerBench {
   readonly signedBundles: string[] = [];
   disk = new MemoryKeyValueStore<LogTable>(undefined, LOG_TABLES);
   now = NOW;
+  /** The roster key in the cosigner's configuration. */
+  roster: NoteSigner = ROSTER;
   approval = false;
   sound: () => void = () => {};
   crashAt = Number.POSITIVE_INFINITY;
@@ -102,12 +104,15 @@ export class CosignerBench {
   async open(): Promise<void> {
     const store = this.#store();
     const { clock, folder } = this;
-    this.ledger = new Ledger(store, this.policy);
+    this.ledger = new Ledger(store, this.policy, {
+      roster: this.roster.verifierKey,
+      checkpoint: LOG.verifierKey,
+    });
     const files = new TileFiles({ folder, rows: readRows(store), onStep: () => this.#event() });
     this.log = await TransparencyLog.open({
       ...{ origin: ORIGIN, store, files, content: this.ledger, create: true, clock },
       checkpointSigner: this.#signer(LOG),
-      rosterSigner: this.#signer(ROSTER),
+      rosterSigner: this.#signer(this.roster),
     });
     this.approvals = this.approval ? new Approvals(store, (key) => this.ledger.read(key), clock) : undefined;
     this.cosigner = new Cosigner({

@@ -42,7 +42,10 @@ import { appendLeaves } from './tree.ts';
 export interface LogContent {
   /** The text of the roster that comes after `leaves`, the first of which has index `first`. */
   nextRoster(previous: string | undefined, leaves: readonly Uint8Array[], first: number): string;
-  /** Rows of the table `view` that these leaves add. `time`: milliseconds since 1970, when the batch was stored. */
+  /**
+   * Rows of the table `view` that these leaves add. `time`: milliseconds since 1970, when the batch was stored. Throws for
+   * leaves that must not be in the log; the last one is the roster, signed.
+   */
   views(leaves: readonly Uint8Array[], first: number, time: number): readonly LogWrite[];
 }
 
@@ -235,9 +238,12 @@ export class TransparencyLog {
 
   async #seal(intent: LogIntent): Promise<LogIntent> {
     if (intent.sealed) return intent;
-    const { rosterSigner, origin, store } = this.#options;
+    const { rosterSigner, origin, store, content } = this.#options;
     const roster = utf8(serialiseNote(await signNote(intent.rosterText, [rosterSigner])));
-    const { root } = this.#append([...this.#leavesOf(intent), checkedLeaf(roster)]);
+    const leaves = [...this.#leavesOf(intent), checkedLeaf(roster)];
+    // What the content refuses is refused here: after a roster is stored, no other key could sign it any more.
+    content.views(leaves, intent.size, intent.time);
+    const { root } = this.#append(leaves);
     const size = intent.size + intent.count + 1;
     const sealed = { ...intent, sealed: { root, checkpointText: serialiseCheckpoint({ origin, size, root }) } };
     this.#compare(intent, intent);

@@ -213,13 +213,18 @@ export class Cosigner {
     const { log, ledger, requireSound } = this.#options;
     requireSound();
     await this.#finishOther(undefined);
+    const checked = () => {
+      const leaf = make(ledger.state);
+      const breach = breachOf(ledger.state, parseLeaf(leaf));
+      if (breach) throw breachError(breach);
+      return leaf;
+    };
     try {
+      // Anybody may send this: what is wrong already must not wait, and fill the queue.
+      checked();
       const { index } = await log.appendPrepared(async () => {
         if (ledger.signing !== undefined) throw unfinished();
-        const leaf = make(ledger.state);
-        const breach = breachOf(ledger.state, parseLeaf(leaf));
-        if (breach) throw breachError(breach);
-        return leaf;
+        return checked();
       });
       return this.#loggedAt(index, digest);
     } catch (error) {

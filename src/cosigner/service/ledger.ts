@@ -49,16 +49,24 @@ export const viewRow = (key: string, value: string | undefined): LogWrite => ({
   value: value === undefined ? undefined : utf8(value),
 });
 
+/** Verifier keys of what signs rosters and checkpoints here. */
+export interface LogKeys {
+  readonly roster: string;
+  readonly checkpoint: string;
+}
+
 export class Ledger implements LogContent {
   readonly #store: LogStore;
   readonly #firstPolicy: TrustPolicyText;
+  readonly #keys: LogKeys;
   /** The last states that were computed or read, by size: the head's, and the one that a batch under way makes. */
   readonly #states = new Map<number, LogState>();
 
   /** `firstPolicy` counts until the log has a policy of its own. */
-  constructor(store: LogStore, firstPolicy: TrustPolicyText) {
+  constructor(store: LogStore, firstPolicy: TrustPolicyText, keys: LogKeys) {
     this.#store = store;
     this.#firstPolicy = firstPolicy;
+    this.#keys = keys;
   }
 
   /** As of the head. @throws HoldfastError `bad_input` where the stored state is damaged: see `rebuild`. */
@@ -112,6 +120,7 @@ export class Ledger implements LogContent {
     const [wrong] = misconduct;
     // Whatever came this far was checked before; a log that breaks its own rules must not be signed.
     if (wrong) throw new HoldfastError('unexpected', `leaf ${wrong.index} breaks the log’s rules: ${wrong.sentence}`);
+    this.#requireKeys(state);
     return serialiseRoster(nextRoster(state));
   }
 
@@ -137,6 +146,22 @@ export class Ledger implements LogContent {
     for (const [fleet, record] of fleets) writes.push(viewRow(fleetKey(fleet), fleetText(record)));
     if (policies.length > 0) writes.push(viewRow(VIEW.policies, canonicalJson([...this.policies, ...policies])));
     return writes;
+  }
+
+  /** A batch whose roster or checkpoint nobody would believe is not begun: once stored, it must be finished. */
+  #requireKeys({ policy: { policy, tlog } }: LogState): void {
+    if (policy.roster.text !== this.#keys.roster) {
+      throw new HoldfastError(
+        'not_ready',
+        'the roster key here is not the trust policy’s; start the cosigner with the key of the policy that is to count',
+      );
+    }
+    if (tlog.logs[0]?.key.text !== this.#keys.checkpoint) {
+      throw new HoldfastError(
+        'not_ready',
+        'the checkpoint key here is not the log’s in the trust policy; another log key needs a log with a new origin',
+      );
+    }
   }
 
   #stateAt(size: number): LogState {

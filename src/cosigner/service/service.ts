@@ -100,7 +100,10 @@ async function openLog(options: CosignerLogOptions, more: { create: boolean; onP
   if (log?.key.text !== signers.checkpoint.verifierKey) {
     throw new HoldfastError('usage', 'the checkpoint key is not the log’s in the trust policy; check both');
   }
-  const ledger = new Ledger(store, policy);
+  const ledger = new Ledger(store, policy, {
+    roster: signers.roster.verifierKey,
+    checkpoint: signers.checkpoint.verifierKey,
+  });
   const files = new TileFiles({ folder, rows: readRows(store) });
   const opened = await TransparencyLog.open({
     ...{ origin, store, files, content: ledger, clock, create: more.create },
