@@ -253,7 +253,9 @@ export function keysRevokedBy(state: LogState, { fleet, revokes }: RevokeManifes
   const proposal = state.fleets.get(fleet)?.proposal;
   // A proposal that is meant to replace what is revoked keeps its keys.
   const nodes = proposal?.digest === revokes ? proposal.manifest.nodes : [];
-  return new Map([...own, ...keysOf(nodes)].map((point) => [point, { fleet, revoked: true }]));
+  // Keys that another fleet was accepted with since are that fleet's: who can propose must not reach beyond the own one.
+  const claimed = keysOf(nodes).filter((point) => (state.keys.get(point)?.fleet ?? fleet) === fleet);
+  return new Map([...own, ...claimed].map((point) => [point, { fleet, revoked: true }]));
 }
 
 /** All keys of some nodes, as `LogState.keys` names them. */

@@ -57,11 +57,10 @@ export async function verifyTrustSet(request: TrustRequest): Promise<VerifiedTru
   const standing = checkStanding(bundle.manifest, operation, now);
   onStep(6);
 
-  // Step 7. Strong enough, and not weaker than before. Only following a retired fleet needs no strength of it.
-  if (operation !== 'follow' || standing.state === 'live') {
-    checkFloors(bundle.manifest, policy.policy);
-    checkNotWeakened(chain, bundle, policy.policy);
-  }
+  // Step 7. Strong enough, and not weaker than before. Following a retired fleet needs no strength of it; but its
+  // successor is compared with it, so it may not have been weakened on the way.
+  if (operation !== 'follow' || standing.state === 'live') checkFloors(bundle.manifest, policy.policy);
+  checkNotWeakened(chain, bundle, policy.policy);
   onStep(7);
   return {
     fleet: fleetOf(bundle.manifest),

@@ -363,6 +363,16 @@ describe('a log that breaks a rule', () => {
     expect(log.state.endsInRoster).toBe(true);
   });
 
+  it('revokes no key of another fleet, whatever the revoked proposal had claimed', async () => {
+    const log = await withFirst();
+    // Proposed with keys that nobody had yet: those of the fleet that is about to be accepted.
+    const claim = deployment({ fleet: 'third', nodes: otherNodes });
+    const [live, next] = [second(), following(second())];
+    const revoked = await revocationLeaf(revocation({ fleet: 'third', serial: 1, digest: digestOfManifest(claim) }));
+    expect(log.write(await proposal(claim), await proposal(live), await acceptance(live), revoked)).toEqual([]);
+    expect(log.write(await proposal(next), await acceptance(next))).toEqual([]);
+  });
+
   it('revokes neither the keys nor the serial of a proposal that waits to replace what is revoked', async () => {
     const log = await withFirst();
     const replacement = { ...next, epoch: 2, nodes: otherNodes };

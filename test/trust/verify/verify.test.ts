@@ -168,6 +168,22 @@ describe('a fleet that has retired', () => {
     const set = await log.trustSet('second');
     expect(await verdict({ ...request, configuration, set, state: followed.nextState })).toBe(code);
   });
+
+  it.each([
+    ['fleet_weakened', false],
+    ['trusted', true],
+  ])('is not followed where it was weakened before it retired, unless with consent: %s', async (code, consent) => {
+    const strong = deployment({ nodes: FIRST.nodes.map((node) => ({ ...node, tokenClass: 'attested' })) });
+    const weak = following(strong, { nodes: FIRST.nodes });
+    const retired = retirement(following(weak));
+    const policy = await signPolicy(trustPolicy({ weakerBundles: consent ? [digestOfManifest(weak)] : [] }));
+    const log = new TestLog(policy);
+    await log.accept(strong);
+    const request = { ...(await scene()).request, policy, reader: readerOf(log, strong, weak) };
+    const { nextState: state } = await verifyTrustSet({ ...request, set: await log.trustSet() });
+    for (const manifest of [weak, retired]) await log.accept(manifest);
+    expect(await verdict({ ...request, state, operation: 'follow', set: await log.trustSet() })).toBe(code);
+  });
 });
 
 describe('what is stored', () => {
