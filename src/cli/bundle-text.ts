@@ -1,10 +1,11 @@
 /** Bundles and checks as lines for people who have to approve them. */
 
+import { toBase64Url } from '../core/index.ts';
 import { diffManifests, type Manifest, type NoteSignature } from '../trust/index.ts';
 
 const time = (milliseconds: number): string => new Date(milliseconds).toISOString().replace('.000Z', 'Z');
 
-/** Everything that a manifest says, nodes in full but for their keys' middle. */
+/** Everything that a manifest says, the nodes' keys too: whoever approves it compares them with what the tokens printed. */
 export function manifestLines(manifest: Manifest, digest: string): string[] {
   const { vault, environment, fleet, epoch, serial, kind } = manifest;
   const head = [
@@ -25,6 +26,7 @@ export function manifestLines(manifest: Manifest, digest: string): string[] {
     `shares     ${policy.minimumShares} of ${nodes.length} at enrolment`,
     ...nodes.flatMap((node, i) => [
       `node ${i + 1}     ${node.name}, operator ${node.operator}, region ${node.region}, token ${node.tokenClass}, ${node.endpoint}`,
+      ...(['identity', 'session', 'oprf'] as const).map((use) => `           ${use} ${toBase64Url(node.keys[use])}`),
     ]),
     `clients at ${coordinators.join(', ')}${authority === undefined ? '' : ' (by an authority of its own)'}`,
     `evidence   ${evidence.sha256} at ${evidence.address}`,

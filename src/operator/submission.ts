@@ -1,7 +1,7 @@
 /** An operator's way to the cosigner: submissions and approvals over mutual TLS. */
 
 import { X509Certificate } from 'node:crypto';
-import { Pool } from 'undici';
+import { type Dispatcher, Pool } from 'undici';
 import { asHoldfastError, fromUtf8, HoldfastError, parseJson, utf8 } from '../core/index.ts';
 import { checkUrl } from '../cosigner/replay/index.ts';
 import { peerIdentityOf, type TlsIdentity, tlsClientOptions } from '../pki/index.ts';
@@ -123,20 +123,28 @@ export class HttpSubmission implements Submission, AsyncDisposable {
     options: { type?: string; body?: string; signal?: AbortSignal | undefined; maximum?: number },
   ): Promise<Uint8Array> {
     const { type, body, signal, maximum = MAXIMUM_ANSWER } = options;
-    const deadline = AbortSignal.timeout(this.#timeout);
-    try {
-      const answer = await this.#pool.request({
+    const { statusCode, bytes } = await this.#exchange(
+      {
         method,
         path,
-        signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
         ...(type !== undefined && { headers: { 'content-type': type } }),
         ...(body !== undefined && { body: utf8(body) }),
-      });
-      const bytes = await capped(answer.body, maximum, this.#url);
-      if (answer.statusCode === 200 || answer.statusCode === 202) return bytes;
-      throw problemFrom(this.#url, answer.statusCode, bytes);
+      },
+      maximum,
+      signal,
+    );
+    if (statusCode === 200 || statusCode === 202) return bytes;
+    throw problemFrom(this.#url, statusCode, bytes);
+  }
+
+  /** Whatever fails here is the connection's fault, and no answer of the cosigner. */
+  async #exchange(message: Dispatcher.RequestOptions, maximum: number, signal: AbortSignal | undefined) {
+    const deadline = AbortSignal.timeout(this.#timeout);
+    try {
+      const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
+      const { statusCode, body } = await this.#pool.request({ ...message, signal: either });
+      return { statusCode, bytes: await capped(body, maximum, this.#url) };
     } catch (cause) {
-      if (cause instanceof HoldfastError) throw cause;
       if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause });
       throw unreachable(this.#url, cause);
     }
@@ -165,13 +173,18 @@ function logged(result: Logged | Pending): Logged {
   throw new HoldfastError('malformed', 'the cosigner lets something wait that never does');
 }
 
+/** Node's codes for certificates that do not verify. */
+const CERTIFICATE = /^(?:CERT_|ERR_TLS_CERT|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/;
+
 function unreachable(url: string, thrown: unknown): HoldfastError {
-  const { cause } = (thrown ?? {}) as { cause?: unknown };
-  const certificate = [thrown, cause].find((error) => error instanceof HoldfastError && error.code === 'forbidden');
-  if (certificate)
-    return new HoldfastError('untrusted', `${url} is not the cosigner of your certificate’s authority`, {
+  if (thrown instanceof HoldfastError && thrown.code === 'too_large') return thrown;
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  // An error of ours comes from the check of the peer's certificate.
+  if (thrown instanceof HoldfastError || (typeof code === 'string' && CERTIFICATE.test(code))) {
+    return new HoldfastError('untrusted', `${url} is not the cosigner that your certificate’s authority certifies`, {
       cause: thrown,
     });
+  }
   return new HoldfastError('not_ready', `${url} cannot be reached: ${asHoldfastError(thrown).message}`, {
     cause: thrown,
   });
