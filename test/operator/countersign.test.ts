@@ -15,6 +15,7 @@ import {
   emptyLog,
   type LiveManifest,
   noteLeaf,
+  parseVerifierKey,
   type SignedPolicy,
   serialiseNote,
   type TrustPolicy,
@@ -184,6 +185,15 @@ describe('a policy that has changed', () => {
     await log.append(noteLeaf('policy', policy.note), noteLeaf('policy', next.note));
     await log.append(evidence(), await proposal(deployment()));
     expect(await failureOf(optionsOf(log))).toBe('7 policy_floor');
+  });
+
+  it('ends proposals that a replaced cosigner signed', async () => {
+    const log = await proposed();
+    const successor = parseVerifierKey(key('successor.example/bundle').verifierKey);
+    const organisations = new Map([...trustPolicy().organisations, [successor.name, 'successor.example']]);
+    const next = await second({ cosigner: successor, organisations });
+    await log.append(noteLeaf('policy', policy.note), noteLeaf('policy', next.note));
+    expect(await failureOf(optionsOf(log))).toBe('4 signature_missing');
   });
 
   it('leads back to the one that the log began with', async () => {

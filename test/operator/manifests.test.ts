@@ -10,10 +10,13 @@ import {
   parseBundleFile,
   parseDraft,
   parseNodeDescription,
+  requireRevocation,
   revocationOf,
+  signRevocation,
 } from '../../src/operator/index.ts';
 import {
   type LiveManifest,
+  noteLeaf,
   parseBundle,
   type SignedPolicy,
   serialiseBundle,
@@ -23,8 +26,11 @@ import {
   COSIGNER,
   digestOfManifest,
   evidence,
+  key,
   OPERATOR,
   proposal,
+  REVOKER,
+  ROSTER,
   revocationLeaf,
   signBundle,
   signPolicy,
@@ -135,6 +141,21 @@ describe('revoking', () => {
     expect(log.write(await revocationLeaf(bundle.manifest))).toEqual([]);
     expect(await codeOf(() => revocationOf(log.state, digestOfManifest(deployment()), 'again'))).toBe('bundle_revoked');
     expect(await codeOf(() => revocationOf(log.state, 'a'.repeat(64), 'unknown'))).toBe('not_found');
+  });
+
+  it('is signed by cosigner, operator or a revoker, and by nobody else', async () => {
+    const log = await accepted();
+    const bundle = revocationOf(log.state, digestOfManifest(deployment()), 'a key left its token');
+    for (const signer of [COSIGNER, OPERATOR, REVOKER]) {
+      const note = await signRevocation(bundle, signer, policy);
+      requireRevocation(note, policy);
+      expect(log.fork().write(noteLeaf('revocation', note))).toEqual([]);
+    }
+    for (const signer of [ROSTER, key(REVOKER.name, 'ed25519', 'another secret')]) {
+      expect(await codeOf(() => signRevocation(bundle, signer, policy))).toBe('signing_refused');
+      const note = await signBundle(bundle.manifest, signer);
+      expect(await codeOf(() => requireRevocation(note, policy))).toBe('signature_missing');
+    }
   });
 
   it('has a reason that people can read', async () => {
