@@ -53,8 +53,6 @@ interface Walk {
 interface Entry {
   /** Whether it is the round with which this node enters the epoch. */
   readonly joining: boolean;
-  /** False where its store was refused. */
-  readonly sound: boolean;
   /** Where it left the epoch before whole: what it signed of that. */
   readonly leaver: Signer | undefined;
 }
@@ -289,30 +287,28 @@ export class Repair {
   #entry(): Entry {
     const { joined, sound, leave } = this.#options.committer.node();
     const leaver = !joined && sound && leave.length > 0 ? openLeave(this.#options.verifier, leave) : undefined;
-    return { joining: !joined, sound, leaver };
+    return { joining: !joined, leaver };
   }
 
   /**
-   * The known peers that count, or undefined where this node joins an epoch and `t` that left the one before whole, itself
-   * included, have not been heard.
+   * The known peers that count, or undefined where this node joins an epoch and not enough of them have been heard.
    *
    * A node that has served here counts all who have. One that left the last epoch whole needs nobody for what was there,
-   * but `t` leaves, so that the last epoch is over. A new one learns from leavers only, in whatever number: whoever else
-   * is new here knows no more than itself. One whose store was refused cannot tell whether it had joined, and counts both.
+   * but the leaves of `t`, its own included, so that the last epoch is over. Any other learns from `t` leavers, or from `t`
+   * that have served here, of whom one at least is honest: fewer may be as new as itself, and say that they have.
    */
   #heard(): number[] | undefined {
     const known = [...(this.#round?.known ?? [])];
     const standing = (peer: number) => this.#round?.walks.get(peer)?.standing;
-    const { joining, sound, leaver: own } = this.#round?.entry ?? this.#entry();
+    const { joining, leaver: own } = this.#round?.entry ?? this.#entry();
     if (!joining) return known;
     const joinedPeers = known.filter((peer) => standing(peer)?.joined);
     const t = threshold(this.#options.fleet);
     const leavers = known.flatMap((peer) => standing(peer)?.leaver ?? []);
     const agreeing = agreeingLeavers(own ? [own, ...leavers] : leavers);
     const others = agreeing.filter((one) => one !== own).map(({ node }) => node);
-    const union = () => [...new Set([...others, ...joinedPeers])];
-    if (own && agreeing.includes(own)) return agreeing.length >= t ? union() : undefined;
-    if (!sound) return union().length >= t ? union() : undefined;
+    const leftTogether = own !== undefined && agreeing.includes(own) && agreeing.length >= t;
+    if (leftTogether || joinedPeers.length >= t) return [...new Set([...others, ...joinedPeers])];
     return others.length >= t ? others : undefined;
   }
 
