@@ -1,5 +1,7 @@
 /** The credential file: what the tenant gave this user (a user token) and the client key that it is bound to. */
 
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type ClientKeyJwk, clientKeyFromJwk, readUserToken } from '../access/index.ts';
 import type { Credential } from '../client/index.ts';
 import { equalBytes, HoldfastError, parseJson, toBase64Url } from '../core/index.ts';
@@ -27,6 +29,33 @@ export async function readCredential(path: string): Promise<CredentialFile> {
     throw new HoldfastError('bad_input', 'the credential file’s token, key and record do not belong together');
   }
   return { userToken, clientKey, record, fleet: claims.audience };
+}
+
+/**
+ * The credentials in these files, and in folders all files `*.json`: at most one for each fleet.
+ * @throws HoldfastError as `readCredential`; `usage` where a fleet has two.
+ */
+export async function readCredentials(paths: readonly string[]): Promise<readonly CredentialFile[]> {
+  const files = (await Promise.all(paths.map(filesAt))).flat();
+  const credentials = await Promise.all(files.map(readCredential));
+  const fleets = credentials.map(({ fleet }) => fleet);
+  const twice = fleets.find((fleet, i) => fleets.indexOf(fleet) !== i);
+  if (twice === undefined) return credentials;
+  throw new HoldfastError(
+    'usage',
+    `there are two credentials for the fleet ${JSON.stringify(twice)}; name one of them`,
+  );
+}
+
+async function filesAt(path: string): Promise<readonly string[]> {
+  const folder = await stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+  if (!folder) return [path];
+  const names = (await readdir(path)).filter((name) => name.endsWith('.json') && !name.startsWith('.')).sort();
+  if (names.length > 0) return names.map((name) => join(path, name));
+  throw new HoldfastError('usage', `there is no credential file (*.json) in the folder ${JSON.stringify(path)}`);
 }
 
 export async function writeCredential(

@@ -2,6 +2,8 @@
 
 import type { Recovered, Status } from '../client/index.ts';
 import { HoldfastError } from '../core/index.ts';
+import type { Connection } from './connect.ts';
+import type { CommandResult } from './run.ts';
 
 /** At this many uses left in a record's life and below, the person is told. */
 const FEW_USES = 10;
@@ -10,7 +12,7 @@ const count = (number: number, one: string, many: string) => `${number} ${number
 
 export function recoveryNotices(recovered: Omit<Recovered, 'secret'>): string[] {
   const { earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft, reenrolled } = recovered;
-  const notices: string[] = [];
+  const notices = [...recovered.notices];
   if (reenrolled)
     notices.push('Nodes were replaced since this record was enrolled: it is now enrolled anew, under the same PIN.');
   if (earlierAttempts > 0) {
@@ -42,10 +44,24 @@ export function recoveryNotices(recovered: Omit<Recovered, 'secret'>): string[] 
   return notices;
 }
 
-/** The same as JSON. */
+/** A result with what the person should know of the fleet's trust: on standard error, and for programs in `notices`. */
+export async function tell(
+  connection: Pick<Connection, 'notices' | 'clear'>,
+  { json = false }: { readonly json?: boolean },
+  { value, lines }: CommandResult,
+): Promise<CommandResult> {
+  const notices = await connection.notices();
+  connection.clear();
+  if (notices.length === 0) return { value, lines };
+  if (!json) for (const notice of notices) process.stderr.write(`${notice}\n`);
+  return { value: { ...value, notices }, lines };
+}
+
+/** A recovery's facts as JSON. */
 export function recoveryFacts(recovered: Omit<Recovered, 'secret'>): Record<string, unknown> {
-  const { generation, epoch, reenrolled, earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft } = recovered;
-  return { generation, epoch, reenrolled, earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft };
+  const { fleet, generation, epoch, reenrolled, earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft } =
+    recovered;
+  return { fleet, generation, epoch, reenrolled, earlierAttempts, takenOver, degraded, faultyNodes, lifetimeLeft };
 }
 
 /** Adds to `waiting` how many attempts are left, where that can be learned; it costs no attempt. */

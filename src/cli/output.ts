@@ -86,9 +86,37 @@ const HINTS: { readonly [Code in ErrorCode]?: string } = {
   trust_expired: 'Get a fresh trust file from where you got this one.',
 };
 
+/** Codes of the steps by which a fleet is verified (docs/trust.md, section 6). */
+const VERIFICATION: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'bundle_malformed',
+  'signature_missing',
+  'signature_invalid',
+  'wrong_environment',
+  'wrong_origin',
+  'proof_invalid',
+  'not_accepted',
+  'bundle_superseded',
+  'roster_wrong',
+  'quorum_not_met',
+  'log_stale',
+  'clock_fault',
+  'rolled_back',
+  'split_view',
+  'chain_broken',
+  'bundle_revoked',
+  'policy_floor',
+  'fleet_weakened',
+  'policy_malformed',
+  'policy_signatures',
+  'policy_unsafe',
+  'policy_outdated',
+]);
+
 function hintFor(error: HoldfastError): string | undefined {
   const hint = HINTS[error.code];
   if (hint !== undefined) return hint;
+  if (VERIFICATION.has(error.code))
+    return `The check that failed is ${error.code}; docs/trust.md says what it is for. There is no way past it.`;
   return error.retryable && error.code !== 'cancelled' ? 'The same command may succeed later.' : undefined;
 }
 

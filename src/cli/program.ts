@@ -73,8 +73,14 @@ function version(): string {
 /** Options of every command that talks to a fleet as a user. */
 function connected(command: Command): Command {
   return command
-    .option('--trust <file>', 'trust file of the fleet (or HOLDFAST_TRUST)')
-    .option('--user <file>', 'your credential file (or HOLDFAST_USER)')
+    .option('--trust <file>', 'trust anchor, or trust file of a fleet that is pinned (or HOLDFAST_TRUST)')
+    .option('--trust-state <file>', 'what this device remembers of the fleets that it trusts (or HOLDFAST_TRUST_STATE)')
+    .addOption(
+      new Option(
+        '--user <file>',
+        'your credential file, or a folder with one for each fleet; repeatable (or HOLDFAST_USER)',
+      ).argParser(collect),
+    )
     .addOption(
       new Option('--url <url>', 'coordinator, instead of the trust file’s; repeatable (or HOLDFAST_URL)').argParser(
         collect,

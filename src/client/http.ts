@@ -8,6 +8,7 @@ import {
   clientRequestToJson,
   MAXIMUM_ANSWER_JSON,
 } from '../protocol/index.ts';
+import { BUNDLE_SERIAL_HEADER, readBundleSerial } from '../trust/index.ts';
 import { readBounded } from './download.ts';
 import type { CoordinatorTransport } from './ports.ts';
 
@@ -27,9 +28,6 @@ export interface HttpTransportOptions {
     readonly onNewer: (serial: number, url: string) => void;
   };
 }
-
-/** With a request: the serial of the bundle in use; with its answer: that of a newer one, to be had at `/v1/trust`. */
-export const BUNDLE_SERIAL_HEADER = 'holdfast-bundle-serial';
 
 /**
  * A coordinator is trusted for nothing but being there, so its word alone never says that a PIN is wrong or a record
@@ -134,10 +132,9 @@ export class HttpTransport implements CoordinatorTransport {
   }
 
   #noteSerial(url: string, response: Response): void {
-    const text = this.#bundle && response.headers.get(BUNDLE_SERIAL_HEADER);
-    if (!this.#bundle || !text || !/^[1-9]\d{0,15}$/.test(text)) return;
-    const serial = Number(text);
-    if (Number.isSafeInteger(serial) && serial > this.#bundle.serial) this.#bundle.onNewer(serial, url);
+    if (!this.#bundle) return;
+    const serial = readBundleSerial(response.headers.get(BUNDLE_SERIAL_HEADER));
+    if (serial !== undefined && serial > this.#bundle.serial) this.#bundle.onNewer(serial, url);
   }
 }
 

@@ -30,6 +30,10 @@ export interface CoordinatorConfiguration {
   readonly allowedOrigins: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly maximumInFlight: number;
+  /** Undefined where clients get no trust sets here. `authority` is a path of a PEM file. */
+  readonly trustSource:
+    | { readonly urls: readonly string[]; readonly authority: string | undefined; readonly interval: number }
+    | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -179,6 +183,26 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     description: 'Requests in flight beyond which `overloaded` is answered.',
   },
   {
+    path: 'trustSource.urls',
+    kind: 'list',
+    default: [],
+    description:
+      'Origins of the cosigner and its mirrors. Their newest trust set of this fleet is given to clients at `/v1/trust`, and believed by nobody unverified.',
+  },
+  {
+    path: 'trustSource.authority',
+    kind: 'path',
+    description: 'PEM certificate of the authority of their HTTPS; by default the platform’s own authorities.',
+  },
+  {
+    path: 'trustSource.intervalMilliseconds',
+    kind: 'integer',
+    minimum: 100,
+    maximum: DAY,
+    default: 60_000,
+    description: 'Milliseconds between two looks at them.',
+  },
+  {
     path: 'logLevel',
     kind: 'text',
     words: LOG_LEVELS,
@@ -223,6 +247,7 @@ export function loadCoordinatorConfiguration(sources: Sources): CoordinatorConfi
     allowedOrigins: checkOrigins(settings.list('allowedOrigins')),
     trustedProxies: settings.list('trustedProxies'),
     maximumInFlight: settings.integer('maximumInFlight'),
+    trustSource: readTrustSource(settings),
     logLevel: settings.text('logLevel') as LogLevel,
   });
 }
@@ -243,6 +268,30 @@ export function publicTls(settings: Settings): Pick<TlsFiles, 'certificate' | 'k
     throw new HoldfastError('usage', 'set tls.certificate and tls.key, or listen.plainHttp behind a reverse proxy');
   }
   return Object.freeze({ certificate, key });
+}
+
+function readTrustSource(settings: Settings): CoordinatorConfiguration['trustSource'] {
+  const urls = settings.list('trustSource.urls');
+  if (urls.length === 0) return undefined;
+  const wrong = urls.find((url) => !isServerOrigin(url));
+  if (wrong !== undefined) {
+    throw new HoldfastError(
+      'usage',
+      `trustSource.urls: ${JSON.stringify(wrong.slice(0, 60))} must be https://host[:port], nothing more (http for loopback only)`,
+    );
+  }
+  return Object.freeze({
+    urls,
+    authority: settings.optionalText('trustSource.authority'),
+    interval: settings.integer('trustSource.intervalMilliseconds'),
+  });
+}
+
+function isServerOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { origin, protocol, hostname } = new URL(text);
+  const loopback = [...LOOPBACK, '[::1]'].includes(hostname);
+  return origin === text && (protocol === 'https:' || (protocol === 'http:' && loopback));
 }
 
 function readNodes(value: JsonValue): CoordinatorConfiguration['nodes'] {

@@ -35,9 +35,17 @@ export async function startCoordinator(
     certificatePem: await readNamedFile('the certificate for clients', configuration.tls.certificate),
     privateKeyPem: await readNamedFile('the private key for clients', configuration.tls.key),
   };
+  const trustSource = await readTrustSource(configuration);
   const { trustFile: _, logLevel: __, ...settings } = configuration;
   const checks = { ecdsa: verifyEcdsa, ed25519: verifyEd25519 };
-  return startCoordinatorService({ ...settings, fleet: trust.fleet, checks, nodeTls, tls, log, clock });
+  return startCoordinatorService({ ...settings, trustSource, fleet: trust.fleet, checks, nodeTls, tls, log, clock });
+}
+
+async function readTrustSource({ trustSource }: CoordinatorConfiguration) {
+  if (!trustSource) return undefined;
+  const { urls, authority, interval } = trustSource;
+  const what = 'the authority of the sources of trust sets';
+  return { urls, interval, authorityPem: authority && (await readNamedFile(what, authority)) };
 }
 
 /** A node under another's name would be refused at every connection: better said at the start. */

@@ -7,6 +7,7 @@ export type { Digest } from './fields.ts';
 export * from './pinned.ts';
 export * from './plexi.ts';
 export * from './policy/index.ts';
+export * from './serial-header.ts';
 export * from './signatures.ts';
 export { digestOf } from './text.ts';
 export * from './tlog/index.ts';

@@ -43,7 +43,14 @@ describe('a secret', () => {
   test('comes back byte for byte with the right PIN, to a pipe, a file, and as JSON', async () => {
     const user = await fleet.user('alice');
     const put = await fleet.ok('secret', 'put', ...withPin(user, pin), '--secret-file', secret);
-    expect(put).toEqual({ generation: 1, nodes: [1, 2, 3], degraded: false, code: 'ok', exitCode: 0 });
+    expect(put).toEqual({
+      fleet: expect.any(String),
+      generation: 1,
+      nodes: [1, 2, 3],
+      degraded: false,
+      code: 'ok',
+      exitCode: 0,
+    });
     const piped = await fleet.run(['secret', 'get', ...withPin(user, pin)]);
     expect({ code: piped.code, text: piped.stdout.toString('utf8'), stderr: piped.stderr }).toEqual({
       code: 0,

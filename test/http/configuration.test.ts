@@ -153,6 +153,26 @@ describe('a node’s configuration', () => {
   });
 });
 
+describe('a coordinator’s source of trust sets', () => {
+  it('is none by default, and has its interval where it is named', () => {
+    expect(loadCoordinator(coordinator).trustSource).toBeUndefined();
+    const urls = ['https://cosigner.example', 'http://127.0.0.1:8080'];
+    expect(loadCoordinator({ ...coordinator, trustSource: { urls } }).trustSource).toEqual({
+      urls,
+      authority: undefined,
+      interval: 60_000,
+    });
+  });
+
+  it.each(['http://cosigner.example', 'https://cosigner.example/', 'https://a:b@cosigner.example', 'cosigner'])(
+    'must be an origin: %s',
+    (url) => {
+      const refused = refusal(() => loadCoordinator({ ...coordinator, trustSource: { urls: [url] } }));
+      expect(refused).toMatch(/trustSource.urls/);
+    },
+  );
+});
+
 describe('a coordinator’s configuration', () => {
   it('has the defaults of the documents', () => {
     expect(loadCoordinator(coordinator)).toMatchObject({

@@ -7,7 +7,7 @@ import { documents } from '../../scripts/write-documents.ts';
 import { CoordinatorMetrics, createCoordinatorServer, openApiDocument } from '../../src/coordinator/http/index.ts';
 import type { CoordinatorServerOptions } from '../../src/coordinator/http/server.ts';
 import type { NodeInfo } from '../../src/coordinator/index.ts';
-import { ERROR_KINDS, type ErrorCode, HoldfastError, systemRandom } from '../../src/core/index.ts';
+import { ERROR_KINDS, type ErrorCode, HoldfastError, systemRandom, utf8 } from '../../src/core/index.ts';
 import {
   type ClientAnswer,
   type ClientRequest,
@@ -253,7 +253,8 @@ describe('limits and headers', () => {
     const allowed = await preflight(ORIGIN);
     expect(allowed.status).toBe(204);
     expect(allowed.headers.get('access-control-allow-origin')).toBe(ORIGIN);
-    expect(allowed.headers.get('access-control-allow-headers')).toBe('content-type');
+    expect(allowed.headers.get('access-control-allow-headers')).toBe('content-type, holdfast-bundle-serial');
+    expect(allowed.headers.get('access-control-expose-headers')).toContain('holdfast-bundle-serial');
     expect((await post(goodJson, 'status', { origin: ORIGIN })).headers.get('access-control-allow-origin')).toBe(
       ORIGIN,
     );
@@ -269,6 +270,32 @@ describe('limits and headers', () => {
       expect(response.headers.get('x-content-type-options')).toBe('nosniff');
       expect(response.headers.get('content-security-policy')).toContain("default-src 'none'");
     }
+  });
+});
+
+describe('trust sets', () => {
+  const set = utf8('{}');
+  const known = { serial: 7, set };
+
+  it('a newer serial is told to whoever says what it uses, with refusals too, and the set is given', async () => {
+    const { post, url } = await serve({ trust: () => known });
+    const told = async (serial: string, body: unknown = goodJson) =>
+      (await post(body, 'status', { 'holdfast-bundle-serial': serial })).headers.get('holdfast-bundle-serial');
+    expect(await told('6')).toBe('7');
+    expect(await told('6', '{')).toBe('7');
+    for (const serial of ['7', '8', '0', '-1', '1e1', 'x', '9'.repeat(17)]) expect(await told(serial)).toBeNull();
+    expect((await post(goodJson)).headers.get('holdfast-bundle-serial')).toBeNull();
+    const response = await fetch(`${url}/v1/trust`);
+    expect(response.headers.get('content-type')).toContain('application/json');
+    expect(new Uint8Array(await response.arrayBuffer())).toEqual(set);
+  });
+
+  it('are not found where none is known', async () => {
+    const { post, url } = await serve({ trust: () => undefined });
+    await expectProblem(await fetch(`${url}/v1/trust`), 'not_found');
+    expect(
+      (await post(goodJson, 'status', { 'holdfast-bundle-serial': '1' })).headers.has('holdfast-bundle-serial'),
+    ).toBe(false);
   });
 });
 

@@ -9,7 +9,7 @@ import {
   recipientOf,
   restoreBackup,
 } from '../../backup/index.ts';
-import { fromUtf8, HoldfastError, utf8 } from '../../core/index.ts';
+import { equalBytes, fromUtf8, HoldfastError, utf8 } from '../../core/index.ts';
 import { type Connection, connect } from '../connect.ts';
 import { explainWaiting, recoveryNotices } from '../notices.ts';
 import { askPin, kindOf } from '../pins.ts';
@@ -65,14 +65,16 @@ export async function create(
 async function recipientFor(flags: CreateFlags, signal: AbortSignal): Promise<string> {
   const path = flags.profile ?? defaultProfilePath(process.env);
   await using connection = await connect(flags);
-  const { credential, client } = connection;
-  const known = await readProfile(path, credential);
+  const { client } = connection;
+  const known = await knownProfile(path, await connection.accounts());
   if (known && flags.offline) return known.recipient;
   // Without a PIN the record can be seen to be there, and to be the same generation: nothing is encrypted to a
   // recipient whose identity nobody could get back.
-  const { state, generation, takenOver } = await client.status({ signal });
+  const { fleet, record, state, generation, takenOver } = await client.status({ signal });
   connection.clear();
-  if (state === 'active' && known?.generation === generation && !takenOver) return known.recipient;
+  for (const notice of await connection.notices()) say(notice);
+  const same = known && known.fleet === fleet && equalBytes(known.record, record) && known.generation === generation;
+  if (state === 'active' && same && !takenOver) return known.recipient;
   if (state === 'spent') {
     throw new HoldfastError('spent', 'no attempts are left on the record that your backups need; nothing was written');
   }
@@ -84,25 +86,36 @@ async function recipientFor(flags: CreateFlags, signal: AbortSignal): Promise<st
   return profile.recipient;
 }
 
+/** What this device remembers of any of the user's records. */
+async function knownProfile(
+  path: string,
+  accounts: readonly Pick<Profile, 'fleet' | 'record'>[],
+): Promise<Profile | undefined> {
+  for (const account of accounts) {
+    const profile = await readProfile(path, account);
+    if (profile) return profile;
+  }
+  return undefined;
+}
+
 async function enrolProfile(connection: Connection, flags: CreateFlags, signal: AbortSignal): Promise<Profile> {
-  const { client, credential } = connection;
+  const { client } = connection;
   say('There is no record yet: choose the PIN that your backups will be restored with.');
   const pin = await askPin(flags, { prompt: 'New PIN: ', confirm: true, signal });
   const { identity, recipient } = await generateIdentity();
-  const { generation, degraded } = await client.enrol(pin, utf8(identity), {
+  const { fleet, record, generation, degraded } = await client.enrol(pin, utf8(identity), {
     signal,
     kind: kindOf(flags),
     acceptDegraded: flags.acceptDegraded ?? false,
   });
   connection.clear();
   if (degraded) say('Fewer nodes than the fleet has hold a share. When all are back: holdfast secret change-pin');
-  return { fleet: credential.fleet, record: credential.record, generation, recipient };
+  return { fleet, record, generation, recipient };
 }
 
 async function recoverProfile(connection: Connection, flags: BackupFlags, signal: AbortSignal): Promise<Profile> {
-  const { credential } = connection;
-  const { identity, generation } = await recoverIdentity(connection, flags, signal);
-  return { fleet: credential.fleet, record: credential.record, generation, recipient: await recipientOf(identity) };
+  const { identity, ...place } = await recoverIdentity(connection, flags, signal);
+  return { ...place, recipient: await recipientOf(identity) };
 }
 
 /** The age identity that the vault keeps. Costs one attempt, given back by the right PIN. */
@@ -115,7 +128,8 @@ async function recoverIdentity(connection: Connection, flags: BackupFlags, signa
   connection.clear();
   for (const notice of recoveryNotices(recovered)) say(notice);
   try {
-    return { identity: parseIdentity(fromUtf8(recovered.secret.reveal())), generation: recovered.generation };
+    const { fleet, record, generation } = recovered;
+    return { identity: parseIdentity(fromUtf8(recovered.secret.reveal())), fleet, record, generation };
   } catch (cause) {
     throw new HoldfastError(
       'bad_input',
@@ -162,10 +176,9 @@ export async function restore(file: string, flags: RestoreFlags, signal: AbortSi
 
 async function identityFor(flags: RestoreFlags, signal: AbortSignal): Promise<string> {
   await using connection = await connect(flags);
-  const { identity, generation } = await recoverIdentity(connection, flags, signal);
-  const { fleet, record } = connection.credential;
+  const { identity, ...place } = await recoverIdentity(connection, flags, signal);
   // This device can make backups without the PIN from now on.
   const path = flags.profile ?? defaultProfilePath(process.env);
-  await writeProfile(path, { fleet, record, generation, recipient: await recipientOf(identity) });
+  await writeProfile(path, { ...place, recipient: await recipientOf(identity) });
   return identity;
 }

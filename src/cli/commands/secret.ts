@@ -5,7 +5,7 @@ import type { Recovered, Status } from '../../client/index.ts';
 import { HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
 import { type ConnectFlags, connect } from '../connect.ts';
 import { readSmallFile, writeWholeFile } from '../files.ts';
-import { explainWaiting, recoveryFacts, recoveryNotices } from '../notices.ts';
+import { explainWaiting, recoveryFacts, recoveryNotices, tell } from '../notices.ts';
 import { formatWhen } from '../output.ts';
 import { askPin, kindOf, type PinFlags } from '../pins.ts';
 import { askHidden } from '../prompt.ts';
@@ -38,7 +38,8 @@ export async function put(flags: PutFlags, signal: AbortSignal): Promise<Command
       takeover,
       acceptDegraded,
     });
-    return enrolledResult(enrolled, 'The secret is kept; the PIN has been tried and gives it back.', connection.clear);
+    const line = 'The secret is kept; the PIN has been tried and gives it back.';
+    return await tell(connection, flags, enrolledResult(enrolled, line));
   } catch (thrown) {
     if (!(thrown instanceof HoldfastError) || thrown.code !== 'owner_required') throw thrown;
     const advice = 'there is a record already; use holdfast secret change-pin, or --takeover where the fleet allows it';
@@ -49,17 +50,15 @@ export async function put(flags: PutFlags, signal: AbortSignal): Promise<Command
 }
 
 function enrolledResult(
-  enrolled: { generation: number; nodes: readonly number[]; degraded: boolean },
+  enrolled: { fleet: string; generation: number; nodes: readonly number[]; degraded: boolean },
   line: string,
-  clear: () => void,
 ): CommandResult {
-  clear();
-  const { generation, nodes, degraded } = enrolled;
+  const { fleet, generation, nodes, degraded } = enrolled;
   const lines = [line];
   if (degraded) {
     lines.push(`Only ${nodes.length} nodes hold a share. When all are back, renew it: holdfast secret change-pin`);
   }
-  return { value: { generation, nodes, degraded }, lines };
+  return { value: { fleet, generation, nodes, degraded }, lines };
 }
 
 async function readSecret(file: string | undefined, signal: AbortSignal): Promise<Uint8Array> {
@@ -90,16 +89,17 @@ export async function get(flags: GetFlags, signal: AbortSignal): Promise<Command
   }
   const recovered = await recover(flags, signal);
   const { secret } = recovered;
-  const notices = recoveryNotices(recovered);
+  const notices = [...new Set(recoveryNotices(recovered))];
   if (flags.out !== undefined) {
     await writeWholeFile(flags.out, secret.reveal(), { mode: 0o600, overwrite: flags.overwrite ?? false });
     secret.wipe();
-    const value = { ...recoveryFacts(recovered), out: flags.out };
+    const value = { ...recoveryFacts(recovered), out: flags.out, ...(notices.length > 0 && { notices }) };
     return { value, lines: [`The secret is in ${flags.out}, readable only by you.`, ...notices] };
   }
   if (flags.json) {
     // The person asked for the secret itself, so it goes out as text; a Secret in a result shows as redacted.
-    return { value: { ...recoveryFacts(recovered), secret: toBase64Url(secret.reveal()) }, lines: [] };
+    const facts = { ...recoveryFacts(recovered), ...(notices.length > 0 && { notices }) };
+    return { value: { ...facts, secret: toBase64Url(secret.reveal()) }, lines: [] };
   }
   await writeOut(secret);
   for (const notice of notices) process.stderr.write(`${notice}\n`);
@@ -117,7 +117,8 @@ async function recover(flags: SecretFlags, signal: AbortSignal): Promise<Recover
   await using connection = await connect(flags);
   const pin = await askPin(flags, { prompt: 'PIN: ', signal });
   try {
-    return await connection.client.recover(pin, { signal, kind: kindOf(flags) });
+    const recovered = await connection.client.recover(pin, { signal, kind: kindOf(flags) });
+    return { ...recovered, notices: [...(await connection.notices()), ...recovered.notices] };
   } catch (thrown) {
     throw await explainWaiting(thrown, () => connection.client.status({ signal }));
   }
@@ -126,8 +127,10 @@ async function recover(flags: SecretFlags, signal: AbortSignal): Promise<Recover
 export async function status(flags: SecretFlags, signal: AbortSignal): Promise<CommandResult> {
   await using connection = await connect(flags);
   const found = await connection.client.status({ signal });
-  connection.clear();
-  return { value: { ...found }, lines: statusLines(found, connection.trust.names.length) };
+  const { nodes, facts, lines } = await connection.trustOf(found.fleet);
+  const { record, ...status } = found;
+  const value = { ...status, record: toBase64Url(record), trust: facts };
+  return await tell(connection, flags, { value, lines: [...statusLines(found, nodes), ...lines] });
 }
 
 function statusLines(status: Status, nodes: number): string[] {
@@ -171,7 +174,8 @@ export async function changePin(flags: ChangePinFlags, signal: AbortSignal): Pro
       acceptDegraded: flags.acceptDegraded ?? false,
       ...(secret && { secret }),
     });
-    return enrolledResult(enrolled, 'The PIN is changed; the new one has been tried.', connection.clear);
+    const line = 'The PIN is changed; the new one has been tried.';
+    return await tell(connection, flags, enrolledResult(enrolled, line));
   } catch (thrown) {
     throw await explainWaiting(thrown, () => client.status({ signal }));
   } finally {
@@ -187,17 +191,16 @@ export async function remove(flags: SecretFlags, signal: AbortSignal): Promise<C
   } catch (thrown) {
     throw await explainWaiting(thrown, () => connection.client.status({ signal }));
   }
-  connection.clear();
-  return { value: { deleted: true }, lines: ['The record is deleted; its secret is gone for good.'] };
+  const lines = ['The record is deleted; its secret is gone for good.'];
+  return await tell(connection, flags, { value: { deleted: true }, lines });
 }
 
 export async function cancelTakeover(flags: SecretFlags, signal: AbortSignal): Promise<CommandResult> {
   await using connection = await connect(flags);
   const pin = await askPin(flags, { prompt: 'PIN: ', signal });
   const cancelled = await connection.client.cancelTakeover(pin, { signal, kind: kindOf(flags) });
-  connection.clear();
-  return {
-    value: { cancelled },
-    lines: [cancelled ? 'The takeover is cancelled. Change your PIN if it was not you.' : 'Nobody is taking it over.'],
-  };
+  const line = cancelled
+    ? 'The takeover is cancelled. Change your PIN if it was not you.'
+    : 'Nobody is taking it over.';
+  return await tell(connection, flags, { value: { cancelled }, lines: [line] });
 }

@@ -63,13 +63,19 @@ export async function establishStanding(
 }
 
 function standingOf(verified: VerifiedTrust, mode: TrustMode, refusal?: HoldfastError): FleetStanding {
-  const { fleet, manifest, digest, standing, notice, policy, witnessedAt, nextState } = verified;
+  const { fleet, manifest, digest, standing, policy, witnessedAt, nextState } = verified;
+  const notice = verified.notice && sentence(verified.notice);
   const { origin, size } = nextState;
   return {
     ...{ fleet, manifest, digest, mode, standing, refusal, notice, witnessedAt },
     policyVersion: policy.policy.version,
     checkpoint: { origin, size },
   };
+}
+
+/** What began as part of one, such as the message of an error. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 export function isCode(error: unknown, ...codes: readonly HoldfastError['code'][]): boolean {
@@ -94,7 +100,7 @@ export function requirePurpose(standing: FleetStanding, purpose: 'keep' | 'enrol
   if (standing.mode === 'grace') {
     throw new HoldfastError(
       'log_stale',
-      `nothing is enrolled for now: ${standing.notice ?? 'no witness has vouched for the log lately'}`,
+      `nothing is enrolled for now. ${standing.notice ?? 'No witness has vouched for the log lately.'}`,
     );
   }
   if (standing.standing.state === 'retired') {

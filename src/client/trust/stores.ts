@@ -3,10 +3,13 @@
 import { HoldfastError } from '../../core/index.ts';
 import type { TrustStateStore } from '../../trust/index.ts';
 
-/** The last trust set of each fleet, for when no source can be reached. Verified anew at every use, so it may be lost or wrong. */
+/**
+ * The last trust set of each fleet by its name, and bundles by theirs (`bundle.<digest>`), for when no source can be
+ * reached. Verified anew at every use, so it may be lost or wrong.
+ */
 export interface TrustSetCache {
-  load(fleet: string): Promise<Uint8Array | undefined>;
-  store(fleet: string, set: Uint8Array): Promise<void>;
+  load(name: string): Promise<Uint8Array | undefined>;
+  store(name: string, content: Uint8Array): Promise<void>;
 }
 
 /** For tests, and for who starts from the anchor every time: protects from being taken back only while it lives. */

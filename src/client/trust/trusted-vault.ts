@@ -194,6 +194,7 @@ export class TrustedVault implements Vault {
       ...recovered,
       ...{ fleet: enrolled.fleet, record: enrolled.record, generation: enrolled.generation },
       degraded: enrolled.degraded,
+      epoch: target.standing.fleet.epoch,
       takenOver: false,
       lifetimeLeft: target.standing.fleet.policy.lifetimeLimit - 1,
       notices: [...notices, moved, ...(copy ?? [])],

@@ -6,3 +6,4 @@ export { openApiDocument } from './openapi.ts';
 export { type CoordinatorServerOptions, createCoordinatorServer, type RateLimit } from './server.ts';
 export { type CoordinatorServiceOptions, type RunningCoordinator, startCoordinatorService } from './service.ts';
 export { HttpNodeTransport, type HttpNodeTransportOptions, type NodeEndpoint } from './transport.ts';
+export { type KnownTrustSet, TrustSource, type TrustSourceSettings } from './trust-source.ts';

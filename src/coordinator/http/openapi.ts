@@ -2,6 +2,7 @@
 
 import { ERROR_KINDS } from '../../core/index.ts';
 import { OPERATIONS, type Operation } from '../../protocol/index.ts';
+import { BUNDLE_SERIAL_HEADER, MAXIMUM_TRUST_SET } from '../../trust/index.ts';
 
 const SUMMARIES: Readonly<Record<Operation, string>> = {
   status: 'Heads of a majority of nodes, and the record as the newest of them exports it.',
@@ -40,13 +41,34 @@ const counter = (description: string) => ({
 });
 const nodeNumber = { type: 'integer', minimum: 1, maximum: 9, description: 'Number of the node.' };
 
+const serialSchema = { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER };
+const bundleSerial = {
+  name: BUNDLE_SERIAL_HEADER,
+  in: 'header',
+  required: false,
+  description: 'Serial of the validation bundle that the client uses.',
+  schema: serialSchema,
+};
+/** Refusals have it too. */
+const newerSerial = {
+  [BUNDLE_SERIAL_HEADER]: {
+    description: 'Serial of a newer bundle, where the coordinator knows one: see `/v1/trust`. Proves nothing.',
+    schema: serialSchema,
+  },
+};
+
 const operationPath = (operation: Operation) => ({
   post: {
     operationId: operation,
     summary: SUMMARIES[operation],
+    parameters: [bundleSerial],
     requestBody: { required: true, content: json(schema('Request')) },
     responses: {
-      200: { description: 'Each node’s answer; refusals of single nodes are in it.', content: json(schema('Answer')) },
+      200: {
+        description: 'Each node’s answer; refusals of single nodes are in it.',
+        headers: newerSerial,
+        content: json(schema('Answer')),
+      },
       400: response('Problem'),
       413: response('Problem'),
       429: response('RateLimited'),
@@ -161,6 +183,21 @@ export const openApiDocument = {
   },
   paths: {
     ...Object.fromEntries(OPERATIONS.map((operation) => [`/v1/${operation}`, operationPath(operation)])),
+    '/v1/trust': {
+      get: {
+        operationId: 'trust',
+        summary: 'The newest trust set that is known of this fleet, for the client to verify.',
+        responses: {
+          200: {
+            description: `A trust set (docs/trust.md, section 5), at most ${MAXIMUM_TRUST_SET} bytes.`,
+            content: json({ type: 'object' }),
+          },
+          404: response('Problem'),
+          429: response('RateLimited'),
+          default: response('Problem'),
+        },
+      },
+    },
     '/v1/nodes': {
       get: {
         operationId: 'nodes',

@@ -20,9 +20,11 @@ import {
   MAXIMUM_REQUEST_JSON,
   OPERATIONS,
 } from '../../protocol/index.ts';
+import { BUNDLE_SERIAL_HEADER, readBundleSerial } from '../../trust/index.ts';
 import type { NodeInfo } from '../maintenance.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
+import type { KnownTrustSet } from './trust-source.ts';
 
 export interface RateLimit {
   /** Requests of one client address in a window. */
@@ -38,6 +40,8 @@ export interface CoordinatorServerOptions {
   readonly readiness: () => Readiness;
   readonly infos: () => ReadonlyMap<number, NodeInfo>;
   readonly metrics: Pick<CoordinatorMetrics, 'answers' | 'seconds'>;
+  /** The newest trust set that is known of this fleet; undefined where there is no source of one. */
+  readonly trust?: () => KnownTrustSet | undefined;
   readonly log: Logger;
   /** Undefined: no limit. */
   readonly rateLimit: RateLimit | undefined;
@@ -113,7 +117,7 @@ function newApp({ tls, log, trustedProxies }: CoordinatorServerOptions): Fastify
   return app;
 }
 
-function addHeaders(app: FastifyInstance, { tls, allowedOrigins }: CoordinatorServerOptions): void {
+function addHeaders(app: FastifyInstance, { tls, allowedOrigins, trust }: CoordinatorServerOptions): void {
   const any = allowedOrigins.includes('*');
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({
@@ -123,19 +127,22 @@ function addHeaders(app: FastifyInstance, { tls, allowedOrigins }: CoordinatorSe
       'x-content-type-options': 'nosniff',
       ...(tls && { 'strict-transport-security': 'max-age=31536000' }),
     });
+    const used = readBundleSerial(request.headers[BUNDLE_SERIAL_HEADER]?.toString());
+    const known = used === undefined ? undefined : trust?.();
+    if (used !== undefined && known && known.serial > used) reply.header(BUNDLE_SERIAL_HEADER, String(known.serial));
     const { origin } = request.headers;
     if (!any && allowedOrigins.length > 0) reply.header('vary', 'origin');
     if (origin === undefined || !(any || allowedOrigins.includes(origin))) return;
     reply.headers({
       'access-control-allow-origin': any ? '*' : origin,
-      'access-control-expose-headers': 'retry-after',
+      'access-control-expose-headers': `retry-after, ${BUNDLE_SERIAL_HEADER}`,
     });
     if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined) return;
     return reply
       .code(204)
       .headers({
         'access-control-allow-methods': 'GET, POST',
-        'access-control-allow-headers': 'content-type',
+        'access-control-allow-headers': `content-type, ${BUNDLE_SERIAL_HEADER}`,
         'access-control-max-age': String(PREFLIGHT_SECONDS),
       })
       .send();
@@ -162,9 +169,14 @@ function addOperations(app: FastifyInstance, options: CoordinatorServerOptions):
   }
 }
 
-function addPublicRoutes(app: FastifyInstance, { fleet, readiness, infos }: CoordinatorServerOptions): void {
+function addPublicRoutes(app: FastifyInstance, { fleet, readiness, infos, trust }: CoordinatorServerOptions): void {
   addHealthRoutes(app, readiness);
   app.get('/openapi.json', async () => openApiDocument);
+  app.get('/v1/trust', async (_request, reply) => {
+    const known = trust?.();
+    if (known) return reply.header('content-type', 'application/json').send(known.set);
+    throw new HoldfastError('not_found', 'this coordinator knows no trust set; ask the cosigner, or a mirror of it');
+  });
   app.get('/v1/nodes', async () => ({
     fleet: fleet.fleet,
     epoch: fleet.epoch,

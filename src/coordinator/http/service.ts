@@ -10,6 +10,7 @@ import { Background, type MaintenanceIntervals } from './background.ts';
 import { CoordinatorMetrics } from './metrics.ts';
 import { createCoordinatorServer, type RateLimit } from './server.ts';
 import { HttpNodeTransport, type NodeEndpoint } from './transport.ts';
+import { TrustSource, type TrustSourceSettings } from './trust-source.ts';
 
 export interface CoordinatorServiceOptions {
   readonly fleet: Fleet;
@@ -32,6 +33,8 @@ export interface CoordinatorServiceOptions {
   readonly allowedOrigins: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly maximumInFlight: number;
+  /** Where trust sets for clients come from; undefined: the coordinator has none. */
+  readonly trustSource?: TrustSourceSettings | undefined;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -79,6 +82,7 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     intervals: options.maintenance,
     metrics,
   });
+  const trustSource = options.trustSource && new TrustSource(fleet.fleet, options.trustSource, log);
   let closing = false;
   const readiness = () => {
     if (closing) return { ready: false, reason: 'the coordinator is stopping' };
@@ -94,6 +98,7 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     readiness,
     infos: () => background.infos,
     metrics,
+    trust: () => trustSource?.known,
   });
   const monitoring = createMonitoring({ registry: metrics.registry, readiness });
   const stop = async () => {
@@ -102,7 +107,7 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     const steps = [
       () => closeGracefully(server, CLOSE_DEADLINE),
       // Rounds under way end with their connections: each of their steps may be cut short and done again by others.
-      async () => void (await Promise.all([background.close(), transport.close()])),
+      async () => void (await Promise.all([background.close(), transport.close(), trustSource?.close()])),
       () => monitoring.close(),
     ];
     let failure: unknown;
@@ -115,6 +120,7 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     const url = await listen(server, options.listen);
     const monitoringUrl = await listen(monitoring, options.metrics);
     background.start();
+    trustSource?.start();
     log.info({ event: 'listening', url, monitoringUrl });
     let closed: Promise<void> | undefined;
     return {
@@ -126,7 +132,7 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
       },
     };
   } catch (error) {
-    await Promise.allSettled([server.close(), monitoring.close(), transport.close()]);
+    await Promise.allSettled([server.close(), monitoring.close(), transport.close(), trustSource?.close()]);
     throw error;
   }
 }

@@ -90,7 +90,7 @@ describe('opening', () => {
     expect((await (await scene.open()).view()).fleets[0]!.mode).toBe('fresh');
     scene.now = NOW + 2 * DAY;
     const [grace] = (await (await scene.open()).view()).fleets;
-    expect(grace).toMatchObject({ mode: 'grace', notice: expect.stringMatching(/no witness has vouched/) });
+    expect(grace).toMatchObject({ mode: 'grace', notice: expect.stringMatching(/^No witness has vouched/) });
     scene.now = NOW + 15 * DAY;
     expect(await codeOf(scene.open())).toBe('log_stale');
   });
@@ -156,6 +156,20 @@ describe('later', () => {
     const next = await signPolicy(nextPolicy(scene.policy, { maxAge: 43_200 }));
     await scene.server.log.append(noteLeaf('policy', next.note));
     expect((await (await scene.open()).view()).fleets[0]!.policyVersion).toBe(2);
+  });
+});
+
+describe('a fleet in its second epoch', () => {
+  it('is given with the keys of the first, which are kept for when no source answers', async () => {
+    const scene = await TrustScene.create();
+    const { nodes } = scene.manifests.get('first')!;
+    await scene.accept(scene.next('first', { coordinators: ['https://c.vault.example'] }));
+    const replaced = nodes.map((node, i) => (i === 2 ? { ...node, keys: bundleNode(9).keys } : node));
+    await scene.accept(scene.next('first', { epoch: 2, nodes: replaced }));
+    const earlier = [{ epoch: 1, nodes: nodes.map(({ keys: { identity, oprf } }) => ({ identity, oprf })) }];
+    expect((await (await scene.open()).view()).fleets[0]!.fleet).toMatchObject({ epoch: 2, earlier });
+    scene.server.intercept = unreachable;
+    expect((await (await scene.open()).view()).fleets[0]!.fleet).toMatchObject({ epoch: 2, earlier });
   });
 });
 

@@ -56,10 +56,10 @@ export class TrustScene {
   }
 
   /** A log with a live fleet `first` of three real nodes. */
-  static async create(policy?: SignedPolicy): Promise<TrustScene> {
+  static async create(policy?: SignedPolicy, first: Partial<DeployManifest> = {}): Promise<TrustScene> {
     const scene = new TrustScene(policy ?? (await testPolicy()));
     await scene.server.log.append(noteLeaf('policy', scene.policy.note));
-    await scene.deploy('first');
+    await scene.deploy('first', first);
     return scene;
   }
 
@@ -85,7 +85,8 @@ export class TrustScene {
   /** The manifest after the newest of a fleet. */
   next(name: string, changes: Partial<DeployManifest> = {}): DeployManifest {
     const before = this.manifests.get(name)!;
-    return following(before, { policy: before.policy, ...changes });
+    const { policy, coordinators, notBefore, notAfter } = before;
+    return following(before, { policy, coordinators, notBefore, notAfter, ...changes });
   }
 
   fleet(name: string): InProcessFleet {
