@@ -114,6 +114,23 @@ test('a witness that has seen more of this log than there is raises the alarm', 
   expect(gatherer.confirmed).toBe(false);
 });
 
+test('an old store is not confirmed by the one witness that missed the last leaves', async () => {
+  await gatherer.gather();
+  const old = bench.store.snapshot();
+  witnesses[0]!.misbehave = async () => ({ status: 503, body: new Uint8Array() });
+  await log.append(leaf(1));
+  expect(await gatherer.gather()).toBe(true);
+  // Restored; the two that know more cannot show it now.
+  witnesses[0]!.misbehave = undefined;
+  for (const witness of witnesses.slice(1)) witness.shown = undefined;
+  bench.store.restore(old);
+  log = await bench.reopen();
+  gatherer = newGatherer();
+  await gatherer.gather();
+  expect(kinds().filter((kind) => kind === 'refused untrusted').length).toBe(2);
+  expect(gatherer.confirmed).toBe(false);
+});
+
 test('a witness that shows another root, signed by the log, raises the alarm', async () => {
   const other = new LogBench();
   other.content = { ...other.content, nextRoster: (...given) => `${bench.content.nextRoster(...given)}fork\n` };

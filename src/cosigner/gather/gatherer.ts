@@ -10,6 +10,7 @@
 import { asHoldfastError, type Clock, equalBytes, HoldfastError } from '../../core/index.ts';
 import {
   type Cosignature,
+  isQuorum,
   type NoteSignature,
   type PolicyWitness,
   parseCheckpoint,
@@ -72,9 +73,13 @@ export class Gatherer {
     return this.#alarm;
   }
 
-  /** Whether any witness has confirmed, since the process began, that this log is the one it knows; true without any. */
+  /**
+   * Whether a quorum of witnesses has confirmed, since the process began, that this log is the one they know. A single one
+   * may have missed what the others saw; but whatever clients have ever been shown had a quorum, and two quorums have a
+   * witness in common.
+   */
   get confirmed(): boolean {
-    return this.#clients.size === 0 || this.#confirmed.size > 0;
+    return isQuorum(this.#options.policy.rule, this.#confirmed);
   }
 
   /** The newest checkpoint with a quorum; undefined before the first. */

@@ -50,7 +50,7 @@ export interface CosignerOptions {
   /** Undefined: no person is asked. */
   readonly approvals: Approvals | undefined;
   readonly clock: Clock;
-  /** Throws where nothing may be signed now: a witness knows more of this log, or none has confirmed it yet. */
+  /** Throws where nothing may be signed now: a witness knows more of this log, or no quorum has confirmed it yet. */
   readonly requireSound: () => void;
 }
 

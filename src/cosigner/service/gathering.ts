@@ -67,7 +67,7 @@ export class Gathering {
     if (!this.#current().confirmed) {
       throw new HoldfastError(
         'not_ready',
-        'no witness has confirmed yet that this is the whole log; try again when one can be reached',
+        'too few witnesses have confirmed yet that this is the whole log; try again when a quorum of them can be reached',
       );
     }
   }
