@@ -1,7 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Suites with a project of their own, each run after the one before it, so that none starves another of the cores. */
-const LATER_SUITES = ['model', 'simulation', 'fleet', 'hil', 'containers', 'browser'];
+const LATER_SUITES = ['interop', 'model', 'simulation', 'fleet', 'hil', 'containers', 'browser'];
 /** Tests on slots that somebody names (scripts/hil.ts), and on nothing else. */
 const DEVICE = 'device';
 /** Folders of a suite that are not only the one of its name. */

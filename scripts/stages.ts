@@ -1,5 +1,6 @@
 /** The stages of `scripts/test`, in their order. To add one, add a line to `STAGES`. */
 
+import { execFileSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 import { findBrowser, NO_BROWSER } from './browser.ts';
 
@@ -32,6 +33,16 @@ const suite = (name: string, title: string, more: Partial<Stage> = {}): Stage =>
   ...more,
 });
 
+/** Go itself compares its version with what go.mod asks for. */
+function goIsTooOld(): string | undefined {
+  try {
+    execFileSync('go', ['list', '-m'], { cwd: 'test/interop/formats', stdio: 'pipe', encoding: 'utf8' });
+    return undefined;
+  } catch (error) {
+    return `Go cannot build the programs: ${(error as { stderr?: string }).stderr?.trim().split('\n').at(-1)}`;
+  }
+}
+
 export const STAGES: readonly Stage[] = [
   {
     name: 'lint',
@@ -45,6 +56,11 @@ export const STAGES: readonly Stage[] = [
     run: { command: ['tsc', '-p', 'tsconfig.build.json', '--outDir', 'work/test/dist'] },
   },
   suite('unit', 'Unit and property tests', { exists: hasTests('test'), group: 'test' }),
+  suite('interop', 'Programs of others: Go’s logs, notes and witnesses', {
+    group: 'interop',
+    needs: ['go'],
+    obstacle: goIsTooOld,
+  }),
   suite('model', 'Model of the protocol', { group: 'model', needs: ['spin', 'gcc'], minutes: 30 }),
   suite('simulation', 'Simulated fleets', { minutes: 30 }),
   suite('fleet', 'Fleets of processes on real tokens', { minutes: 30 }),

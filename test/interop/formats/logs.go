@@ -94,16 +94,25 @@ func writeTile(folder string, tile tlog.Tile, data []byte) error {
 	return os.WriteFile(path, data, 0o644)
 }
 
-// folder reads a log's tiles.
-type folder string
+// source gives a file of a log by its path, which is that of C2SP tlog-tiles.
+type source func(path string) ([]byte, error)
 
-func (f folder) Height() int { return tileHeight }
+func folder(root string) source {
+	return func(path string) ([]byte, error) {
+		return os.ReadFile(filepath.Join(root, filepath.FromSlash(path)))
+	}
+}
 
-func (f folder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
-	data := make([][]byte, len(tiles))
-	for i, tile := range tiles {
+// tiles reads a log's tiles.
+type tiles struct{ read source }
+
+func (t tiles) Height() int { return tileHeight }
+
+func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
+	data := make([][]byte, len(wanted))
+	for i, tile := range wanted {
 		var err error
-		if data[i], err = f.read(tile); err != nil {
+		if data[i], err = t.read(tilePath(tile)); err != nil {
 			return nil, err
 		}
 		if len(data[i]) != tile.W*tlog.HashSize {
@@ -113,11 +122,7 @@ func (f folder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	return data, nil
 }
 
-func (f folder) SaveTiles([]tlog.Tile, [][]byte) {}
-
-func (f folder) read(tile tlog.Tile) ([]byte, error) {
-	return os.ReadFile(filepath.Join(string(f), filepath.FromSlash(tilePath(tile))))
-}
+func (t tiles) SaveTiles([]tlog.Tile, [][]byte) {}
 
 func openTree(arguments []string) (tlog.Tree, tlog.HashReader, error) {
 	size, err := strconv.ParseInt(arguments[1], 10, 64)
@@ -129,7 +134,7 @@ func openTree(arguments []string) (tlog.Tree, tlog.HashReader, error) {
 		return tlog.Tree{}, nil, err
 	}
 	tree := tlog.Tree{N: size, Hash: root}
-	return tree, tlog.TileHashReader(tree, folder(arguments[0])), nil
+	return tree, tlog.TileHashReader(tree, tiles{folder(arguments[0])}), nil
 }
 
 // readLog checks every tile and every entry of a log against its root.
@@ -138,10 +143,15 @@ func readLog(arguments []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readEntries(tree, reader, folder(arguments[0]))
+}
+
+// readEntries gives all entries, each of which is in the tree at its place.
+func readEntries(tree tlog.Tree, reader tlog.HashReader, read source) ([][]byte, error) {
 	entries := [][]byte{}
 	for start := int64(0); start < tree.N; start += tileWidth {
 		width := min(tileWidth, tree.N-start)
-		bundle, err := folder(arguments[0]).read(tlog.Tile{H: tileHeight, L: -1, N: start / tileWidth, W: int(width)})
+		bundle, err := read(tilePath(tlog.Tile{H: tileHeight, L: -1, N: start / tileWidth, W: int(width)}))
 		if err != nil {
 			return nil, err
 		}

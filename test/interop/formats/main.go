@@ -2,6 +2,8 @@
 // golang.org/x/mod/sumdb/note, trees and tiles by golang.org/x/mod/sumdb/tlog, ECDSA, cosignatures and C2SP tlog-proof by
 // github.com/transparency-dev/formats.
 //
+// It also does all that a client can do of a cosigner's log, over HTTP, with nothing but these packages.
+//
 // Every command reads files and prints one JSON value. Exit code 1 with a message on standard error means that something
 // did not verify or could not be read; 2 that the command line is wrong.
 package main
@@ -33,6 +35,7 @@ var commands = map[string]command{
 	"check-consistency": {"PROOFS.json", 1, false, checkConsistency},
 	"write-proof":       {"PROOF.json CHECKPOINT", 2, false, writeProof},
 	"check-proof":       {"PROOF LEAF-HASH VKEY...", 3, true, checkProof},
+	"check-cosigner":    {"URL EXPECTED.json", 2, false, checkCosigner},
 }
 
 func main() {

@@ -26,46 +26,29 @@ import {
   toBase64,
   verifyNote,
 } from '../../../src/trust/index.ts';
-import { SampleLog } from '../sample-log.ts';
-import { newDisk, StoppedClock, witnessKey, witnessSigner } from '../witness/fixtures.ts';
+import { SampleLog } from '../../cosigner/sample-log.ts';
+import { newDisk, StoppedClock, witnessKey, witnessSigner } from '../../cosigner/witness/fixtures.ts';
+import { buildGo } from '../go.ts';
 
-const FOLDER = import.meta.dirname;
-/** Milliseconds for a build from nothing, modules fetched. */
-const BUILD = 400_000;
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 const folder = mkdtempSync(join(tmpdir(), 'interop-'));
 const log = new SampleLog('log.example/interop').grow(20);
 
-/** Builds a program, or says why that cannot be. Broken code of ours throws. */
-function build(name: string, module: string): string | { readonly missing: string } {
-  const go = (...words: string[]) => execFileSync('go', words, { cwd: FOLDER, stdio: 'pipe', timeout: BUILD });
-  for (const [words, reason] of [
-    [['version'], 'there is no go command'],
-    [['mod', 'download'], 'go could not fetch the modules of test/cosigner/interop/go.mod'],
-  ] as const) {
-    try {
-      go(...words);
-    } catch {
-      return { missing: reason };
-    }
-  }
-  go('build', '-o', join(folder, name), module);
-  return join(folder, name);
+const interop = buildGo('torchwood');
+const litewitness = 'program' in interop ? buildGo('torchwood', 'filippo.io/torchwood/cmd/litewitness') : interop;
+const missing = new Set([interop, litewitness].map((built) => ('missing' in built ? built.missing : undefined)));
+for (const reason of missing) {
+  if (reason) process.stdout.write(`Skipped: ${reason}, so nothing is compared with torchwood.\n`);
 }
-
-const interop = build('interop', '.');
-const litewitness =
-  typeof interop === 'string' ? build('litewitness', 'filippo.io/torchwood/cmd/litewitness') : interop;
-for (const built of [interop, litewitness]) {
-  if (typeof built !== 'string') process.stderr.write(`the tests with torchwood are skipped: ${built.missing}\n`);
-}
+/** For tests that run only where it is there. */
+const pathOf = (built: ReturnType<typeof buildGo>) => ('program' in built ? built.program : '');
 
 const running = new Set<ChildProcess>();
 afterAll(() => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-describe.skipIf(typeof interop !== 'string')('torchwood', () => {
+describe.skipIf('missing' in interop)('torchwood', () => {
   it('verifies what our witness cosigns and serves', async () => {
     const service = await startWitnessService({
       signer: witnessSigner,
@@ -83,7 +66,7 @@ describe.skipIf(typeof interop !== 'string')('torchwood', () => {
     try {
       const verify = (note: string) =>
         JSON.parse(
-          execFileSync(interop as string, ['verify', log.key.text, witnessKey.text], { input: note, encoding: 'utf8' }),
+          execFileSync(pathOf(interop), ['verify', log.key.text, witnessKey.text], { input: note, encoding: 'utf8' }),
         ) as unknown;
       for (const [oldSize, size] of [
         [0, 7],
@@ -102,7 +85,7 @@ describe.skipIf(typeof interop !== 'string')('torchwood', () => {
   });
 });
 
-describe.skipIf(typeof litewitness !== 'string')('litewitness', () => {
+describe.skipIf('missing' in litewitness)('litewitness', () => {
   it('cosigns our checkpoints with our proofs, and refuses a fork as ours does', async () => {
     const seed = 'a seed of thirty-two bytes, yes!';
     const key = newVerifierKey('lite.example/w', 'cosignature', ed25519KeyFromSeed(new Secret(utf8(seed))).publicKey);
@@ -132,7 +115,7 @@ describe.skipIf(typeof litewitness !== 'string')('litewitness', () => {
 /** Its key is in an agent, its logs in a database, as `witnessctl` would write it. */
 async function startLitewitness(seed: string, name: string): Promise<string> {
   const [socket, db] = [join(folder, 'agent'), join(folder, 'witness.db')];
-  const agent = spawn(interop as string, ['agent', socket, seed], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const agent = spawn(pathOf(interop), ['agent', socket, seed], { stdio: ['ignore', 'pipe', 'inherit'] });
   running.add(agent);
   const [fingerprint] = (await once(createInterface(agent.stdout), 'line')) as [string];
   const database = new DatabaseSync(db);
@@ -145,7 +128,7 @@ async function startLitewitness(seed: string, name: string): Promise<string> {
   database.close();
   const listen = `127.0.0.1:${await freePort()}`;
   const words = ['-name', name, '-db', db, '-ssh-agent', socket, '-listen', listen, '-key', fingerprint];
-  const child = spawn(litewitness as string, words, { stdio: ['ignore', 'ignore', 'pipe'], cwd: folder });
+  const child = spawn(pathOf(litewitness), words, { stdio: ['ignore', 'ignore', 'pipe'], cwd: folder });
   running.add(child);
   const url = `http://${listen}`;
   let said = '';

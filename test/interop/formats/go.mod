@@ -1,10 +1,10 @@
-module holdfast.example/interop
+module holdfast.example/interop/formats
 
-go 1.26.0
+go 1.25.0
 
 require (
 	github.com/transparency-dev/formats v0.1.1
-	golang.org/x/mod v0.42.0
+	golang.org/x/mod v0.36.0
 )
 
 require (

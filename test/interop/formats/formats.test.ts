@@ -36,9 +36,9 @@ import {
   verifyInclusion,
   verifyNote,
 } from '../../../src/trust/index.ts';
-import { buildInterop } from './go.ts';
+import { buildFormats } from '../go.ts';
 
-const go = buildInterop();
+const go = buildFormats();
 if (go.missing !== undefined) process.stdout.write(`Skipped: ${go.missing}, so nothing is compared with Go.\n`);
 
 const folder = mkdtempSync(join(tmpdir(), 'log-'));

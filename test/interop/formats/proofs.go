@@ -82,15 +82,19 @@ func checkProof(arguments []string) (any, error) {
 	if err := json.Unmarshal([]byte(`"`+arguments[1]+`"`), &leaf); err != nil {
 		return nil, err
 	}
+	return openProof(data, leaf, arguments[2:])
+}
+
+func openProof(data []byte, leaf tlog.Hash, vkeys []string) (*tlogProof, error) {
 	var p proof.TLogProof
 	if err := p.Unmarshal(data); err != nil {
 		return nil, err
 	}
-	opened, err := openNote(p.Checkpoint, arguments[2:])
+	opened, err := openNote(p.Checkpoint, vkeys)
 	if err != nil {
 		return nil, err
 	}
-	if len(opened.Sigs) != len(arguments)-2 {
+	if len(opened.Sigs) != len(vkeys) {
 		return nil, fmt.Errorf("%d keys have signed the checkpoint", len(opened.Sigs))
 	}
 	var checkpoint log.Checkpoint
@@ -105,5 +109,5 @@ func checkProof(arguments []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tlogProof{Index: p.Index, Hashes: hashes, Extra: p.ExtraData}, nil
+	return &tlogProof{Index: p.Index, Hashes: hashes, Extra: p.ExtraData}, nil
 }
