@@ -6,13 +6,14 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type FleetResult, measureFleet } from './bench/fleet.ts';
 import { measureLog } from './bench/log.ts';
-import { printFleet, printLog, printScale, printToken } from './bench/report.ts';
+import { printFleet, printLog, printScale, printToken, printTrust } from './bench/report.ts';
 import { measureScale } from './bench/scale.ts';
 import { measureTokens } from './bench/token.ts';
+import { measureTrust } from './bench/trust.ts';
 
 const HELP = `usage: npm run bench -- [options]
 
-  --only <parts>        some of fleet, scale, token, log; default all
+  --only <parts>        some of fleet, scale, token, log, trust; default all
   --seconds <n>         length of each timed window (default 8)
   --windows <n>         timed windows under load; the median one is reported (default 3)
   --concurrency <n>     recoveries at a time under load (default 32)
@@ -27,7 +28,7 @@ const HELP = `usage: npm run bench -- [options]
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: 'fleet,scale,token,log' },
+    only: { type: 'string', default: 'fleet,scale,token,log,trust' },
     seconds: { type: 'string', default: '8' },
     windows: { type: 'string', default: '3' },
     concurrency: { type: 'string', default: '32' },
@@ -50,10 +51,12 @@ function whole(name: WholeOption): number {
   throw new Error(`--${name} must be a whole number from 1`);
 }
 
+const PARTS = ['fleet', 'scale', 'token', 'log', 'trust'];
+
 async function main(): Promise<void> {
   const parts = values.only.split(',');
-  const unknown = parts.find((part) => !['fleet', 'scale', 'token', 'log'].includes(part));
-  if (unknown !== undefined) throw new Error(`--only: ${JSON.stringify(unknown)} is none of fleet, scale, token, log`);
+  const unknown = parts.find((part) => !PARTS.includes(part));
+  if (unknown !== undefined) throw new Error(`--only: ${JSON.stringify(unknown)} is none of ${PARTS.join(', ')}`);
   const place = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
   const say = (line: string) => void process.stderr.write(`${line}\n`);
   const results: Record<string, unknown> = {
@@ -90,6 +93,12 @@ async function main(): Promise<void> {
       const log = await measureLog({ directory: join(place, 'log'), say, entries: whole('log-entries') });
       results.log = log;
       printLog(log);
+    }
+    if (parts.includes('trust')) {
+      say('trust: verifying');
+      const trust = await measureTrust();
+      results.trust = trust;
+      printTrust(trust);
     }
   } finally {
     if (values.keep) say(`kept: ${place}`);

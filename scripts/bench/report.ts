@@ -7,6 +7,7 @@ import type { ScaleResult, ScaleSide } from './scale.ts';
 import { median, sum } from './statistics.ts';
 import type { Window } from './throughput.ts';
 import { ceilingOf, type TokenResult } from './token.ts';
+import { TRUST_GOAL, type TrustResult } from './trust.ts';
 
 const fixed = (number: number, digits = 1): string => (Number.isFinite(number) ? number.toFixed(digits) : '-');
 
@@ -188,4 +189,14 @@ export function printLog(result: LogResult): void {
   console.log(
     `  ${size} leaves: store ${mebibytes(result.storeBytes)} MiB, files ${mebibytes(result.fileBytes)} MiB, opened in ${fixed(result.openSeconds, 2)} s`,
   );
+}
+
+export function printTrust({ setBytes, cosignatures, first, again }: TrustResult): void {
+  console.log(
+    `\nVerifying a fleet: bundle, two proofs, ${cosignatures} cosignatures; a trust set of ${setBytes} bytes`,
+  );
+  const row = (name: string, { median, p95 }: TrustResult['first']) => [name, fixed(median, 2), fixed(p95, 2)];
+  console.log(table(['milliseconds', 'median', 'p95'], [row('first use', first), row('later use', again)]));
+  const met = first.median < TRUST_GOAL ? 'met' : 'missed';
+  console.log(`  goal: less than ${TRUST_GOAL} ms: ${met}`);
 }

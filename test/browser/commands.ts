@@ -26,6 +26,11 @@ export interface Commands {
   ];
   changePin: [arguments: Account & { pin: string; newPin: string }, result: { generation: number }];
   delete: [arguments: Account & { pin: string }, result: Record<string, never>];
+  /** Verifies a fleet from a trust anchor's text, several times, and tries the browser's store of trust state. */
+  trust: [
+    arguments: { anchor: string; set: readonly number[]; states: readonly (readonly number[])[]; clock: number },
+    result: { fleet: string; serial: number; mode: string; store: readonly string[]; milliseconds: readonly number[] },
+  ];
   /** Goes to another address, whose page takes the commands that follow. */
   navigate: [arguments: { url: string }, result: Record<string, never>];
 }

@@ -1,5 +1,6 @@
 /** The page under test: an application that uses the SDK as any would, on commands that it fetches from its own server. */
 
+import { exerciseStateStore } from '../client/trust/store-suite.ts';
 import type { Account, Command, CommandName, Commands, ReportedError } from './commands.ts';
 import * as sdk from './sdk.ts';
 import { computeValues } from './values.ts';
@@ -42,6 +43,31 @@ const handlers: Handlers = {
   async delete({ pin, ...account }) {
     await clientOf(account).delete(pin);
     return {};
+  },
+  async trust({ anchor, set, states, clock }) {
+    const connect = () => async () => new Response(Uint8Array.from(set));
+    const key = 'family/production';
+    const options = {
+      anchor: sdk.parseTrustAnchor(anchor),
+      builtAt: clock - 86_400_000,
+      connect,
+      clock: { now: () => clock, sleep: async () => {} },
+    };
+    const milliseconds: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      const start = performance.now();
+      await sdk.openTrust({ ...options, state: new sdk.MemoryTrustStore() });
+      milliseconds.push(performance.now() - start);
+    }
+    const own = new sdk.IndexedDbTrustStore({ key });
+    const trust = await sdk.openTrust({ ...options, state: own, cache: own });
+    const [standing] = (await trust.view()).fleets;
+    if ((await own.load('first'))?.join() !== set.join()) throw new Error('the set was not kept');
+    const open = () => new sdk.IndexedDbTrustStore({ name: 'suite', key });
+    const [first, second, third] = states.map((state) => Uint8Array.from(state));
+    const store = await exerciseStateStore(open, [first!, second!, third!]);
+    const { fleet, manifest, mode } = standing!;
+    return { fleet: fleet.fleet, serial: manifest.serial, mode, store, milliseconds };
   },
   async navigate() {
     return {};

@@ -2,8 +2,22 @@
 
 import { describe, expect, it } from 'vitest';
 import { HoldfastError, MemoryTrustStore } from '../../../src/client/index.ts';
-import { MAXIMUM_TRUST_SET, noteLeaf, parseTrustState, trustSetDigest } from '../../../src/trust/index.ts';
-import { digestOfManifest, nextPolicy, revocationLeaf, signPolicy, WITNESSES } from '../../trust/fixture.ts';
+import {
+  MAXIMUM_TRUST_SET,
+  noteLeaf,
+  parseTrustState,
+  serialiseNote,
+  trustSetDigest,
+} from '../../../src/trust/index.ts';
+import {
+  COSIGNER,
+  digestOfManifest,
+  nextPolicy,
+  revocationLeaf,
+  signBundle,
+  signPolicy,
+  WITNESSES,
+} from '../../trust/fixture.ts';
 import { bundleNode, DAY, NOW, revocation } from '../../trust/manifests.ts';
 import { COSIGNER_URL, MIRROR_URL, unreachable } from './log-server.ts';
 import { TrustScene } from './trust-scene.ts';
@@ -93,6 +107,41 @@ describe('opening', () => {
     expect(grace).toMatchObject({ mode: 'grace', notice: expect.stringMatching(/^No witness has vouched/) });
     scene.now = NOW + 15 * DAY;
     expect(await codeOf(scene.open())).toBe('log_stale');
+  });
+});
+
+describe('each step that fails', () => {
+  const hour = 3_600_000;
+  it.each<[string, (scene: TrustScene) => Promise<Uint8Array<ArrayBuffer>>]>([
+    ['bundle_malformed', async () => new TextEncoder().encode('{"format":"holdfast/trust-set/v2"}')],
+    [
+      'signature_missing',
+      async ({ server, manifests }) => {
+        const half = await signBundle(manifests.get('first')!, COSIGNER);
+        return await server.log.trustSet('first', { changes: { bundle: serialiseNote(half) } });
+      },
+    ],
+    ['quorum_not_met', ({ server }) => server.log.trustSet('first', { witnessed: { [WITNESSES[3]]: NOW - hour } })],
+    ['log_stale', ({ server }) => server.log.trustSet('first', { witnessed: witnessedAt(NOW - 2 * DAY) })],
+    ['clock_fault', ({ server }) => server.log.trustSet('first', { witnessed: witnessedAt(NOW + 2 * hour) })],
+    [
+      'proof_invalid',
+      async ({ server: { log } }) =>
+        await log.trustSet('first', { changes: { acceptance: await log.proof(1, await log.checkpoint()) } }),
+    ],
+    [
+      'wrong_environment',
+      async (scene) => {
+        await scene.deploy('other');
+        return await scene.server.set('other');
+      },
+    ],
+  ])('is told by its code: %s', async (code, setOf) => {
+    const scene = await TrustScene.create();
+    const set = await setOf(scene);
+    scene.server.intercept = (url) => (url.pathname === '/trust/first' ? new Response(set) : undefined);
+    expect(await codeOf(scene.open())).toBe(code);
+    expect(await scene.store.load()).toBeUndefined();
   });
 });
 
