@@ -37,6 +37,6 @@ test('its size is what docs/browser.md says, give or take', () => {
   };
   console.log(`the SDK for browsers, bytes: ${JSON.stringify(sizes)}`);
   // A guard: whoever passes it by mistake has probably pulled in a package that does not belong in a browser.
-  expect(sizes.gzip).toBeLessThan(90_000);
+  expect(sizes.gzip).toBeLessThan(120_000);
   expect(sizes.gzip).toBeGreaterThan(10_000);
 });
