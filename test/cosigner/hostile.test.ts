@@ -1,10 +1,20 @@
 /** What somebody may send, or configure, that must neither stop the cosigner for ever nor fill its memory. */
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { TransparencyLog } from '../../src/cosigner/log/index.ts';
-import { Cosigner } from '../../src/cosigner/service/index.ts';
-import { parseNote, parseVerifierKey, serialiseNote, signNote } from '../../src/trust/index.ts';
-import { COSIGNER, key, nextPolicy, OPERATOR, ROSTER, signPolicy, tlogText } from '../trust/fixture.ts';
+import { readRows, TileFiles, type TransparencyLog } from '../../src/cosigner/log/index.ts';
+import { Cosigner, Ledger, TrustSets } from '../../src/cosigner/service/index.ts';
+import { setPath } from '../../src/cosigner/service/trust-sets.ts';
+import {
+  MAXIMUM_LATER_POLICIES,
+  parseNote,
+  parseTrustSet,
+  parseVerifierKey,
+  serialiseNote,
+  signNote,
+} from '../../src/trust/index.ts';
+import { COSIGNER, key, LOG, nextPolicy, OPERATOR, ROSTER, signPolicy, tlogText } from '../trust/fixture.ts';
 import { deployment, revocation } from '../trust/manifests.ts';
 import { CosignerBench, countersigned, digest, EVIDENCE, RULES, signedBy, text } from './cosigner-fixture.ts';
 
@@ -97,4 +107,27 @@ test('what anybody may send is refused before it waits for the log', async () =>
   expect(queued).toBe(0);
   expect(await cosigner.accept(await countersigned(proposed.note))).toMatchObject({ status: 'logged' });
   expect(queued).toBe(1);
+});
+
+test('a log with more trust policies than a set may have still has sets, with the newest of them', async () => {
+  const bench = await CosignerBench.create();
+  await bench.accepted(deployment());
+  const first = serialiseNote(bench.policy.note);
+  const last = serialiseNote((await signPolicy(nextPolicy(bench.policy, {}))).note);
+  for (const note of [first, last]) await bench.cosigner.addPolicy(note);
+  /** Many of the first, which stand for as many versions, and the last. */
+  class LongLedger extends Ledger {
+    override get policies(): readonly number[] {
+      const [index = 0, newest = 0] = super.policies;
+      return [...Array.from({ length: 100 }, () => index), newest];
+    }
+  }
+  const { log, disk, policy, folder, clock } = bench;
+  const ledger = new LongLedger(disk, policy, { roster: ROSTER.verifierKey, checkpoint: LOG.verifierKey });
+  const files = new TileFiles({ folder, rows: readRows(disk) });
+  const sets = new TrustSets({ log, ledger, files, folder, clock, keep: 1000 });
+  const digests = await sets.publish({ size: log.head.size, note: log.head.checkpoint, quorum: 1 });
+  const { policies } = parseTrustSet(readFileSync(join(folder, setPath(digests.get('first')!))));
+  expect(policies.length).toBe(MAXIMUM_LATER_POLICIES);
+  expect(policies.at(-1)).toBe(last);
 });

@@ -7,6 +7,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, HoldfastError, utf8 } from '../../core/index.ts';
 import {
+  MAXIMUM_LATER_POLICIES,
   parseCheckpoint,
   parseLeaf,
   parseNote,
@@ -80,7 +81,11 @@ export class TrustSets {
       roster: this.#noteAt(size - 1),
       rosterProof: await proof(size - 1),
       revocation: entry.state === 'revoked' && revocation ? this.#noteAt(revocation.index) : undefined,
-      policies: ledger.policies.filter((index) => index < size).map((index) => this.#noteAt(index)),
+      // Clients of older applications than these need a newer application; all others must go on.
+      policies: ledger.policies
+        .filter((index) => index < size)
+        .slice(-MAXIMUM_LATER_POLICIES)
+        .map((index) => this.#noteAt(index)),
     });
   }
 
