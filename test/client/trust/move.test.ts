@@ -286,6 +286,25 @@ describe('what is allowed', () => {
     expect(sent).toBe(0);
   });
 
+  it('a newer bundle that a coordinator tells of is verified before the next request, and decides', async () => {
+    const scene = await TrustScene.create();
+    const trust = await scene.open();
+    const vault = await scene.vault('alice', { trust });
+    const sent: string[] = [];
+    scene.fleet('first').intercept = async (request, next) => {
+      sent.push(request.operation);
+      const answer = await next();
+      if (request.operation === 'open') {
+        await scene.retire('first');
+        trust.claimed({ fleet: 'first', serial: 2, url: 'https://a.vault.example' });
+      }
+      return answer;
+    };
+    expect(await codeOf(vault.enrol(PIN, SECRET))).toBe('bundle_retired');
+    expect(sent.at(-1)).toBe('open');
+    expect((await (await scene.fleet('first').client('alice')).status()).state).toBe('none');
+  });
+
   it('after the sunset: the new fleet only', async () => {
     const { scene } = await retiredWithRecord();
     await scene.open();
