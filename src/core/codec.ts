@@ -267,7 +267,10 @@ export function optional<T>(item: Codec<T>): Codec<T | undefined> {
     read(reader) {
       if (reader.remaining === 0) return undefined;
       if (reader.byte() !== 1) throw malformed('optional value does not begin with 1');
-      return item.read(reader);
+      const value = item.read(reader);
+      // An absent value has one form only, also where its own kind is optional.
+      if (value === undefined) throw malformed('optional value is absent after its mark');
+      return value;
     },
   };
 }

@@ -154,6 +154,14 @@ describe('every codec', () => {
     );
   });
 
+  it('has one form for what is absent twice', () => {
+    const message = codec.message(LABEL, { field: codec.optional(codec.optional(codec.flag)) });
+    const absent = message.encode({ field: undefined });
+    expect(message.decode(absent)).toEqual({ field: undefined });
+    const marked = concatBytes(absent.subarray(0, -1), Uint8Array.of(1, 1));
+    expect(expectStrict(message, marked)).toBe(false);
+  });
+
   it('reads any bytes behind its label as a canonical message or not at all', () => {
     const start = codec.message(LABEL, {}).encode({});
     fc.assert(
