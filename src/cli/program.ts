@@ -356,9 +356,17 @@ function addWitness(program: Command): void {
     .command('serve')
     .description('cosign checkpoints until SIGTERM (C2SP tlog-witness)')
     .option(...config)
+    .option(
+      '--audit',
+      'read and check every leaf first, as the setting audit does; needs an auditor’s key and policies',
+    )
     .addOption(new Option('--stop-with-stdin', 'end when standard input ends').hideHelp());
   act(serve, async (flags, signal) => (await load()).serve(flags, signal));
-  examples(serve, 'holdfast witness serve --config witness.json');
+  examples(
+    serve,
+    'holdfast witness serve --config witness.json',
+    'holdfast witness serve --config auditor.json --audit',
+  );
 
   const monitor = program
     .command('monitor')

@@ -4,4 +4,5 @@ export * from './files.ts';
 export * from './log.ts';
 export * from './monitoring.ts';
 export * from './problem.ts';
+export { type Refusal, refusals } from './refusals.ts';
 export * from './shutdown.ts';

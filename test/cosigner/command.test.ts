@@ -207,6 +207,28 @@ describe('holdfast witness and monitor', () => {
     expect([lost.code, lost.stderr]).toEqual([2, expect.stringContaining('has cosigned before')]);
   });
 
+  it('audits by --audit as by the setting: with an auditor’s key, its own state, and rules to check', async () => {
+    put('by-option.json', witnessConfiguration({ audit: false }));
+    const plain = await run('witness', 'serve', '--config', at('by-option.json'));
+    expect([plain.code, plain.stderr]).toEqual([6, expect.stringContaining('no signing key')]);
+    put('stateless.json', witnessConfiguration({ audit: false, store: { directory: 'state-none' } }));
+    expect((await run('witness', 'serve', '--config', at('stateless.json'), '--audit')).code).toBe(6);
+    const logs = [{ origin: ORIGIN, keys: [LOG.verifierKey] }];
+    put('no-rules.json', witnessConfiguration({ audit: false, policies: [], logs }));
+    const unruled = await run('witness', 'serve', '--config', at('no-rules.json'), '--audit');
+    expect([unruled.code, unruled.stderr]).toEqual([2, expect.stringContaining('needs the rules of its logs')]);
+
+    const witness = await serve('witness', 'serve', '--config', at('by-option.json'), '--audit');
+    const { length } = log.entries;
+    await log.append();
+    const { leaves } = server.content;
+    server.content.leaves = [];
+    expect((await add(witness.url, length)).status).toBe(503);
+    server.content.leaves = leaves;
+    expect((await add(witness.url, length)).status).toBe(200);
+    expect(await witness.end()).toBe(0);
+  });
+
   it('ends with exit code 6 and both signed checkpoints where the log shows another history', async () => {
     const witness = await serve('witness', 'serve', '--config', at('witness.json'));
     put('monitor-policy', serialiseNote((await signPolicy(policyWith(witness.url))).note));

@@ -1,6 +1,11 @@
 /** `holdfast witness`: a witness of transparency logs, plain or auditing. */
 
-import { loadWitnessConfiguration, type WitnessConfiguration } from '../../configuration/index.ts';
+import {
+  loadWitnessConfiguration,
+  variableOf,
+  WITNESS_PREFIX,
+  type WitnessConfiguration,
+} from '../../configuration/index.ts';
 import type { Secret } from '../../core/index.ts';
 import { initialiseWitness, startWitness } from '../../service/index.ts';
 import { readPin } from '../../token/index.ts';
@@ -13,11 +18,16 @@ export interface ConfigurationFlags {
 }
 
 export interface ServeFlags extends ConfigurationFlags {
+  readonly audit?: boolean;
   readonly stopWithStdin?: boolean;
 }
 
-const load = ({ config }: ConfigurationFlags): WitnessConfiguration =>
-  loadWitnessConfiguration({ file: config, environment: process.env });
+const load = ({ config, audit }: ServeFlags): WitnessConfiguration =>
+  loadWitnessConfiguration({
+    file: config,
+    // The option stands above the variable, as variables stand above the file.
+    environment: audit ? { ...process.env, [variableOf(WITNESS_PREFIX, 'audit')]: 'true' } : process.env,
+  });
 
 async function tokenPin({ token }: WitnessConfiguration): Promise<Secret> {
   if (!token.pin) return askHidden('PIN of the token: ');

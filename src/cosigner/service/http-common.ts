@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import type { TlsOptions } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { fromUtf8, HoldfastError, parseJson } from '../../core/index.ts';
-import { errorFromHttp, type Logger, PROBLEM_TYPE, problemOf } from '../../http/index.ts';
+import { errorFromHttp, type Logger, PROBLEM_TYPE, problemOf, refusals } from '../../http/index.ts';
 import { type Logged, MAXIMUM_SUBMISSION, type Pending } from './cosigner.ts';
 import type { CosignerMetrics } from './metrics.ts';
 
@@ -22,6 +22,7 @@ export interface AppOptions {
 /** An app without routes. Bodies are text, or JSON without doubled members. */
 export function newApp({ tls, log, trustedProxies }: AppOptions): FastifyInstance {
   const common = {
+    ...refusals(),
     logger: false,
     bodyLimit: MAXIMUM_SUBMISSION,
     requestTimeout: REQUEST_TIMEOUT,

@@ -7,7 +7,7 @@
 import rateLimit from '@fastify/rate-limit';
 import { type FastifyInstance, fastify } from 'fastify';
 import { HoldfastError } from '../../../core/index.ts';
-import { addHealthRoutes, errorFromHttp, type Logger, type Readiness } from '../../../http/index.ts';
+import { addHealthRoutes, errorFromHttp, type Logger, type Readiness, refusals } from '../../../http/index.ts';
 import { type TlsIdentity, tlsPublicServerOptions } from '../../../pki/index.ts';
 import { MAXIMUM_REQUEST } from '../request.ts';
 import type { Witness } from '../witness.ts';
@@ -94,6 +94,7 @@ const STATUS_OF: Readonly<Record<string, readonly [status: number, reason?: stri
 
 function newApp({ tls, log, trustedProxies }: WitnessServerOptions): FastifyInstance {
   const common = {
+    ...refusals(({ code, message }) => ({ status: STATUS_OF[code]?.[0] ?? 400, type: TEXT, body: `${message}\n` })),
     logger: false,
     bodyLimit: MAXIMUM_REQUEST,
     requestTimeout: REQUEST_TIMEOUT,
