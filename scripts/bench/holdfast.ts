@@ -43,7 +43,7 @@ export class BenchFleet {
   static async create(options: BenchFleetOptions): Promise<BenchFleet> {
     const { directory, nodes, coordinators } = options;
     await holdfast([
-      ...['fleet', 'create', directory, '--name', 'bench', '--environment', 'bench'],
+      ...['fleet', 'create', directory, '--name', 'bench', '--environment', 'bench', '--no-log'],
       ...['--nodes', String(nodes), '--coordinators', String(coordinators)],
       ...['--limit', '10', '--lifetime-limit', '10000', '--waits', '0'],
       ...['--argon2-memory-kib', '8', '--argon2-passes', '1', '--json'],

@@ -183,7 +183,13 @@ function addFleet(program: Command): void {
     .addOption(checked('--coordinators <n>', '1 to 9', whole(1, 9), 2))
     .option('--name <name>', 'name of the fleet', 'development')
     .option('--environment <name>', 'which deployment it is for', 'development')
-    .addOption(checked('--base-port <port>', 'first of 40 ports; default is a free range', whole(1024, 65_000)))
+    .option('--vault <name>', 'name of the vault, the same for all fleets in one log', 'vault')
+    .option(
+      '--join <folder>',
+      'announce it in the log of the fleet in that folder, whose environment and policy it takes',
+    )
+    .option('--no-log', 'without cosigner, witnesses and log: clients pin its keys')
+    .addOption(checked('--base-port <port>', 'first of 60 ports; default is a free range', whole(1024, 65_000)))
     .addOption(checked('--limit <n>', 'guesses between two uses of the right PIN', whole(1, 100), 10))
     .addOption(checked('--lifetime-limit <n>', 'uses in a record’s whole life', whole(1, 10_000), 50))
     .addOption(checked('--waits <seconds>', 'before the 1st, 2nd, ... attempt since the last success', seconds))
@@ -208,6 +214,14 @@ function addFleet(program: Command): void {
     .option(...JSON_OPTION);
   act(up, async (flags, signal, [folder]) => (await load()).up(folder!, flags, signal));
   examples(up, 'holdfast fleet up ./fleet', 'holdfast fleet up ./fleet --detach --coordinators 2');
+
+  const announce = fleet
+    .command('announce')
+    .description('make what the fleet is now known in its log, as fleet up does by itself')
+    .argument(...directory)
+    .option(...JSON_OPTION);
+  act(announce, async (_flags, signal, [folder]) => (await load()).announce(folder!, signal));
+  examples(announce, 'holdfast fleet announce ./fleet');
 
   const down = fleet
     .command('down')
@@ -251,6 +265,25 @@ function addFleet(program: Command): void {
     .option(...JSON_OPTION);
   act(replace, async (flags, signal, [folder]) => (await load()).replace(folder!, flags, signal));
   examples(replace, 'holdfast fleet replace-node ./fleet --node 2');
+
+  const retire = fleet
+    .command('retire')
+    .description('end a fleet in favour of another in its log, to which records then move')
+    .argument(...directory)
+    .requiredOption('--successor <folder>', 'folder of the fleet that follows, made with --join')
+    .requiredOption('--sunset <time>', 'until when records are still recovered here, such as 2027-01-31T00:00:00Z')
+    .option(...JSON_OPTION);
+  act(retire, async (flags, signal, [folder]) => (await load()).retire(folder!, flags, signal));
+  examples(retire, 'holdfast fleet retire ./fleet --successor ./fleet-2 --sunset 2027-01-31T00:00:00Z');
+
+  const revoke = fleet
+    .command('revoke')
+    .description('revoke a fleet’s accepted bundle with the operator’s key, for ever')
+    .argument(...directory)
+    .requiredOption('--reason <text>', 'one line, for people')
+    .option(...JSON_OPTION);
+  act(revoke, async (flags, signal, [folder]) => (await load()).revoke(folder!, flags, signal));
+  examples(revoke, "holdfast fleet revoke ./fleet --reason 'a token was stolen'");
 
   const user = program
     .command('user-token')

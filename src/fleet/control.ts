@@ -2,7 +2,7 @@
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
-import { type FleetFolder, processNames, readPlan } from './folder.ts';
+import { type FleetFolder, processNames, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess, waitUntilGone } from './process.ts';
 import { readState } from './state.ts';
 import { type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
@@ -50,7 +50,7 @@ const HOPELESS = 4;
 
 /** @throws HoldfastError `not_ready` with what a node last said, where too many nodes end as soon as they are started. */
 function requireHope(folder: FleetFolder, { processes, nodesNeeded }: FleetStatus): void {
-  const nodes = processes.filter(({ name }) => name.startsWith('node'));
+  const nodes = processes.filter(({ name }) => roleOf(name) === 'node');
   const failing = nodes.filter(({ ready, restarts }) => !ready && restarts >= HOPELESS);
   const [first] = failing;
   if (!first || nodes.length - failing.length >= nodesNeeded) return;

@@ -1,17 +1,18 @@
 /**
  * Makes everything that a fleet on one machine needs, for development: tokens in SoftHSM, keys, certificates, stores, a
- * tenant, configurations and the trust file. Everything serves on loopback only.
+ * tenant, configurations, the trust file, and the parties of a transparency log. Everything serves on loopback only.
  */
 
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { generateTenantKey } from '../access/index.ts';
-import { HoldfastError, Secret, systemRandom, toBase64Url, utf8 } from '../core/index.ts';
+import { HoldfastError, systemRandom, toBase64Url } from '../core/index.ts';
 import { createAuthority, type PeerRole } from '../pki/index.ts';
 import { checkFleet, type Fleet, type NodeKeys, type Policy, threshold } from '../protocol/index.ts';
-import { createTokenSigner, findSoftHsm, initialiseToken } from '../token/index.ts';
-import { serialiseTrustFile } from '../trust/index.ts';
+import { createTokenSigner, findSoftHsm } from '../token/index.ts';
+import { DEVELOPMENT, parseTrustFile, serialiseTrustFile } from '../trust/index.ts';
+import { joinedAs } from './announce.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
 import {
   CERTIFICATE_FILES,
@@ -22,12 +23,27 @@ import {
   listeners,
   makeNodeToken,
   nodeConfiguration,
-  randomPin,
   write,
   YEAR,
 } from './files.ts';
-import { coordinatorName, FleetFolder, type FleetPlan, nodeName, planText, portsOf, processNames } from './folder.ts';
+import {
+  COSIGNER,
+  coordinatorName,
+  FleetFolder,
+  type FleetPlan,
+  type LogPlan,
+  nodeName,
+  planText,
+  portsOf,
+  processNames,
+  readPlan,
+  roleOf,
+} from './folder.ts';
+import { evidenceOfDevelopment, makeParties, OPERATOR, partyNames } from './parties.ts';
 import { findFreePorts } from './ports.ts';
+import { TokenWorkshop } from './workshop.ts';
+
+type TokenSigner = Awaited<ReturnType<typeof createTokenSigner>>;
 
 export interface CreateFleetOptions {
   /** Must not exist, or be empty. */
@@ -39,6 +55,10 @@ export interface CreateFleetOptions {
   /** Undefined takes free ones. */
   readonly basePort: number | undefined;
   readonly policy: Omit<Policy, 'minimumShares'>;
+  /** A cosigner with its log and witnesses of its own, those of the fleet in another folder, or none (pinned mode). */
+  readonly log: 'own' | 'none' | { readonly join: string };
+  /** Name of the vault, where the fleet has a log of its own. */
+  readonly vault: string;
   readonly command: HoldfastCommand;
   /** Makes this process's SoftHSM use that configuration (SOFTHSM2_CONF). */
   readonly useSoftHsm: (configuration: string) => void;
@@ -55,19 +75,34 @@ const ISSUER = 'https://tenant.invalid/development';
 export async function createFleet(options: CreateFleetOptions): Promise<FleetFolder> {
   const module = findSoftHsm();
   if (!module) throw new HoldfastError('usage', 'SoftHSM 2 is not installed; run scripts/setup, or install softhsm2');
+  if (options.log === 'own' && options.environment !== DEVELOPMENT) {
+    throw new HoldfastError(
+      'usage',
+      `no trust policy can be made for software tokens in the environment ${options.environment}; leave ${DEVELOPMENT}, or make it with --no-log`,
+    );
+  }
   const target = new FleetFolder(options.directory);
   await requireEmpty(target.path);
+  const home = typeof options.log === 'object' ? new FleetFolder(options.log.join) : undefined;
+  const settled = home ? await joining(options, home) : options;
   const folder = await makePartial(target.path);
   try {
-    const { name, nodes, coordinators } = options;
-    const plan = { name, nodes, coordinators, basePort: options.basePort ?? (await findFreePorts()) };
-    const keys = await makeTokens(folder, plan, module, options);
+    const { name, nodes, coordinators } = settled;
+    const log: LogPlan = home ? { kind: 'joined', folder: joinedAs(target, home) } : { kind: ownLog(options) };
+    const plan: FleetPlan = { name, nodes, coordinators, basePort: options.basePort ?? (await findFreePorts()), log };
+    const workshop = new TokenWorkshop(folder, module, options.useSoftHsm);
+    const [keys, authority] = await all([
+      makeTokens(folder, plan, module, settled),
+      makeAuthorityAndParties(folder, plan, settled, workshop),
+    ] as const);
     options.onProgress('certificates');
-    const authorityPem = await makeCertificates(folder, plan, module, options);
-    await makeTenant(folder);
-    await write(folder.trust, trustText(plan, keys, authorityPem, options), 0o644);
+    const authorityPem = await makeCertificates(folder, plan, authority);
+    await workshop.deliver();
+    await makeTenant(folder, home);
+    await write(folder.trust, trustText(plan, keys, authorityPem, settled), 0o644);
+    if (home) await makeJoined(folder, plan, home);
     await makeConfigurations(folder, plan, module);
-    await initialiseNodes(folder, plan, options);
+    await initialiseProcesses(folder, plan, settled);
     await write(folder.plan, planText(plan), 0o644);
     await rm(join(folder.path, MARKER));
     await rename(folder.path, target.path);
@@ -75,9 +110,41 @@ export async function createFleet(options: CreateFleetOptions): Promise<FleetFol
     await rm(folder.path, { recursive: true, force: true });
     throw error;
   }
-  for (const name of processNames({ ...options, basePort: 0 }, 0)) target.softHsm(name);
-  target.softHsm('authority');
+  const plan = readPlan(target);
+  for (const name of processNames(plan, 0)) target.softHsm(name);
+  for (const name of ['authority', ...(plan.log.kind === 'own' ? partyNames() : [])]) target.softHsm(name);
   return target;
+}
+
+const ownLog = ({ log }: CreateFleetOptions) => (log === 'own' ? 'own' : 'none');
+
+/** Users, environment and policy are those of the fleet that is joined: records move between the two. */
+async function joining(options: CreateFleetOptions, home: FleetFolder): Promise<CreateFleetOptions> {
+  const plan = readPlan(home);
+  if (plan.log.kind !== 'own') {
+    throw new HoldfastError(
+      'usage',
+      `${home.path} has no log of its own to join; name the folder of the fleet that has`,
+    );
+  }
+  if (plan.name === options.name) {
+    throw new HoldfastError('usage', `the fleet there is called ${plan.name} already; name this one with --name`);
+  }
+  const { fleet, environment } = parseTrustFile(await readFile(home.trust, 'utf8'), { now: Number.NEGATIVE_INFINITY });
+  return { ...options, environment, policy: fleet.policy };
+}
+
+async function makeJoined(folder: FleetFolder, plan: FleetPlan, home: FleetFolder): Promise<void> {
+  await copyFile(home.client, folder.client);
+  await write(folder.evidence, json(evidenceOfDevelopment(plan)), 0o644);
+}
+
+/** Waits for all, also where one fails: nobody works in the folder any more when it is removed. */
+async function all<T extends readonly Promise<unknown>[]>(work: T) {
+  const results = await Promise.allSettled(work);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+  return await Promise.all(work);
 }
 
 async function requireEmpty(path: string): Promise<void> {
@@ -134,27 +201,43 @@ async function makeTokens(
   return keys;
 }
 
+interface Authority {
+  readonly signer: TokenSigner;
+  readonly certificatePem: string;
+}
+
+/** The authority stays open, for the certificates of those whose tokens are being made meanwhile. */
+async function makeAuthorityAndParties(
+  folder: FleetFolder,
+  plan: FleetPlan,
+  { policy, vault, environment, onProgress }: CreateFleetOptions,
+  workshop: TokenWorkshop,
+): Promise<Authority> {
+  if (plan.log.kind === 'own') {
+    await makeParties(folder, plan, { vault, environment }, policy, workshop);
+    onProgress('cosigner, operator, witnesses and trust policy');
+  }
+  const { module } = workshop;
+  const signer = await createTokenSigner({ module, ...(await workshop.make('authority')), key: 'authority' });
+  try {
+    const now = Date.now();
+    const made = await createAuthority({ signer, fleet: plan.name, notBefore: now - DAY, notAfter: now + 10 * YEAR });
+    await write(join(folder.authority, 'authority.pem'), made.certificatePem, 0o644);
+    return { signer, certificatePem: made.certificatePem };
+  } catch (error) {
+    await signer.close();
+    throw error;
+  }
+}
+
 async function makeCertificates(
   folder: FleetFolder,
   plan: FleetPlan,
-  module: string,
-  { useSoftHsm }: CreateFleetOptions,
+  { signer, certificatePem: authorityPem }: Authority,
 ): Promise<string> {
-  await mkdir(folder.authority, { mode: 0o700 });
-  const [soPin, pin] = [randomPin(), randomPin()];
-  await write(join(folder.authority, 'so-pin'), `${soPin}\n`, 0o600);
-  await write(join(folder.authority, 'pin'), `${pin}\n`, 0o600);
-  useSoftHsm(folder.softHsm('authority'));
-  const label = 'authority';
-  await initialiseToken({ module, label, soPin: new Secret(utf8(soPin)), userPin: new Secret(utf8(pin)) });
-  const signer = await createTokenSigner({ module, label, key: 'authority', pin: new Secret(utf8(pin)) });
   try {
     const now = Date.now();
-    const notBefore = now - DAY;
-    const authority = await createAuthority({ signer, fleet: plan.name, notBefore, notAfter: now + 10 * YEAR });
-    const authorityPem = authority.certificatePem;
-    await write(join(folder.authority, 'authority.pem'), authorityPem, 0o644);
-    const validity = { notBefore, notAfter: now + CERTIFICATE_YEARS * YEAR };
+    const validity = { notBefore: now - DAY, notAfter: now + CERTIFICATE_YEARS * YEAR };
     const issue = (role: PeerRole, name: string, file: string) =>
       issueTo(folder.of(name), file, { authorityPem, signer, subject: { fleet: plan.name, role, name }, ...validity });
     for (const node of numbers(plan.nodes)) await issue('node', nodeName(node), 'certificate');
@@ -163,18 +246,27 @@ async function makeCertificates(
       await issue('coordinator', coordinatorName(coordinator), 'certificate');
       await issue('public', coordinatorName(coordinator), 'public');
     }
+    if (plan.log.kind === 'own') {
+      await issue('cosigner', COSIGNER, 'certificate');
+      await issue('operator', OPERATOR, 'certificate');
+    }
     return authorityPem;
   } finally {
     await signer.close();
   }
 }
 
-async function makeTenant(folder: FleetFolder): Promise<void> {
+async function makeTenant(folder: FleetFolder, home: FleetFolder | undefined): Promise<void> {
+  await mkdir(dirname(folder.tenantKey), { mode: 0o700 });
+  if (home) {
+    await copyFile(home.tenantKey, folder.tenantKey);
+    await copyFile(home.tenants, folder.tenants);
+    return;
+  }
   const algorithm = 'Ed25519';
   const { privateKey, publicKey } = await generateTenantKey(algorithm);
   const recordIdKey = toBase64Url(systemRandom(32));
   const tenant = { issuer: ISSUER, algorithm, keys: [publicKey], recordIdKey, maximumAgeSeconds: 86_400 };
-  await mkdir(dirname(folder.tenantKey), { mode: 0o700 });
   await write(folder.tenantKey, json({ issuer: ISSUER, privateKey, recordIdKey }), 0o600);
   await write(folder.tenants, json({ tenants: [tenant] }), 0o600);
 }
@@ -226,15 +318,16 @@ async function makeConfigurations(folder: FleetFolder, plan: FleetPlan, module: 
   }
 }
 
-async function initialiseNodes(
+async function initialiseProcesses(
   folder: FleetFolder,
   plan: FleetPlan,
   { command, signal, onProgress }: CreateFleetOptions,
 ): Promise<void> {
-  await twoAtATime(numbers(plan.nodes), async (node) => {
-    const name = nodeName(node);
-    await runJson(command, ['node', 'init', '--config', folder.configuration(name)], signal);
-    onProgress(`${name}: store and anchor`);
+  const withStores = processNames(plan, 0);
+  for (const name of withStores) folder.softHsm(name);
+  await twoAtATime(withStores, async (name) => {
+    await runJson(command, [roleOf(name), 'init', '--config', folder.configuration(name)], signal);
+    onProgress(`${name}: store${roleOf(name) === 'node' ? ' and anchor' : ''}`);
   });
 }
 

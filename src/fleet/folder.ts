@@ -16,10 +16,18 @@ export interface FleetPlan {
   readonly coordinators: number;
   /** The first port; `portsOf` says who has which. */
   readonly basePort: number;
+  /** Whether it runs a cosigner with its log and witnesses, is in the log of another fleet's, or in none (pinned mode). */
+  readonly log: LogPlan;
 }
 
+export type LogPlan =
+  | { readonly kind: 'own' | 'none' }
+  /** `folder` is the other fleet's, relative to this one's. */
+  | { readonly kind: 'joined'; readonly folder: string };
+
 /** How many ports from `basePort` on belong to a fleet. */
-export const PORTS = 40;
+export const PORTS = 60;
+export const WITNESSES = 3;
 
 export class FleetFolder {
   readonly path: string;
@@ -34,6 +42,21 @@ export class FleetFolder {
 
   get trust(): string {
     return join(this.path, 'trust.json');
+  }
+
+  /** The trust anchor of clients of bundle mode. */
+  get client(): string {
+    return join(this.path, 'client.json');
+  }
+
+  /** The signed trust policy. */
+  get policy(): string {
+    return join(this.path, 'policy.note');
+  }
+
+  /** What the bundles name as the deployment's evidence. */
+  get evidence(): string {
+    return join(this.path, 'evidence.json');
   }
 
   get tenants(): string {
@@ -55,6 +78,11 @@ export class FleetFolder {
 
   get state(): string {
     return join(this.run, 'state.json');
+  }
+
+  /** Why the fleet's bundle is not accepted; there only while it is not. */
+  get announcement(): string {
+    return join(this.run, 'announcement.json');
   }
 
   get logs(): string {
@@ -95,20 +123,43 @@ export class FleetFolder {
 export const nodeName = (node: number): string => `node-${node}`;
 export const coordinatorName = (coordinator: number): string => `coordinator-${coordinator}`;
 
-/** `node-1` and so on, then `coordinator-1` and so on. */
-export function processNames(plan: FleetPlan, coordinators: number = plan.coordinators): string[] {
+export const witnessName = (witness: number): string => `witness-${witness}`;
+export const COSIGNER = 'cosigner';
+
+/** `node-1` and so on, then `coordinator-1` and so on, then cosigner and witnesses where the fleet has its own. */
+export function processNames(plan: Omit<FleetPlan, 'name'>, coordinators: number = plan.coordinators): string[] {
+  const own = plan.log.kind === 'own';
   return [
     ...Array.from({ length: plan.nodes }, (_, i) => nodeName(i + 1)),
     ...Array.from({ length: coordinators }, (_, i) => coordinatorName(i + 1)),
+    ...(own ? [COSIGNER] : []),
+    ...Array.from({ length: own ? WITNESSES : 0 }, (_, i) => witnessName(i + 1)),
   ];
+}
+
+export type ProcessRole = 'node' | 'coordinator' | 'cosigner' | 'witness';
+
+export function roleOf(name: string): ProcessRole {
+  return name.split('-', 1)[0] as ProcessRole;
+}
+
+/** The folder of the fleet in whose log this one is, itself or another; undefined for none. */
+export function logFolderOf(folder: FleetFolder, { log }: FleetPlan): FleetFolder | undefined {
+  if (log.kind === 'joined') return new FleetFolder(resolve(folder.path, log.folder));
+  return log.kind === 'own' ? folder : undefined;
 }
 
 /** The port that a process serves at, and that of its monitoring. */
 export function portsOf(plan: Pick<FleetPlan, 'basePort'>, name: string): { service: number; monitoring: number } {
-  const [role, number] = name.split(/-(?=\d+$)/) as [string, string];
-  const first = plan.basePort + (role === 'coordinator' ? 0 : 20) + Number(number);
+  const [, number = '0'] = name.split(/-(?=\d+$)/);
+  const first = plan.basePort + FIRST_PORT[roleOf(name)] + Number(number);
   return { service: first, monitoring: first + 10 };
 }
+
+const FIRST_PORT: Readonly<Record<ProcessRole, number>> = { coordinator: 0, node: 20, cosigner: 40, witness: 41 };
+
+/** Where operators send bundles to the cosigner. */
+export const submissionPortOf = ({ basePort }: Pick<FleetPlan, 'basePort'>): number => basePort + 41;
 
 /** @throws HoldfastError `usage` where `path` holds no fleet, `bad_input` where its plan is not valid. */
 export function readPlan(folder: FleetFolder): FleetPlan {
@@ -119,13 +170,17 @@ export function readPlan(folder: FleetFolder): FleetPlan {
     const message = `there is no fleet in ${folder.path}; make one with holdfast fleet create`;
     throw new HoldfastError('usage', message, { cause });
   }
-  const file = parseJson(text, 'bad_input').object(['format', 'name', 'nodes', 'coordinators', 'basePort']);
+  const file = parseJson(text, 'bad_input').object([...['format', 'name', 'nodes', 'coordinators', 'basePort', 'log']]);
   file.required('format').word([FORMAT]);
+  // Fleets that were made before there were logs have none.
+  const log = file.optional('log')?.object(['kind', 'folder']);
+  const kind = log?.required('kind').word(['own', 'joined', 'none'] as const) ?? 'none';
   return {
     name: file.required('name').text(64),
     nodes: file.required('nodes').integer(1, 9),
     coordinators: file.required('coordinators').integer(1, MAXIMUM_COORDINATORS),
     basePort: file.required('basePort').integer(1024, 65_535 - PORTS),
+    log: kind === 'joined' ? { kind, folder: log!.required('folder').text(4096) } : { kind },
   };
 }
 

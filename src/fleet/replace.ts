@@ -13,7 +13,7 @@ import { type PinnedTrust, parseTrustFile, serialiseTrustFile } from '../trust/i
 import { type HoldfastCommand, runJson } from './command.ts';
 import { killProcess, startProcess, waitForFleet } from './control.ts';
 import { CERTIFICATE_YEARS, issueTo, json, makeNodeToken, nodeConfiguration, write, YEAR } from './files.ts';
-import { coordinatorName, type FleetFolder, type FleetPlan, nodeName, readPlan } from './folder.ts';
+import { coordinatorName, type FleetFolder, type FleetPlan, nodeName, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess } from './process.ts';
 import { readState } from './state.ts';
 import { type FleetStatus, fleetStatus } from './status.ts';
@@ -69,11 +69,15 @@ export async function replaceNode(options: ReplaceNodeOptions): Promise<Replaced
   const wait = { timeout: SERVE_TIMEOUT, ...(signal && { signal }) };
   onProgress(`${nodeName(node)}: joins epoch ${epoch}`);
   await startProcess(folder, nodeName(node), wait);
-  const allServe = ({ processes }: FleetStatus) => processes.every((one) => one.ready || one.condition === 'held');
+  // Whoever keeps the log is not asked: a fleet changes its nodes while no cosigner is there.
+  const allServe = ({ processes }: FleetStatus) =>
+    processes.every(({ name, ready, condition }) => ready || condition === 'held' || !isOfFleet(name));
   const { nodesServing } = await waitForFleet(folder, allServe, wait);
   await rm(paths.marker);
   return { node, epoch, old: paths.old(epoch), nodesServing };
 }
+
+const isOfFleet = (name: string): boolean => ['node', 'coordinator'].includes(roleOf(name));
 
 /** Where the parts of a replacement are while it is under way. */
 class ReplacementPaths {

@@ -1,7 +1,19 @@
 /** How a fleet stands: what its supervisor wrote, and what each process says of itself on its monitoring port. */
 
+import { readFileSync } from 'node:fs';
+import { parseJson } from '../core/index.ts';
 import { threshold } from '../protocol/index.ts';
-import { type FleetFolder, portsOf, processNames, readPlan } from './folder.ts';
+import { parseBundle, parseNote, parseTrustFile, parseTrustSet, requireLive } from '../trust/index.ts';
+import {
+  COSIGNER,
+  type FleetFolder,
+  type FleetPlan,
+  logFolderOf,
+  portsOf,
+  processNames,
+  readPlan,
+  roleOf,
+} from './folder.ts';
 import { isAlive } from './process.ts';
 import { readState } from './state.ts';
 
@@ -31,7 +43,21 @@ export interface FleetStatus {
   readonly nodesServing: number;
   readonly nodesNeeded: number;
   readonly supervisor: number | null;
+  /** What the cosigner serves as the fleet's last accepted bundle, unverified; null where nothing is or no cosigner answers. */
+  readonly bundle: FleetBundle | null;
+  /** Whether that is the fleet in its present epoch. */
+  readonly announced: boolean;
+  /** Why it is not, where the last attempt has failed. */
+  readonly announcement: { readonly code: string; readonly message: string; readonly final: boolean } | null;
   readonly processes: readonly ProcessStatus[];
+}
+
+export interface FleetBundle {
+  readonly serial: number;
+  readonly epoch: number;
+  readonly kind: 'deploy' | 'retire';
+  readonly digest: string;
+  readonly revoked: boolean;
 }
 
 /** @throws HoldfastError `usage` where there is no fleet. */
@@ -40,12 +66,13 @@ export async function fleetStatus(folder: FleetFolder): Promise<FleetStatus> {
   const state = readState(folder);
   const up = isAlive(state?.supervisor);
   const names = up ? state!.processes.map(({ name }) => name) : processNames(plan);
+  const asked = askBundle(folder, plan);
   const processes = await Promise.all(
     names.map(async (name): Promise<ProcessStatus> => {
       const known = state?.processes.find((one) => one.name === name);
       const alive = isAlive(known?.process);
       const { service, monitoring } = portsOf(plan, name);
-      const said = alive ? await ask(monitoring, name.startsWith('node')) : SILENT;
+      const said = alive ? await ask(monitoring, roleOf(name) === 'node') : SILENT;
       return {
         name,
         condition: up ? (known?.condition ?? 'down') : alive ? 'running' : 'down',
@@ -57,7 +84,8 @@ export async function fleetStatus(folder: FleetFolder): Promise<FleetStatus> {
       };
     }),
   );
-  const isNode = ({ name }: ProcessStatus) => name.startsWith('node');
+  const bundle = await asked;
+  const isNode = ({ name }: ProcessStatus) => roleOf(name) === 'node';
   const nodesServing = processes.filter((one) => isNode(one) && one.ready).length;
   const nodesNeeded = threshold({ nodes: Array.from({ length: plan.nodes }) } as unknown as Parameters<
     typeof threshold
@@ -65,10 +93,14 @@ export async function fleetStatus(folder: FleetFolder): Promise<FleetStatus> {
   return {
     fleet: plan.name,
     up,
-    serving: nodesServing >= nodesNeeded && processes.some((one) => !isNode(one) && one.ready),
+    serving:
+      nodesServing >= nodesNeeded && processes.some(({ name, ready }) => roleOf(name) === 'coordinator' && ready),
     nodesServing,
     nodesNeeded,
     supervisor: up ? state!.supervisor.pid : null,
+    bundle,
+    announced: bundle !== null && !bundle.revoked && bundle.epoch === epochOf(folder),
+    announcement: readAnnouncement(folder),
     processes,
   };
 }
@@ -98,3 +130,33 @@ async function ask(port: number, isNode: boolean): Promise<Said> {
 
 const get = (port: number, path: string) =>
   fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(2000) });
+
+/** Nobody waits for a cosigner: what does not come at once is not there. */
+async function askBundle(folder: FleetFolder, plan: FleetPlan): Promise<FleetBundle | null> {
+  try {
+    const home = logFolderOf(folder, plan);
+    if (!home) return null;
+    const { service } = portsOf(readPlan(home), COSIGNER);
+    const response = await get(service, `/trust/${plan.name}`);
+    if (!response.ok) return null;
+    const set = parseTrustSet(new Uint8Array(await response.arrayBuffer()));
+    const { digest, manifest } = requireLive(parseBundle(parseNote(set.bundle).text));
+    const { serial, epoch, kind } = manifest;
+    return { serial, epoch, kind, digest, revoked: set.revocation !== undefined };
+  } catch {
+    return null;
+  }
+}
+
+const epochOf = (folder: FleetFolder): number =>
+  parseTrustFile(readFileSync(folder.trust, 'utf8'), { now: Number.NEGATIVE_INFINITY }).fleet.epoch;
+
+function readAnnouncement(folder: FleetFolder): FleetStatus['announcement'] {
+  try {
+    const file = parseJson(readFileSync(folder.announcement, 'utf8'), 'bad_input').object(['code', 'message', 'final']);
+    const [code, message] = [file.required('code').text(64), file.required('message').text(4096)];
+    return { code, message, final: file.required('final').boolean() };
+  } catch {
+    return null;
+  }
+}

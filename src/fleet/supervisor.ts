@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { HoldfastError } from '../core/index.ts';
 import type { HoldfastCommand } from './command.ts';
-import { type FleetFolder, type FleetPlan, processNames } from './folder.ts';
+import { type FleetFolder, type FleetPlan, type ProcessRole, processNames, roleOf } from './folder.ts';
 import { identityOf, isAlive, type ProcessIdentity, signalProcess, waitUntilGone } from './process.ts';
 import { type ProcessCondition, readState, writeState } from './state.ts';
 
@@ -23,6 +23,12 @@ const LONGEST_PAUSE = 15_000;
 const STABLE = 20_000;
 /** Milliseconds that a process gets to finish what it has begun. */
 const GRACE = 15_000;
+const VERB: Readonly<Record<ProcessRole, string>> = {
+  node: 'run',
+  coordinator: 'run',
+  cosigner: 'serve',
+  witness: 'serve',
+};
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -66,11 +72,11 @@ export class Supervisor {
     this.#changed();
   }
 
-  /** Coordinators first, so that no request meets a stopping node; then the nodes. Idempotent. */
+  /** Coordinators and the cosigner first, so that no request meets a stopping node or witness. Idempotent. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    const named = (role: string) => this.#processes.filter(({ name }) => name.startsWith(role));
-    for (const group of [named('coordinator'), named('node')]) {
+    const asking = ({ name }: Supervised) => ['coordinator', 'cosigner'].includes(roleOf(name));
+    for (const group of [this.#processes.filter(asking), this.#processes.filter((one) => !asking(one))]) {
       await Promise.all(group.map((supervised) => supervised.stop()));
     }
   }
@@ -121,10 +127,10 @@ class Supervised {
       this.#condition = 'held';
       return;
     }
-    const role = this.name.startsWith('node') ? 'node' : 'coordinator';
-    if (role === 'node') folder.softHsm(this.name);
+    const role = roleOf(this.name);
+    if (role !== 'coordinator') folder.softHsm(this.name);
     const log = openSync(folder.log(this.name), 'a', 0o600);
-    const words = [role, 'run', '--config', folder.configuration(this.name), '--stop-with-stdin'];
+    const words = [role, VERB[role], '--config', folder.configuration(this.name), '--stop-with-stdin'];
     // In a session of its own, so that Ctrl-C reaches the supervisor alone. Should that die, the pipe ends and so do they.
     const child = spawn(command.executable, [...command.prefix, ...words], {
       env: { ...command.environment },

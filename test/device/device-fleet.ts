@@ -38,7 +38,7 @@ export class DeviceFleet implements AsyncDisposable {
     const name = throwawayName();
     const fleet = new DeviceFleet(new FleetFolder(join(mkdtempSync(join(tmpdir(), 'device-')), 'f')), name);
     const { path } = fleet.folder;
-    const quick = ['--waits', '0', '--argon2-memory-kib', '256', '--argon2-passes', '1'];
+    const quick = ['--no-log', '--waits', '0', '--argon2-memory-kib', '256', '--argon2-passes', '1'];
     await run('fleet', 'create', path, '--name', name, '--nodes', String(nodes), '--coordinators', '1', ...quick);
     try {
       for (const [index, slot] of devices.slots.slice(0, nodes).entries()) await fleet.#move(index + 1, slot);

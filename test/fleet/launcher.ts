@@ -67,6 +67,8 @@ export interface FleetKind {
   readonly coordinators?: number;
   /** More options of `fleet create`. */
   readonly options?: readonly string[];
+  /** With cosigner, witnesses and a log, of its own: their ports are in a signed policy, so that it is never a copy. */
+  readonly log?: boolean;
 }
 
 /** PINs are stretched little, and nothing waits. */
@@ -76,15 +78,22 @@ const QUICK = ['--waits', '0', '--argon2-memory-kib', '256', '--argon2-passes', 
 export async function copyFleet(kind: FleetKind = {}): Promise<FleetFolder> {
   const { nodes = 3, coordinators = 2, options = [] } = kind;
   const words = ['--nodes', String(nodes), '--coordinators', String(coordinators), ...QUICK, ...options];
+  if (kind.log) return await makeFleet(join(mkdtempSync(join(tmpdir(), 'fleet-')), 'f'), words);
+  words.push('--no-log');
   const template = join(shared, `fleet-${words.join('_').replace(/[^a-z0-9]+/gi, '-')}`);
   await makeOnce(template, async (path) => {
-    const made = await holdfast(['fleet', 'create', path, ...words, '--json']);
-    if (made.code !== 0) throw new Error(`fleet create failed: ${made.stdout}${made.stderr}`);
+    await makeFleet(path, words);
   });
   const folder = new FleetFolder(join(mkdtempSync(join(tmpdir(), 'fleet-')), 'f'));
   cpSync(template, folder.path, { recursive: true });
   movePorts(folder, readPlan(folder).basePort, await findFreePorts());
   return folder;
+}
+
+async function makeFleet(path: string, words: readonly string[]): Promise<FleetFolder> {
+  const made = await holdfast(['fleet', 'create', path, ...words, '--json']);
+  if (made.code !== 0) throw new Error(`fleet create failed: ${made.stdout}${made.stderr}`);
+  return new FleetFolder(path);
 }
 
 /** Whoever comes first makes it; other processes wait for that. */

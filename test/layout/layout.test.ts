@@ -50,7 +50,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'cosigner/service/index.ts',
     'cosigner/witness/index.ts',
   ],
-  fleet: ['core', 'protocol', 'trust', 'access', 'pki', 'token'],
+  fleet: ['core', 'protocol', 'trust', 'access', 'pki', 'token', 'token/port.ts', 'signer', 'operator'],
   signer: ['core', 'crypto', 'trust', 'pki', 'token/port.ts'],
   cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts', 'signer'],
   operator: ['core', 'protocol', 'trust', 'pki', 'cosigner/replay/index.ts'],

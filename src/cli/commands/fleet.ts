@@ -2,8 +2,9 @@
 
 import { spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
-import { ERROR_KINDS, HoldfastError } from '../../core/index.ts';
+import { asHoldfastError, ERROR_KINDS, HoldfastError } from '../../core/index.ts';
 import {
+  announceFleet,
   createFleet,
   FleetFolder,
   type FleetStatus,
@@ -11,10 +12,14 @@ import {
   type HoldfastCommand,
   identityOf,
   isAlive,
+  keepAnnounced,
   killProcess,
   readPlan,
   readState,
   replaceNode,
+  retireFleet,
+  revokeFleet,
+  runJson,
   Supervisor,
   startProcess,
   stopFleet,
@@ -26,6 +31,9 @@ import type { CommandResult } from '../run.ts';
 /** Milliseconds for a fleet to come up on a slow machine. */
 const UP_TIMEOUT = 90_000;
 
+/** And for its bundle to be accepted. */
+const BUNDLE_TIMEOUT = 60_000;
+
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** `holdfast` itself, for child processes: the same runtime and the same entry. */
@@ -34,6 +42,15 @@ function ownCommand(): HoldfastCommand {
   const prefix = ['--max-semi-space-size=4', process.argv[1]!];
   return { executable: process.execPath, prefix, environment: process.env };
 }
+
+/** Before the module is first used in this process. */
+const useSoftHsm = (configuration: string): void => {
+  process.env.SOFTHSM2_CONF = configuration;
+};
+
+/** What its clients are given. */
+const clientFileOf = (folder: FleetFolder): string =>
+  readPlan(folder).log.kind === 'none' ? folder.trust : folder.client;
 
 export interface CreateFlags {
   readonly nodes: number;
@@ -48,6 +65,10 @@ export interface CreateFlags {
   readonly takeover?: TakeoverPolicy;
   readonly argon2MemoryKib?: number;
   readonly argon2Passes?: number;
+  /** False for pinned mode only. */
+  readonly log: boolean;
+  readonly join?: string;
+  readonly vault: string;
 }
 
 export async function create(directory: string, flags: CreateFlags, signal: AbortSignal): Promise<CommandResult> {
@@ -58,8 +79,11 @@ export async function create(directory: string, flags: CreateFlags, signal: Abor
     say(`warning: PINs are stretched less than the ${keyStretching.memoryKiB} KiB and ${keyStretching.passes} passes`);
     say('         that protect them should a majority of nodes fall; for development only');
   }
+  if (!flags.log && flags.join !== undefined) throw new HoldfastError('usage', 'name --join or --no-log, not both');
   const began = performance.now();
   const folder = await createFleet({
+    log: flags.join !== undefined ? { join: flags.join } : flags.log ? 'own' : 'none',
+    vault: flags.vault,
     directory,
     name: flags.name,
     environment: flags.environment,
@@ -75,17 +99,21 @@ export async function create(directory: string, flags: CreateFlags, signal: Abor
       keyStretching: { memoryKiB, passes, parallelism: keyStretching.parallelism },
     },
     command: ownCommand(),
-    useSoftHsm: (configuration) => {
-      process.env.SOFTHSM2_CONF = configuration;
-    },
+    useSoftHsm,
     onProgress: (step) => say(`  ${step}`),
     signal,
   });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   return {
-    value: { directory: folder.path, trust: folder.trust, nodes: flags.nodes, coordinators: flags.coordinators },
+    value: {
+      directory: folder.path,
+      client: clientFileOf(folder),
+      trust: folder.trust,
+      nodes: flags.nodes,
+      coordinators: flags.coordinators,
+    },
     lines: [
-      `A fleet of ${flags.nodes} nodes is made in ${folder.path} (${seconds} s). Its trust file is ${folder.trust}.`,
+      `A fleet of ${flags.nodes} nodes is made in ${folder.path} (${seconds} s). Its clients use ${clientFileOf(folder)}.`,
       `Start it with: holdfast fleet up ${directory}`,
     ],
   };
@@ -114,9 +142,16 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
   process.on('SIGUSR2', onReload).once('SIGHUP', onHangUp);
   const stop = AbortSignal.any([signal, hangUp.signal]);
   try {
+    // In a process of its own, because that opens a token; beside the wait, because nodes need no bundle.
+    const announced = keepAnnounced({ folder, command: ownCommand(), onEvent: say, signal: stop });
     await waitWithProgress(folder, stop);
-    say(`The fleet serves. Clients use ${folder.trust}. Stop it with Ctrl-C or holdfast fleet down ${directory}`);
-    await new Promise<void>((resolve) => stop.addEventListener('abort', () => resolve(), { once: true }));
+    say(
+      `The fleet serves. Clients use ${clientFileOf(folder)}. Stop it with Ctrl-C or holdfast fleet down ${directory}`,
+    );
+    await Promise.all([
+      announced,
+      new Promise<void>((resolve) => stop.addEventListener('abort', () => resolve(), { once: true })),
+    ]);
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'cancelled') throw error;
   } finally {
@@ -167,12 +202,14 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
     ended = { code: null };
   });
   const own = identityOf(child.pid ?? 0);
+  let announced: boolean;
   const isMine = (status: FleetStatus) => status.supervisor === child.pid;
   try {
     const status = await waitWithProgress(folder, signal, () => {
       if (ended) throw didNotStart(folder.log('supervisor'), ended.code);
     });
     if (!isMine(status)) throw new HoldfastError('conflict', 'this fleet was started by somebody else meanwhile');
+    announced = await waitForBundle(folder, signal);
   } catch (error) {
     // Also where it has ended by itself: what it started and noted down must not stay.
     if (isAlive(own) || readState(folder)?.supervisor.pid === child.pid) await stopFleet(folder);
@@ -180,9 +217,31 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
   }
   child.unref();
   return {
-    value: { supervisor: child.pid, trust: folder.trust },
-    lines: [`The fleet serves in the background. Clients use ${folder.trust}.`],
+    value: { supervisor: child.pid, client: clientFileOf(folder), trust: folder.trust, announced },
+    lines: [
+      `The fleet serves in the background. Clients use ${clientFileOf(folder)}.`,
+      ...(announced ? [] : [`But new clients cannot verify it: no bundle was accepted yet; see ${folder.logs}`]),
+    ],
   };
+}
+
+/**
+ * Waits until the log has the fleet as it is now. A cosigner that does not come up stops no fleet: clients that know it
+ * recover from it all the same.
+ */
+async function waitForBundle(folder: FleetFolder, signal: AbortSignal): Promise<boolean> {
+  if (readPlan(folder).log.kind === 'none') return true;
+  try {
+    const { announced } = await waitForFleet(
+      folder,
+      ({ announced, announcement }) => announced || announcement?.final === true,
+      { timeout: BUNDLE_TIMEOUT, signal },
+    );
+    return announced;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'not_ready') return false;
+    throw error;
+  }
 }
 
 /** What the supervisor said last, if it ended by itself: it may have seen what is wrong before this process did. */
@@ -202,9 +261,14 @@ export async function down(directory: string): Promise<CommandResult> {
 
 export async function status(directory: string): Promise<CommandResult> {
   const found = await fleetStatus(new FleetFolder(directory));
-  const { fleet, up: isUp, serving, nodesServing, nodesNeeded, processes } = found;
+  const { fleet, up: isUp, serving, nodesServing, nodesNeeded, processes, bundle, announcement } = found;
   const summary = `Fleet ${fleet} is ${isUp ? (serving ? 'up and serves' : 'up, but does not serve') : 'down'}`;
   const lines = [`${summary}: ${nodesServing} nodes serve, ${nodesNeeded} are needed.`];
+  if (bundle) {
+    const state = bundle.revoked ? 'revoked' : bundle.kind === 'retire' ? 'retired' : 'accepted';
+    lines.push(`  bundle: serial ${bundle.serial} of epoch ${bundle.epoch} is ${state}, as the cosigner says`);
+  }
+  if (announcement) lines.push(`  its present state is not accepted: ${announcement.message}`);
   for (const one of processes) {
     const parts = [
       one.name.padEnd(14),
@@ -221,6 +285,21 @@ export async function status(directory: string): Promise<CommandResult> {
   return { value: { ...found }, lines };
 }
 
+/** What `fleet up` runs; also by hand, where a bundle shall be renewed. */
+export async function announce(directory: string, signal: AbortSignal): Promise<CommandResult> {
+  const done = await announceFleet({
+    folder: new FleetFolder(directory),
+    useSoftHsm,
+    onStep: (step) => say(`  ${step}`),
+    signal,
+  });
+  const { digest, serial, already } = done;
+  return {
+    value: { digest, serial, already },
+    lines: [`Serial ${serial} (${digest}) ${already ? 'was accepted already' : 'is accepted'}: clients can verify it.`],
+  };
+}
+
 export interface ReplaceFlags {
   readonly node: number;
   readonly acceptLoss?: boolean;
@@ -232,20 +311,72 @@ export async function replace(directory: string, flags: ReplaceFlags, signal: Ab
     node: flags.node,
     acceptLoss: flags.acceptLoss ?? false,
     command: ownCommand(),
-    useSoftHsm: (configuration) => {
-      process.env.SOFTHSM2_CONF = configuration;
-    },
+    useSoftHsm,
     onProgress: (step) => say(`  ${step}`),
     signal,
   });
   const { node, epoch, old, nodesServing } = replaced;
+  const announced = await announceEpoch(new FleetFolder(directory), signal);
+  const news = {
+    yes: 'Clients learn of it by themselves.',
+    no: 'Clients cannot verify it yet: run holdfast fleet announce when the cosigner can be reached.',
+    never: 'Clients need the new trust file.',
+  }[announced];
   return {
-    value: { ...replaced },
+    value: { ...replaced, announced: announced === 'yes' },
     lines: [
       `node-${node} has a new token; the fleet is in epoch ${epoch}, and ${nodesServing} nodes serve.`,
-      'Clients need the new trust file. Records get shares on the new node at the next use of their PIN.',
+      `${news} Records get shares on the new node at the next use of their PIN.`,
       `The old node’s files are in ${old}; remove them once you are sure.`,
     ],
+  };
+}
+
+/** By a process of its own: this one has used another token. */
+async function announceEpoch(folder: FleetFolder, signal: AbortSignal): Promise<'yes' | 'no' | 'never'> {
+  if (readPlan(folder).log.kind === 'none') return 'never';
+  try {
+    await runJson(ownCommand(), ['fleet', 'announce', folder.path], signal);
+    return 'yes';
+  } catch (error) {
+    if (signal.aborted) throw error;
+    say(`warning: ${asHoldfastError(error).message}`);
+    return 'no';
+  }
+}
+
+export interface RetireFlags {
+  readonly successor: string;
+  /** RFC 3339. */
+  readonly sunset: string;
+}
+
+export async function retire(directory: string, flags: RetireFlags, signal: AbortSignal): Promise<CommandResult> {
+  const time = Date.parse(flags.sunset);
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(flags.sunset) || Number.isNaN(time) || time <= Date.now()) {
+    throw new HoldfastError('usage', '--sunset must be a time to come, such as 2027-01-31T00:00:00Z');
+  }
+  const successor = new FleetFolder(flags.successor);
+  const ended = await retireFleet({ folder: new FleetFolder(directory), successor, sunset: time, useSoftHsm, signal });
+  return {
+    value: { ...ended, successor: readPlan(successor).name, sunset: flags.sunset },
+    lines: [
+      `${ended.fleet} is retired by serial ${ended.serial} (${ended.digest}).`,
+      `Until ${flags.sunset} records move to ${readPlan(successor).name} at the next use of their PIN.`,
+    ],
+  };
+}
+
+export async function revoke(
+  directory: string,
+  flags: { readonly reason: string },
+  signal: AbortSignal,
+): Promise<CommandResult> {
+  const { reason } = flags;
+  const ended = await revokeFleet({ folder: new FleetFolder(directory), reason, useSoftHsm, signal });
+  return {
+    value: { ...ended },
+    lines: [`Serial ${ended.serial} of ${ended.fleet} is revoked (${ended.digest}): no client uses its keys any more.`],
   };
 }
 

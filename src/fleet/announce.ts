@@ -1,0 +1,186 @@
+/** Makes a fleet's present state what clients can verify: a bundle proposed, cosigned, witnessed, countersigned and accepted. */
+
+import { rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { asHoldfastError, type ErrorCode, HoldfastError, Secret, systemClock, utf8 } from '../core/index.ts';
+import {
+  type Announced,
+  type AnnounceStep,
+  announce,
+  CosignerSite,
+  draftOfPinned,
+  evidenceOf,
+  HttpSubmission,
+} from '../operator/index.ts';
+import { openPurposeKey, SigningJournal } from '../signer/index.ts';
+import { findSoftHsm, openSigningToken } from '../token/index.ts';
+import { type NoteSigner, parseSignedPolicy, parseTrustFile, type SignedPolicy } from '../trust/index.ts';
+import { type HoldfastCommand, runJson } from './command.ts';
+import { HOST, json } from './files.ts';
+import { COSIGNER, type FleetFolder, logFolderOf, nodeName, portsOf, readPlan } from './folder.ts';
+import { logUrl, OPERATOR, operatorFiles, submissionUrl } from './parties.ts';
+
+export interface AnnounceFleetOptions {
+  readonly folder: FleetFolder;
+  /** Makes this process's SoftHSM use that configuration (SOFTHSM2_CONF). */
+  readonly useSoftHsm: (configuration: string) => void;
+  /** Milliseconds for witnesses and cosigner; default 60,000. */
+  readonly patience?: number;
+  /** Milliseconds for which the bundle is valid; default a year. */
+  readonly validity?: number;
+  readonly onStep?: (step: AnnounceStep) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What an operator has at hand: the policy, the way to the log and the cosigner, and its key. */
+export interface OperatorDesk extends AsyncDisposable {
+  /** The fleet with the log. */
+  readonly home: FleetFolder;
+  readonly policy: SignedPolicy;
+  readonly site: CosignerSite;
+  readonly submission: HttpSubmission;
+  readonly operator: NoteSigner;
+}
+
+const DAY = 86_400_000;
+const YEAR = 365 * DAY;
+/** Milliseconds for the cosigner to start. */
+const COSIGNER_PATIENCE = 30_000;
+const COSIGNER_POLL = 50;
+
+/** @throws HoldfastError `usage` for a fleet without a log, `token_*`. */
+export async function openDesk(
+  folder: FleetFolder,
+  useSoftHsm: (configuration: string) => void,
+): Promise<OperatorDesk> {
+  const home = logFolderOf(folder, readPlan(folder));
+  if (!home) throw new HoldfastError('usage', 'this fleet was made without a log: its clients use its trust file');
+  const plan = readPlan(home);
+  const module = findSoftHsm();
+  if (!module) throw new HoldfastError('usage', 'SoftHSM 2 is not installed; run scripts/setup, or install softhsm2');
+  const policy = parseSignedPolicy(await readFile(home.policy, 'utf8'));
+  const files = operatorFiles(home);
+  const [authorityPem, certificatePem, privateKeyPem, pin] = await Promise.all(
+    [files.authority, files.certificate, files.key, files.pin].map((path) => readFile(path, 'utf8')),
+  );
+  const closing: (() => Promise<unknown>)[] = [];
+  const closeAll = async () => {
+    for (const close of closing.splice(0).toReversed()) await close();
+  };
+  try {
+    useSoftHsm(home.softHsm(OPERATOR));
+    const token = await openSigningToken({ module, label: OPERATOR, pin: new Secret(utf8(pin!.trimEnd())) });
+    closing.push(() => token.close());
+    const journal = await SigningJournal.open(files.journal);
+    closing.push(() => journal.close());
+    const { vault, environment, operator } = policy.policy;
+    const scope = { purpose: 'bundle' as const, vault, environment };
+    const key = await openPurposeKey({ token, name: operator.name, scope, journal });
+    const site = new CosignerSite({ url: logUrl(plan) });
+    closing.push(() => site[Symbol.asyncDispose]());
+    const tls = { authorityPem: authorityPem!, certificatePem: certificatePem!, privateKeyPem: privateKeyPem! };
+    const submission = new HttpSubmission({ url: submissionUrl(plan), tls });
+    closing.push(() => submission[Symbol.asyncDispose]());
+    return { home, policy, site, submission, operator: key.note, [Symbol.asyncDispose]: closeAll };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/**
+ * Announces the fleet as its trust file has it now. Where that is accepted already, nothing changes.
+ * @throws HoldfastError as `announce` of src/operator; `usage` for a fleet without a log.
+ */
+export async function announceFleet(options: AnnounceFleetOptions): Promise<Announced> {
+  const { folder, useSoftHsm, patience, validity = YEAR, onStep, signal } = options;
+  const plan = readPlan(folder);
+  await using desk = await openDesk(folder, useSoftHsm);
+  const trust = parseTrustFile(await readFile(folder.trust, 'utf8'), { now: Number.NEGATIVE_INFINITY });
+  const evidence = evidenceOf(await readFile(folder.evidence), `https://${plan.name}.invalid/evidence.json`);
+  const notBefore = Math.floor(Date.now() / 1000) * 1000;
+  const draft = draftOfPinned(trust, {
+    endpoints: trust.names.map((_, i) => `https://${HOST}:${portsOf(plan, nodeName(i + 1)).service}`),
+    operator: 'development',
+    region: 'local',
+    tokenClass: 'emulated',
+    evidence,
+    notBefore,
+    notAfter: notBefore + Math.ceil(validity / 1000) * 1000,
+  });
+  await untilCosignerIsReady(desk, patience ?? COSIGNER_PATIENCE, signal);
+  return await announce({
+    ...{ fleet: plan.name, draft, evidence },
+    ...{ policy: desk.policy, site: desk.site, submission: desk.submission, operator: desk.operator },
+    ...(patience !== undefined && { patience }),
+    ...(onStep && { onStep }),
+    ...(signal && { signal }),
+  });
+}
+
+/** Another fleet's folder as a plan names it. */
+export function joinedAs(folder: FleetFolder, other: FleetFolder): string {
+  return relative(folder.path, other.path) || join('.');
+}
+
+export interface KeepAnnouncedOptions {
+  readonly folder: FleetFolder;
+  readonly command: HoldfastCommand;
+  readonly onEvent: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** What asking again does not undo. */
+const FINAL: readonly ErrorCode[] = [
+  'bundle_retired',
+  'bundle_revoked',
+  'policy_floor',
+  'fleet_weakened',
+  'policy_expired',
+  'bad_input',
+];
+const FIRST_PAUSE = 1000;
+const LONGEST_PAUSE = 60_000;
+
+/** Runs `holdfast fleet announce` until it has succeeded once, less and less often. Never throws. */
+export async function keepAnnounced({ folder, command, onEvent, signal }: KeepAnnouncedOptions): Promise<void> {
+  if (readPlan(folder).log.kind === 'none') return;
+  rmSync(folder.announcement, { force: true });
+  for (let pause = FIRST_PAUSE; !signal.aborted; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    try {
+      const { serial, already } = await runJson(command, ['fleet', 'announce', folder.path], signal);
+      rmSync(folder.announcement, { force: true });
+      if (!already) onEvent(`bundle: serial ${serial} is accepted`);
+      return;
+    } catch (error) {
+      const failure = asHoldfastError(error);
+      if (signal.aborted) return;
+      const final = FINAL.includes(failure.code);
+      writeFileSync(folder.announcement, json({ code: failure.code, message: failure.message, final }), {
+        mode: 0o600,
+      });
+      onEvent(`bundle: ${failure.message}${final ? '' : `; again in ${pause / 1000} s`}`);
+      if (final) return;
+      await systemClock.sleep(pause, signal).catch(() => {});
+    }
+  }
+}
+
+/** Cosigner and witnesses start beside this: before some have confirmed the log, the cosigner takes nothing. */
+async function untilCosignerIsReady({ home }: OperatorDesk, patience: number, signal: AbortSignal | undefined) {
+  const { monitoring } = portsOf(readPlan(home), COSIGNER);
+  const end = performance.now() + patience;
+  const isReady = async () => {
+    const limit = AbortSignal.timeout(2000);
+    const response = await fetch(`http://${HOST}:${monitoring}/readyz`, { signal: limit }).catch(() => undefined);
+    await response?.body?.cancel();
+    return response?.ok === true;
+  };
+  while (!(await isReady())) {
+    if (performance.now() > end) {
+      throw new HoldfastError('not_ready', `the cosigner is not ready after ${patience / 1000} s; see ${home.logs}`);
+    }
+    await systemClock.sleep(COSIGNER_POLL, signal);
+  }
+}

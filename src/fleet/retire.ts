@@ -1,0 +1,110 @@
+/** The end of a fleet in its log: retired, with another that follows and takes its records, or revoked at once (docs/trust.md, section 2). */
+
+import { HoldfastError, systemClock } from '../core/index.ts';
+import {
+  checkProposal,
+  countersign,
+  nextRetirement,
+  propose,
+  readLog,
+  revocationOf,
+  waitForTrustSet,
+} from '../operator/index.ts';
+import { serialiseNote, signText } from '../trust/index.ts';
+import { type OperatorDesk, openDesk } from './announce.ts';
+import { type FleetFolder, logFolderOf, readPlan } from './folder.ts';
+
+interface EndOptions {
+  readonly folder: FleetFolder;
+  /** Makes this process's SoftHSM use that configuration (SOFTHSM2_CONF). */
+  readonly useSoftHsm: (configuration: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface RetireOptions extends EndOptions {
+  readonly successor: FleetFolder;
+  /** Milliseconds since 1970, whole seconds: until when records are still recovered and deleted here. */
+  readonly sunset: number;
+}
+
+export interface Ended {
+  readonly fleet: string;
+  readonly digest: string;
+  readonly serial: number;
+}
+
+/** Milliseconds for the witnesses to confirm the proposal. */
+const PATIENCE = 60_000;
+const POLL = 200;
+const EARLY: readonly string[] = ['not_found', 'quorum_not_met', 'conflict'];
+
+/**
+ * Retires a fleet in favour of another in the same log. Clients then move their records there at the next use of the PIN.
+ * Running it again with the same sunset changes nothing.
+ * @throws HoldfastError `usage` where the other is not in the same log or not announced; as src/operator.
+ */
+export async function retireFleet({ folder, successor, sunset, useSoftHsm, signal }: RetireOptions): Promise<Ended> {
+  const [{ name: fleet }, { name: follows }] = [readPlan(folder), readPlan(successor)];
+  const [home, other] = [folder, successor].map((one) => logFolderOf(one, readPlan(one))?.path);
+  if (home === undefined || home !== other || fleet === follows) {
+    throw new HoldfastError('usage', 'the fleet that follows must be another one in the same log: make it with --join');
+  }
+  await using desk = await openDesk(folder, useSoftHsm);
+  const { policy, site, submission } = desk;
+  const view = await readLog(policy, site, { which: 'newest', now: Date.now(), signal });
+  const heir = view.state.fleets.get(follows)?.accepted;
+  if (heir?.manifest.kind !== 'deploy') {
+    throw new HoldfastError('usage', `no bundle of ${follows} is accepted; bring it up first: holdfast fleet up`);
+  }
+  const last = view.state.fleets.get(fleet)?.accepted;
+  if (last?.manifest.kind === 'retire' && last.manifest.successor === follows && last.manifest.sunset === sunset) {
+    return { fleet, digest: last.digest, serial: last.manifest.serial };
+  }
+  const bundle = nextRetirement(view.state, fleet, { successor: follows, sunset, now: Date.now() });
+  const answer = await propose(bundle, undefined, { submission, policy, signal });
+  if (answer.status !== 'logged') throw new HoldfastError('not_ready', 'the cosigner waits for a person to approve it');
+  const checked = await witnessed(desk, fleet, bundle.digest, signal);
+  await site.submit('acceptance', serialiseNote(await countersign(checked, desk.operator)), signal);
+  await waitForTrustSet(site, fleet, bundle.digest, { signal });
+  return { fleet, digest: bundle.digest, serial: bundle.manifest.serial };
+}
+
+async function witnessed(
+  { policy, site }: OperatorDesk,
+  fleet: string,
+  digest: string,
+  signal: AbortSignal | undefined,
+) {
+  const end = performance.now() + PATIENCE;
+  for (;;) {
+    try {
+      return await checkProposal({ policy, source: site, fleet, digest, now: Date.now(), signal });
+    } catch (error) {
+      const early = error instanceof HoldfastError && EARLY.includes(error.code);
+      if (!early || performance.now() > end) throw error;
+      await systemClock.sleep(POLL, signal);
+    }
+  }
+}
+
+export interface RevokeOptions extends EndOptions {
+  /** One line, for people. */
+  readonly reason: string;
+}
+
+/**
+ * Revokes a fleet's accepted bundle with the operator's key alone, for ever: no client uses any of its keys again.
+ * @throws HoldfastError `not_found` where nothing is accepted, `bundle_revoked` where that has happened.
+ */
+export async function revokeFleet({ folder, reason, useSoftHsm, signal }: RevokeOptions): Promise<Ended> {
+  const { name: fleet } = readPlan(folder);
+  await using desk = await openDesk(folder, useSoftHsm);
+  const { policy, site, operator } = desk;
+  const { state } = await readLog(policy, site, { which: 'newest', now: Date.now(), signal });
+  const accepted = state.fleets.get(fleet)?.accepted;
+  if (!accepted)
+    throw new HoldfastError('not_found', `no bundle of ${fleet} has been accepted; there is nothing to revoke`);
+  const { text, digest, manifest } = revocationOf(state, accepted.digest, reason);
+  await site.submit('revocation', serialiseNote({ text, signatures: [await signText(text, operator)] }), signal);
+  return { fleet, digest, serial: manifest.serial };
+}

@@ -1,0 +1,171 @@
+/** A fleet with cosigner, witnesses and log, as its operator runs it: announced by itself, and none of them needed to recover. */
+
+import { existsSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MemoryTrustStore, openTrust, type TrustView } from '../../src/client/index.ts';
+import { FleetFolder } from '../../src/fleet/index.ts';
+import { lintPolicy, parseTrustAnchor } from '../../src/trust/index.ts';
+import { holdfast, TestFleet } from './launcher.ts';
+
+let fleet: TestFleet;
+let second: FleetFolder;
+let user: string[];
+let client: string;
+
+beforeAll(async () => {
+  fleet = await TestFleet.launch({ nodes: 3, coordinators: 1, log: true });
+  client = readFileSync(fleet.folder.client, 'utf8');
+  const credential = await fleet.user('alice');
+  user = ['--user', credential, '--pin-file', fleet.file('pin', '493027\n')];
+  await fleet.ok('secret', 'put', ...user, '--secret-file', fleet.file('secret', 'what is kept'));
+});
+
+afterAll(async () => {
+  if (second) await holdfast(['fleet', 'down', second.path]);
+  await fleet?.[Symbol.asyncDispose]();
+});
+
+/** What a client with no state knows by `client.json` alone. */
+async function look(): Promise<TrustView> {
+  const anchor = parseTrustAnchor(client);
+  const trust = await openTrust({ anchor, state: new MemoryTrustStore(), builtAt: 0 });
+  return await trust.view();
+}
+
+const recover = async () => {
+  await fleet.ok('secret', 'get', ...user, '--out', fleet.path('got'), '--overwrite');
+  return readFileSync(fleet.path('got'), 'utf8');
+};
+
+describe('what fleet create makes', () => {
+  test('is a policy without findings, but for those of development', () => {
+    const { policy } = parseTrustAnchor(client);
+    const findings = lintPolicy(policy, Date.now());
+    expect(findings.map(({ code }) => code)).toEqual(['floors_weak']);
+  });
+
+  test('is a token for each party, its PIN for its owner only', () => {
+    for (const party of ['cosigner', 'operator', 'witness-1', 'witness-2', 'witness-3', 'policy-1', 'policy-3']) {
+      const { mode } = statSync(join(fleet.folder.of(party), 'pin'));
+      expect(mode & 0o077).toBe(0);
+      expect(existsSync(join(fleet.folder.of(party), 'token', 'tokens'))).toBe(true);
+    }
+  });
+
+  test('is no log where no policy could protect anybody, and nothing is left behind', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'create-')), 'f');
+    const made = await holdfast(['fleet', 'create', path, '--nodes', '1', '--environment', 'production']);
+    expect(made.code).toBe(2);
+    expect(made.stderr).toContain('no trust policy can be made');
+    expect(existsSync(path) || existsSync(`${path}.partial`)).toBe(false);
+  });
+});
+
+describe('a fleet with a log', () => {
+  test('is announced when fleet up returns, and a new client verifies it', async () => {
+    const status = await fleet.status();
+    expect(status).toMatchObject({ announced: true, bundle: { serial: 1, epoch: 1, kind: 'deploy' } });
+    const names = status.processes.map(({ name }) => name);
+    expect(names).toEqual([
+      ...['node-1', 'node-2', 'node-3', 'coordinator-1'],
+      ...['cosigner', 'witness-1', 'witness-2', 'witness-3'],
+    ]);
+    const { fleets, failure } = await look();
+    expect(failure).toBeUndefined();
+    expect(fleets.map(({ mode, standing }) => [mode, standing.state])).toEqual([['fresh', 'live']]);
+  });
+
+  test('recovers while its cosigner is killed, and serves no new clients until that is back', async () => {
+    await fleet.ok('fleet', 'kill', fleet.folder.path, 'cosigner');
+    expect(await recover()).toBe('what is kept');
+    expect(await fleet.status()).toMatchObject({ serving: true, bundle: null });
+    await expect(look()).rejects.toMatchObject({ code: 'trust_unavailable' });
+    await fleet.ok('fleet', 'start', fleet.folder.path, 'cosigner');
+    expect((await look()).fleets).toHaveLength(1);
+  });
+
+  test('changes its keys with one witness killed: two of three are a quorum', async () => {
+    await fleet.ok('fleet', 'kill', fleet.folder.path, 'witness-1');
+    const replaced = await fleet.ok('fleet', 'replace-node', fleet.folder.path, '--node', '2');
+    expect(replaced).toMatchObject({ epoch: 2, announced: true });
+    const { fleets } = await look();
+    expect(fleets[0]).toMatchObject({ mode: 'fresh', manifest: { serial: 2, epoch: 2 } });
+    await fleet.ok('fleet', 'start', fleet.folder.path, 'witness-1');
+  });
+
+  test('comes up again as it was, announced already', async () => {
+    await fleet.down();
+    await fleet.up(1);
+    expect(await fleet.status()).toMatchObject({ announced: true, bundle: { serial: 2 } });
+    expect(await fleet.ok('fleet', 'announce', fleet.folder.path)).toMatchObject({ already: true, serial: 2 });
+    expect(await recover()).toBe('what is kept');
+  });
+});
+
+describe('a second fleet in the log', () => {
+  test('is none that no client would use', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'weak-')), 'f');
+    await fleet.ok(
+      'fleet',
+      'create',
+      path,
+      '--name',
+      'weak',
+      '--nodes',
+      '1',
+      '--coordinators',
+      '1',
+      '--join',
+      fleet.folder.path,
+    );
+    try {
+      expect(await fleet.ok('fleet', 'up', path, '--detach')).toMatchObject({ announced: false });
+      const { announcement } = JSON.parse(
+        (await holdfast(['fleet', 'status', path, '--json'])).stdout.toString('utf8'),
+      ) as { announcement: unknown };
+      expect(announcement).toMatchObject({ code: 'policy_floor', final: true });
+    } finally {
+      await holdfast(['fleet', 'down', path]);
+    }
+  });
+
+  test('follows the first when that is retired', async () => {
+    second = new FleetFolder(join(mkdtempSync(join(tmpdir(), 'second-')), 'f'));
+    const { path } = second;
+    const sunset = new Date(Date.now() + 30 * 86_400_000).toISOString().replace(/\.\d+Z$/, 'Z');
+    const retire = [...['fleet', 'retire', fleet.folder.path, '--successor', path], '--sunset', sunset];
+    await fleet.ok(
+      'fleet',
+      'create',
+      path,
+      '--name',
+      'second',
+      '--nodes',
+      '3',
+      '--coordinators',
+      '1',
+      '--join',
+      fleet.folder.path,
+    );
+    expect(await fleet.json(2, ...retire)).toMatchObject({ code: 'usage' });
+    expect(await fleet.ok('fleet', 'up', path, '--detach')).toMatchObject({ announced: true });
+    const retired = await fleet.ok(...retire);
+    expect(retired).toMatchObject({ serial: 3, successor: 'second' });
+    expect(await fleet.ok(...retire)).toMatchObject({ digest: retired.digest });
+    const { fleets } = await look();
+    expect(fleets.map(({ fleet: { fleet: name }, standing }) => [name, standing.state])).toEqual([
+      ['development', 'retired'],
+      ['second', 'live'],
+    ]);
+  });
+
+  test('is used by nobody once it is revoked', async () => {
+    await fleet.ok('fleet', 'revoke', second.path, '--reason', 'a token was stolen');
+    expect((await look()).failure).toMatchObject({ code: 'bundle_revoked' });
+    expect(await fleet.json(6, 'fleet', 'revoke', second.path, '--reason', 'again')).toMatchObject({
+      code: 'bundle_revoked',
+    });
+  });
+});
