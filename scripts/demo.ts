@@ -127,12 +127,12 @@ async function story(): Promise<void> {
     0,
     ...['fleet', 'create', fleet, '--nodes', '5', '--coordinators', '2'],
     // The demonstration does not wait between guesses, and destroys soon; PINs are stretched as in production.
-    ...['--name', 'demo', '--environment', 'demo', '--waits', '0', '--destroy-after', '3'],
+    ...['--name', 'demo', '--waits', '0', '--destroy-after', '3'],
   );
   await json(0, 'fleet', 'up', fleet, '--detach', '--coordinators', '2');
   await until('all five nodes serve', 30, async () => (await status()).nodesServing === 5);
   const first = await status();
-  check('seven processes run', new Set(first.processes.map(({ pid }) => pid)).size === 7);
+  check('eleven processes run: nodes, coordinators, the cosigner with its log, and three witnesses', new Set(first.processes.map(({ pid }) => pid)).size === 11);
   const nodes = first.processes.filter(({ name }) => name.startsWith('node'));
   const serials = await Promise.all(nodes.map(({ monitoringPort }) => tokenSerial(monitoringPort)));
   check(
