@@ -1,7 +1,7 @@
 /** The story that scripts/demo tells: each step does something with the command line and checks what came of it. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { compareTrees } from './compare-trees.ts';
@@ -34,7 +34,11 @@ interface Outcome {
 /** Runs `holdfast` with these words; what it said goes into the log, secrets excepted: those come as files or raw output. */
 async function run(words: readonly string[]): Promise<Outcome> {
   const child = spawn(process.execPath, [entry, ...words], {
-    env: { ...environment, HOLDFAST_TRUST: join(fleet, 'trust.json') },
+    env: {
+      ...environment,
+      HOLDFAST_TRUST: join(fleet, 'client.json'),
+      HOLDFAST_TRUST_STATE: join(device, 'trust-state.json'),
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
@@ -107,7 +111,7 @@ async function until(what: string, seconds: number, holds: () => Promise<boolean
   const end = performance.now() + seconds * 1000;
   while (!(await holds())) {
     if (performance.now() > end) throw new FailedCheck(`this did not come about in ${seconds} s: ${what}`);
-    await new Promise((done) => setTimeout(done, 250));
+    await new Promise((done) => setTimeout(done, 100));
   }
   check(what, true);
 }
@@ -132,7 +136,10 @@ async function story(): Promise<void> {
   await json(0, 'fleet', 'up', fleet, '--detach', '--coordinators', '2');
   await until('all five nodes serve', 30, async () => (await status()).nodesServing === 5);
   const first = await status();
-  check('eleven processes run: nodes, coordinators, the cosigner with its log, and three witnesses', new Set(first.processes.map(({ pid }) => pid)).size === 11);
+  check(
+    'eleven processes run: nodes, coordinators, the cosigner with its log, and three witnesses',
+    new Set(first.processes.map(({ pid }) => pid)).size === 11,
+  );
   const nodes = first.processes.filter(({ name }) => name.startsWith('node'));
   const serials = await Promise.all(nodes.map(({ monitoringPort }) => tokenSerial(monitoringPort)));
   check(
@@ -233,6 +240,50 @@ async function story(): Promise<void> {
   check('Bob’s right PIN: exit code 4, for good', true);
   await json(0, 'secret', 'get', '--out', identity, '--overwrite', ...alice);
   check('Alice’s record is untouched', true);
+  // The fleet that goes on running is not revoked.
+  if (!keep) await rogues(alice);
+}
+
+/** What the CLI makes of trust sets of the running cosigner that somebody has tampered with, and of a revoked fleet. */
+async function rogues(alice: readonly string[]): Promise<void> {
+  tell('Somebody shows Alice bundles that are not her fleet’s: each is refused, exit code 6, with a code of its own');
+  const { makeRogues } = await import('./demo-rogue.ts');
+  const made = await makeRogues(fleet, place);
+  const remembered = join(place, 'remembered.json');
+  const verify = (code: number, file: string, ...more: readonly string[]) =>
+    json(code, 'bundle', 'verify', file, '--anchor', join(fleet, 'client.json'), ...more);
+  const refused = async (what: string, code: string, file: string, ...more: readonly string[]) => {
+    const found = (await verify(6, file, ...more)).code;
+    check(`${what}: ${found}`, found === code);
+  };
+  await Promise.all([
+    refused('signed by one party only', 'signature_missing', made.oneParty),
+    refused('signed by both, but not accepted in the log', 'proof_invalid', made.notAccepted),
+    refused('for another environment', 'wrong_environment', made.otherEnvironment),
+  ]);
+  await new Promise((done) => setTimeout(done, Math.max(0, made.expiresAt - Date.now())));
+  await refused('one that has expired', 'bundle_expired', made.expired);
+  await json(0, 'fleet', 'announce', fleet);
+  const now = join(place, 'now.json');
+  const { log: logUrl, name } = logOf();
+  writeFileSync(now, new Uint8Array(await (await fetch(`${logUrl}/trust/${name}`)).arrayBuffer()));
+  await verify(0, now, '--state', remembered, '--update-state');
+  check('the renewed one is believed, and remembered', existsSync(remembered));
+  await refused('the one before it, shown again', 'rolled_back', made.genuine, '--state', remembered);
+  const out = join(place, 'identity.txt');
+  await json(0, 'secret', 'get', '--out', out, '--overwrite', ...alice);
+  check('Alice recovers, by the bundle that is in force', true);
+
+  tell('The operator revokes the fleet');
+  await json(0, 'fleet', 'revoke', fleet, '--reason', 'the demonstration is over');
+  const end = await json(6, 'secret', 'get', '--out', out, '--overwrite', ...alice);
+  check(`no client uses it any more: ${end.code}`, end.code === 'bundle_revoked');
+}
+
+/** Where the trust anchor says that the log is. */
+function logOf(): { readonly log: string; readonly name: string } {
+  const anchor = JSON.parse(readFileSync(join(fleet, 'client.json'), 'utf8')) as { sources: string[]; fleet: string };
+  return { log: anchor.sources[0]!, name: anchor.fleet };
 }
 
 /** The backup is a standard age file: the reference implementation opens it too, where it is installed. */
@@ -286,7 +337,7 @@ try {
   console.log(`\nAll ${checks} checks passed in ${seconds} s.`);
   if (keep) {
     console.log(`\nThe fleet goes on running. To use it:
-  export HOLDFAST_TRUST=${join(fleet, 'trust.json')} HOLDFAST_USER=${join(place, 'carol.json')}
+  export HOLDFAST_TRUST=${join(fleet, 'client.json')} HOLDFAST_USER=${join(place, 'carol.json')}
   ${root}/scripts/holdfast user-token --fleet ${fleet} --subject carol --out ${join(place, 'carol.json')}
   echo 'my secret' | ${root}/scripts/holdfast secret put
   ${root}/scripts/holdfast secret get --show

@@ -9,13 +9,20 @@ import {
   type AnnounceStep,
   announce,
   CosignerSite,
+  type DeploymentDraft,
   draftOfPinned,
   evidenceOf,
   HttpSubmission,
 } from '../operator/index.ts';
 import { openPurposeKey, SigningJournal } from '../signer/index.ts';
 import { findSoftHsm, openSigningToken } from '../token/index.ts';
-import { type NoteSigner, parseSignedPolicy, parseTrustFile, type SignedPolicy } from '../trust/index.ts';
+import {
+  type Evidence,
+  type NoteSigner,
+  parseSignedPolicy,
+  parseTrustFile,
+  type SignedPolicy,
+} from '../trust/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
 import { HOST, json } from './files.ts';
 import { COSIGNER, type FleetFolder, logFolderOf, nodeName, portsOf, readPlan } from './folder.ts';
@@ -89,14 +96,12 @@ export async function openDesk(
   }
 }
 
-/**
- * Announces the fleet as its trust file has it now. Where that is accepted already, nothing changes.
- * @throws HoldfastError as `announce` of src/operator; `usage` for a fleet without a log.
- */
-export async function announceFleet(options: AnnounceFleetOptions): Promise<Announced> {
-  const { folder, useSoftHsm, patience, validity = YEAR, onStep, signal } = options;
+/** The fleet as its trust file has it now, for a bundle that is valid from now on for so many milliseconds. */
+export async function draftOfFleet(
+  folder: FleetFolder,
+  validity = YEAR,
+): Promise<{ readonly draft: DeploymentDraft; readonly evidence: Evidence }> {
   const plan = readPlan(folder);
-  await using desk = await openDesk(folder, useSoftHsm);
   const trust = parseTrustFile(await readFile(folder.trust, 'utf8'), { now: Number.NEGATIVE_INFINITY });
   const evidence = evidenceOf(await readFile(folder.evidence), `https://${plan.name}.invalid/evidence.json`);
   const notBefore = Math.floor(Date.now() / 1000) * 1000;
@@ -109,6 +114,18 @@ export async function announceFleet(options: AnnounceFleetOptions): Promise<Anno
     notBefore,
     notAfter: notBefore + Math.ceil(validity / 1000) * 1000,
   });
+  return { draft, evidence };
+}
+
+/**
+ * Announces the fleet as its trust file has it now. Where that is accepted already, nothing changes.
+ * @throws HoldfastError as `announce` of src/operator; `usage` for a fleet without a log.
+ */
+export async function announceFleet(options: AnnounceFleetOptions): Promise<Announced> {
+  const { folder, useSoftHsm, patience, validity, onStep, signal } = options;
+  const plan = readPlan(folder);
+  await using desk = await openDesk(folder, useSoftHsm);
+  const { draft, evidence } = await draftOfFleet(folder, validity);
   await untilCosignerIsReady(desk, patience ?? COSIGNER_PATIENCE, signal);
   return await announce({
     ...{ fleet: plan.name, draft, evidence },

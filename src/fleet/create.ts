@@ -39,7 +39,7 @@ import {
   readPlan,
   roleOf,
 } from './folder.ts';
-import { evidenceOfDevelopment, makeParties, OPERATOR, partyNames } from './parties.ts';
+import { evidenceOfDevelopment, logUrl, makeParties, OPERATOR, partyNames } from './parties.ts';
 import { findFreePorts } from './ports.ts';
 import { TokenWorkshop } from './workshop.ts';
 
@@ -101,7 +101,7 @@ export async function createFleet(options: CreateFleetOptions): Promise<FleetFol
     await makeTenant(folder, home);
     await write(folder.trust, trustText(plan, keys, authorityPem, settled), 0o644);
     if (home) await makeJoined(folder, plan, home);
-    await makeConfigurations(folder, plan, module);
+    await makeConfigurations(folder, plan, module, home ?? folder);
     await initialiseProcesses(folder, plan, settled);
     await write(folder.plan, planText(plan), 0o644);
     await rm(join(folder.path, MARKER));
@@ -294,7 +294,12 @@ function trustText(
 }
 
 /** Paths in a configuration are relative to its file, so the whole folder can be moved. */
-async function makeConfigurations(folder: FleetFolder, plan: FleetPlan, module: string): Promise<void> {
+async function makeConfigurations(
+  folder: FleetFolder,
+  plan: FleetPlan,
+  module: string,
+  home: FleetFolder,
+): Promise<void> {
   for (const node of numbers(plan.nodes)) {
     await write(folder.configuration(nodeName(node)), nodeConfiguration(plan, node, module), 0o600);
   }
@@ -303,6 +308,11 @@ async function makeConfigurations(folder: FleetFolder, plan: FleetPlan, module: 
     url: `https://${HOST}:${portsOf(plan, nodeName(node)).service}`,
     name: nodeName(node),
   }));
+  const trustSource = {
+    urls: [logUrl(home === folder ? plan : readPlan(home))],
+    // So that clients hear of a change before it is forgotten what was tried.
+    intervalMilliseconds: 2000,
+  };
   for (const coordinator of numbers(plan.coordinators)) {
     const name = coordinatorName(coordinator);
     const configuration = {
@@ -313,6 +323,7 @@ async function makeConfigurations(folder: FleetFolder, plan: FleetPlan, module: 
       nodeTls: CERTIFICATE_FILES,
       // All clients of a fleet on one machine have one address.
       rateLimit: { requests: 0 },
+      ...(plan.log.kind !== 'none' && { trustSource }),
     };
     await write(folder.configuration(name), json(configuration), 0o600);
   }

@@ -1,13 +1,27 @@
 /** A whole fleet on one machine: made, run, watched and stopped. For development, demonstrations and tests. */
 
-export { type AnnounceFleetOptions, announceFleet, keepAnnounced, type OperatorDesk, openDesk } from './announce.ts';
+export {
+  type AnnounceFleetOptions,
+  announceFleet,
+  draftOfFleet,
+  keepAnnounced,
+  type OperatorDesk,
+  openDesk,
+} from './announce.ts';
 export { type HoldfastCommand, runJson } from './command.ts';
 export { killProcess, startProcess, stopFleet, type WaitOptions, waitForFleet } from './control.ts';
 export { type CreateFleetOptions, createFleet, readTenantKey } from './create.ts';
 export { FleetFolder, type FleetPlan, logFolderOf, nodeName, portsOf, processNames, readPlan } from './folder.ts';
 export { identityOf, isAlive, type ProcessIdentity } from './process.ts';
 export { type Replaced, type ReplaceNodeOptions, replaceNode } from './replace.ts';
-export { type Ended, type RetireOptions, type RevokeOptions, retireFleet, revokeFleet } from './retire.ts';
+export {
+  type Ended,
+  publishBundle,
+  type RetireOptions,
+  type RevokeOptions,
+  retireFleet,
+  revokeFleet,
+} from './retire.ts';
 export { readState } from './state.ts';
 export { type FleetBundle, type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
 export { Supervisor, type SupervisorOptions } from './supervisor.ts';

@@ -10,7 +10,7 @@ import {
   revocationOf,
   waitForTrustSet,
 } from '../operator/index.ts';
-import { serialiseNote, signText } from '../trust/index.ts';
+import { type Bundle, type Evidence, type LiveManifest, serialiseNote, signText } from '../trust/index.ts';
 import { type OperatorDesk, openDesk } from './announce.ts';
 import { type FleetFolder, logFolderOf, readPlan } from './folder.ts';
 
@@ -50,7 +50,7 @@ export async function retireFleet({ folder, successor, sunset, useSoftHsm, signa
     throw new HoldfastError('usage', 'the fleet that follows must be another one in the same log: make it with --join');
   }
   await using desk = await openDesk(folder, useSoftHsm);
-  const { policy, site, submission } = desk;
+  const { policy, site } = desk;
   const view = await readLog(policy, site, { which: 'newest', now: Date.now(), signal });
   const heir = view.state.fleets.get(follows)?.accepted;
   if (heir?.manifest.kind !== 'deploy') {
@@ -61,12 +61,27 @@ export async function retireFleet({ folder, successor, sunset, useSoftHsm, signa
     return { fleet, digest: last.digest, serial: last.manifest.serial };
   }
   const bundle = nextRetirement(view.state, fleet, { successor: follows, sunset, now: Date.now() });
-  const answer = await propose(bundle, undefined, { submission, policy, signal });
+  await publishBundle(desk, bundle, undefined, signal);
+  return { fleet, digest: bundle.digest, serial: bundle.manifest.serial };
+}
+
+/**
+ * Takes one bundle all the way: proposed, cosigned, witnessed, countersigned, accepted. @returns the trust set's bytes.
+ * @throws HoldfastError as src/operator, `not_ready` where a person must approve it.
+ */
+export async function publishBundle(
+  desk: OperatorDesk,
+  bundle: Bundle<LiveManifest>,
+  evidence: Evidence | undefined,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  const { policy, site, submission } = desk;
+  const { fleet } = bundle.manifest;
+  const answer = await propose(bundle, evidence, { submission, policy, signal });
   if (answer.status !== 'logged') throw new HoldfastError('not_ready', 'the cosigner waits for a person to approve it');
   const checked = await witnessed(desk, fleet, bundle.digest, signal);
   await site.submit('acceptance', serialiseNote(await countersign(checked, desk.operator)), signal);
-  await waitForTrustSet(site, fleet, bundle.digest, { signal });
-  return { fleet, digest: bundle.digest, serial: bundle.manifest.serial };
+  return await waitForTrustSet(site, fleet, bundle.digest, { signal });
 }
 
 async function witnessed(

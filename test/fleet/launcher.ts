@@ -195,7 +195,13 @@ export class TestFleet implements AsyncDisposable {
   }
 
   run(words: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-    return holdfast(words, { ...options, environment: { HOLDFAST_TRUST: this.folder.trust, ...options.environment } });
+    // In bundle mode where the fleet has a log, else pinned.
+    const { log } = readPlan(this.folder);
+    const environment = {
+      HOLDFAST_TRUST: log.kind === 'none' ? this.folder.trust : this.folder.client,
+      HOLDFAST_TRUST_STATE: this.path('trust-state.json'),
+    };
+    return holdfast(words, { ...options, environment: { ...environment, ...options.environment } });
   }
 
   /** Runs a command with `--json` that must end with `code`, and gives its one object. */

@@ -161,9 +161,34 @@ describe('a second fleet in the log', () => {
     ]);
   });
 
+  test('has the record after the next use of the PIN, and the first has none any more', async () => {
+    const there = fleet.path('alice-second.json');
+    await fleet.ok('user-token', '--fleet', second.path, '--subject', 'alice', '--out', there);
+    const [old, pinned] = [
+      ['--user', fleet.path('alice.json')],
+      ['--trust', fleet.folder.trust],
+    ];
+    expect(await fleet.ok('secret', 'status', ...old, ...pinned)).toMatchObject({ state: 'active' });
+    user.push('--user', there);
+    expect(await recover()).toBe('what is kept');
+    expect(await fleet.ok('secret', 'status', '--user', there, '--trust', second.trust)).toMatchObject({
+      state: 'active',
+      attemptsLeft: 10,
+    });
+    expect(await fleet.ok('secret', 'status', ...old, ...pinned)).not.toMatchObject({ state: 'active' });
+    await fleet.down();
+    // The first coordinators are gone; the cosigner is, too.
+    expect(await recover()).toBe('what is kept');
+    await fleet.up(1);
+  });
+
   test('is used by nobody once it is revoked', async () => {
     await fleet.ok('fleet', 'revoke', second.path, '--reason', 'a token was stolen');
     expect((await look()).failure).toMatchObject({ code: 'bundle_revoked' });
+    expect(await fleet.json(6, 'secret', 'get', ...user, '--out', fleet.path('none'))).toMatchObject({
+      code: 'bundle_revoked',
+    });
+    expect(existsSync(fleet.path('none'))).toBe(false);
     expect(await fleet.json(6, 'fleet', 'revoke', second.path, '--reason', 'again')).toMatchObject({
       code: 'bundle_revoked',
     });

@@ -1,0 +1,75 @@
+/** Trust sets that no client may believe, made out of the real ones of a running fleet with the keys of its own operator. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { HoldfastError } from '../src/core/index.ts';
+import { draftOfFleet, FleetFolder, openDesk, publishBundle, readPlan } from '../src/fleet/index.ts';
+import { nextDeployment, readLog } from '../src/operator/index.ts';
+import { parseNote, parseTrustSet, serialiseNote, serialiseTrustSet, signText } from '../src/trust/index.ts';
+
+export interface Rogues {
+  /** The one that is in force now, and must be believed until something newer is seen. */
+  readonly genuine: string;
+  readonly oneParty: string;
+  readonly notAccepted: string;
+  readonly otherEnvironment: string;
+  readonly expired: string;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+}
+
+/** Milliseconds for which the bundle is valid that is to expire soon, longer where publishing takes longer. */
+const SHORT = [5000, 15_000, 60_000];
+
+/** Afterwards the fleet's bundle in force is the one that expires: `holdfast fleet announce` renews it. */
+export async function makeRogues(fleet: string, place: string): Promise<Rogues> {
+  const folder = new FleetFolder(fleet);
+  const { name } = readPlan(folder);
+  const put = (file: string, set: Uint8Array): string => {
+    const path = join(place, `${file}.json`);
+    writeFileSync(path, set);
+    return path;
+  };
+  await using desk = await openDesk(folder, (configuration) => {
+    process.env.SOFTHSM2_CONF = configuration;
+  });
+  const { site, submission, policy, operator } = desk;
+  const look = () => readLog(policy, site, { which: 'newest', now: Date.now() });
+  const genuine = (await site.trustSet(name))!;
+  const set = parseTrustSet(genuine);
+  const { draft, evidence } = await draftOfFleet(folder);
+
+  // Cosigner and operator sign that a stranger's coordinator is theirs, but it never comes into the log as accepted.
+  const coordinators = ['https://127.0.0.1:1'];
+  const evil = nextDeployment((await look()).state, name, { ...draft, coordinators });
+  await submission.evidence(evidence);
+  const answer = await submission.proposal(evil.text);
+  if (answer.status !== 'logged') throw new HoldfastError('not_ready', 'the cosigner waits for somebody');
+  const half = parseNote(answer.note);
+  const whole = { text: half.text, signatures: [...half.signatures, await signText(half.text, operator)] };
+
+  const renamed = set.bundle.replace('"environment":"development"', '"environment":"production"');
+  if (renamed === set.bundle) throw new Error('the bundle names no environment that could be changed');
+  const { expired, expiresAt } = await publishShort();
+  return {
+    genuine: put('genuine', genuine),
+    oneParty: put('one-party', serialiseTrustSet({ ...set, bundle: serialiseNote(half) })),
+    notAccepted: put('not-accepted', serialiseTrustSet({ ...set, bundle: serialiseNote(whole) })),
+    otherEnvironment: put('other-environment', serialiseTrustSet({ ...set, bundle: renamed })),
+    expired: put('expired', expired),
+    expiresAt,
+  };
+
+  async function publishShort() {
+    for (const validity of SHORT) {
+      const short = (await draftOfFleet(folder, validity)).draft;
+      const bundle = nextDeployment((await look()).state, name, short);
+      try {
+        return { expired: await publishBundle(desk, bundle, undefined), expiresAt: bundle.manifest.notAfter };
+      } catch (error) {
+        if (!(error instanceof HoldfastError) || error.code !== 'bundle_expired') throw error;
+      }
+    }
+    throw new Error('publishing a bundle takes longer than a minute here');
+  }
+}
