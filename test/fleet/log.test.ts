@@ -182,15 +182,21 @@ describe('a second fleet in the log', () => {
     await fleet.up(1);
   });
 
-  test('is used by nobody once it is revoked', async () => {
+  test('is followed by nobody once it is revoked', async () => {
     await fleet.ok('fleet', 'revoke', second.path, '--reason', 'a token was stolen');
     expect((await look()).failure).toMatchObject({ code: 'bundle_revoked' });
-    expect(await fleet.json(6, 'secret', 'get', ...user, '--out', fleet.path('none'))).toMatchObject({
-      code: 'bundle_revoked',
-    });
-    expect(existsSync(fleet.path('none'))).toBe(false);
     expect(await fleet.json(6, 'fleet', 'revoke', second.path, '--reason', 'again')).toMatchObject({
       code: 'bundle_revoked',
     });
+  });
+});
+
+describe('a revoked fleet', () => {
+  test('is used by nobody, whatever a client remembers', async () => {
+    await fleet.ok('fleet', 'revoke', fleet.folder.path, '--reason', 'the log’s end');
+    await expect(look()).rejects.toMatchObject({ code: 'bundle_revoked' });
+    const refused = await fleet.json(6, 'secret', 'get', ...user, '--out', fleet.path('none'));
+    expect(refused).toMatchObject({ code: 'bundle_revoked' });
+    expect(existsSync(fleet.path('none'))).toBe(false);
   });
 });
