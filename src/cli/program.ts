@@ -395,11 +395,7 @@ function addWitness(program: Command): void {
     )
     .addOption(new Option('--stop-with-stdin', 'end when standard input ends').hideHelp());
   act(serve, async (flags, signal) => (await load()).serve(flags, signal));
-  examples(
-    serve,
-    'holdfast witness serve --config witness.json',
-    'holdfast witness serve --config auditor.json --audit',
-  );
+  examples(serve, 'holdfast witness serve --config witness.json');
 
   const monitor = program
     .command('monitor')

@@ -116,6 +116,11 @@ describe('an operation', () => {
     expect((await expectProblem(await post(goodJson), 'unexpected')).detail).not.toContain('hunter2');
   });
 
+  it('at an address that is no URL is malformed, in the same form', async () => {
+    const { url } = await serve();
+    await expectProblem(await fetch(`${url}/v1/%zz`), 'malformed');
+  });
+
   it('beyond the limit in flight is overloaded', async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {

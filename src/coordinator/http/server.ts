@@ -10,6 +10,7 @@ import {
   PROBLEM_TYPE,
   problemOf,
   type Readiness,
+  refusals,
 } from '../../http/index.ts';
 import { type TlsIdentity, tlsPublicServerOptions } from '../../pki/index.ts';
 import {
@@ -92,6 +93,7 @@ export async function createCoordinatorServer(options: CoordinatorServerOptions)
 
 function newApp({ tls, log, trustedProxies }: CoordinatorServerOptions): FastifyInstance {
   const common = {
+    ...refusals(),
     logger: false,
     bodyLimit: MAXIMUM_REQUEST_JSON,
     requestTimeout: REQUEST_TIMEOUT,
