@@ -253,6 +253,8 @@ export class TrustedVault implements Vault {
     const failed = places.find(({ failure }) => failure !== undefined);
     if (failed) throw failed.failure!;
     const view = await this.#options.trust.view();
+    // The record may have moved to the newest fleet: that this one has none says nothing of it.
+    if (view.failure) throw view.failure;
     for (const failure of view.failures.values()) {
       // What was revoked, or has passed its sunset, has no record that anybody could use.
       if (!isCode(failure, 'bundle_revoked', 'bundle_retired')) throw failure;

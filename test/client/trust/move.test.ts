@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { TrustedVault } from '../../../src/client/index.ts';
 import { bytesToHex, HoldfastError, utf8 } from '../../../src/core/index.ts';
 import type { InProcessFleet } from '../../node/in-process.ts';
-import { WITNESSES } from '../../trust/fixture.ts';
-import { bundleNode, DAY, NOW } from '../../trust/manifests.ts';
+import { digestOfManifest, revocationLeaf, WITNESSES } from '../../trust/fixture.ts';
+import { bundleNode, DAY, NOW, revocation } from '../../trust/manifests.ts';
 import { unreachable } from './log-server.ts';
 import { TrustScene } from './trust-scene.ts';
 
@@ -181,6 +181,17 @@ describe('moving', () => {
     expect(recovered.secret.reveal()).toEqual(SECRET);
     expect(recovered.notices).toEqual([expect.stringMatching(/weaker than your application allows/)]);
     expect(await codeOf(vault.enrol(PIN, SECRET))).toBe('policy_floor');
+  });
+
+  it('says that the new fleet was revoked, not that the record which moved there is destroyed', async () => {
+    const { scene, vault } = await retiredWithRecord();
+    await vault.recover(PIN);
+    const digest = digestOfManifest(scene.manifests.get('second')!);
+    await scene.server.log.append(await revocationLeaf(revocation({ fleet: 'second', serial: 1, digest })));
+    const after = await scene.vault('alice');
+    expect(await codeOf(after.recover(PIN))).toBe('bundle_revoked');
+    expect(await codeOf(after.status())).toBe('bundle_revoked');
+    expect(await codeOf(after.delete(PIN))).toBe('bundle_revoked');
   });
 
   it('never deletes a record with another secret, nor one that the PIN does not open', async () => {
