@@ -38,8 +38,9 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** `holdfast` itself, for child processes: the same runtime and the same entry. */
 function ownCommand(): HoldfastCommand {
-  // A small nursery costs no speed here and spares memory under load (docs/performance.md).
-  const prefix = ['--max-semi-space-size=4', process.argv[1]!];
+  // The engine's own threads cost a process that shares its cores with others more than they spare its main thread; a
+  // small nursery costs no speed here and spares memory under load (docs/performance.md).
+  const prefix = ['--single-threaded', '--max-semi-space-size=4', process.argv[1]!];
   return { executable: process.execPath, prefix, environment: process.env };
 }
 
