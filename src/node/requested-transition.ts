@@ -5,12 +5,10 @@ import {
   ARGUMENTS,
   type Arguments,
   blindHash,
-  type Certificate,
   type CertifiedOpen,
   type ClientRequest,
   type Context,
   type Decision,
-  decodeCertificate,
   encodeOwnerDeletion,
   type Head,
   type RecordState,
@@ -23,8 +21,8 @@ export interface TransitionParts {
   readonly context: () => Context;
   /** Verified. */
   readonly heads: readonly Head[];
-  /** Verifies a certificate. @throws HoldfastError `untrusted`. */
-  readonly certified: (certificate: Certificate, kind: 'open' | 'attempt') => unknown;
+  /** Verifies an encoded certificate. @throws HoldfastError `untrusted` or `malformed`. */
+  readonly certified: (encoded: Uint8Array, kind: 'open' | 'attempt') => unknown;
 }
 
 /**
@@ -47,7 +45,7 @@ export function transitionFor(
     }
     case 'stage': {
       const args = decoded('stage');
-      const opened = certified(decodeCertificate(args.openCertificate), 'open') as CertifiedOpen;
+      const opened = certified(args.openCertificate, 'open') as CertifiedOpen;
       return (state) => transitions.decideStage(context(), state, args.document, opened);
     }
     case 'activate': {
@@ -61,7 +59,7 @@ export function transitionFor(
     }
     case 'confirm': {
       const args = decoded('confirm');
-      certified(decodeCertificate(args.certificate), 'attempt');
+      certified(args.certificate, 'attempt');
       return (state) => transitions.decideConfirm(context(), state, args, heads);
     }
     case 'delete': {

@@ -7,12 +7,10 @@ import { asHoldfastError, type Clock, equalBytes, HoldfastError, type Random } f
 import {
   type Body,
   blindHash,
-  type Certificate,
   type ClientRequest,
   CONTENT,
   type Context,
   checkSuccessor,
-  decodeCertificate,
   decodePortableRecord,
   decodeSignedStatement,
   emptyRecord,
@@ -279,7 +277,7 @@ export class VaultNode {
     if (!element) throw new HoldfastError('malformed', 'the request has no blinded element');
     const kind = request.operation;
     if (kind !== 'open' && kind !== 'attempt') throw new HoldfastError('malformed', 'this operation evaluates nothing');
-    const certified = this.#certified(decodeCertificate(encoded), kind);
+    const certified = this.#certified(encoded, kind);
     const { body } = certified;
     const same =
       equalBytes(body.record, request.record) &&
@@ -417,8 +415,8 @@ export class VaultNode {
     return { fleet: this.#options.fleet, verifier: this.#verifier, now: this.#options.clock.now() };
   }
 
-  #certified<K extends 'open' | 'attempt'>(certificate: Certificate, kind: K): { body: Body<K>; latest: number } {
-    const body = this.#verifier.certificate(certificate, kind);
+  #certified<K extends 'open' | 'attempt'>(encoded: Uint8Array, kind: K): { body: Body<K>; latest: number } {
+    const { certificate, body } = this.#verifier.encodedCertificate(encoded, kind);
     for (const { signer } of certificate.signatures) this.#notice(signer);
     return { body, latest: latestTime(certificate.signatures) };
   }

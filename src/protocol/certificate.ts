@@ -3,7 +3,7 @@
  * (docs/protocol.md, sections 2 and 7).
  */
 
-import { bytesToHex, codec, equalBytes, HoldfastError } from '../core/index.ts';
+import { bytesToHex, codec, equalBytes, HoldfastError, sha256 } from '../core/index.ts';
 import { membershipAt } from './epoch.ts';
 import { type Fleet, type Membership, threshold } from './fleet.ts';
 import {
@@ -42,6 +42,15 @@ export const encodeCertificate = (certificate: Certificate): Uint8Array =>
   certificateMessage.encode({ body: certificate.body, signatures: [...certificate.signatures] });
 export const decodeCertificate = certificateMessage.decode;
 
+/** A certificate and the body that `t` nodes signed. */
+export interface VerifiedCertificate<K extends BodyKind = BodyKind> {
+  readonly certificate: Certificate;
+  readonly body: Body<K>;
+}
+
+/** Certificates kept from the evaluation that one allowed to its confirmation; about 4 KB each. */
+const REMEMBERED_CERTIFICATES = 512;
+
 /** No signer's fence vector exceeds another signer's incarnation. */
 export function fencesAgree(signers: readonly Signer[]): boolean {
   return signers.every((one) => signers.every((other) => (one.fences[other.node - 1] ?? 0) <= other.incarnation));
@@ -54,6 +63,8 @@ export class StatementVerifier {
   readonly #rightBatches = new Set<string>();
   readonly #remember: number;
   readonly #earlier = new Map<number, StatementVerifier>();
+  /** By the hash of their bytes. Whether a certificate is right depends on nothing else. */
+  readonly #rightCertificates = new Map<string, VerifiedCertificate>();
 
   /** `remember`: how many verified batch signatures to keep (about 200 bytes each). */
   constructor(fleet: Fleet, checks: SignatureChecks, remember = 4096) {
@@ -141,6 +152,34 @@ export class StatementVerifier {
     return verifier;
   }
 
+  /**
+   * As `certificate`, for one of this epoch only, from the encoded form; the last ones that verified are not verified
+   * again. Nothing in what it returns may be changed.
+   * @throws HoldfastError `untrusted` or `malformed`.
+   */
+  encodedCertificate<K extends BodyKind>(encoded: Uint8Array, kind: K): VerifiedCertificate<K> {
+    const name = certificateName(encoded);
+    const known = this.#rightCertificates.get(name);
+    if (known) return { certificate: known.certificate, body: this.#ofFleet(known.body, kind) };
+    const certificate = decodeCertificate(encoded);
+    const body = this.certificate(certificate, kind);
+    if (this.#rightCertificates.size >= REMEMBERED_CERTIFICATES) {
+      this.#rightCertificates.delete(this.#rightCertificates.keys().next().value!);
+    }
+    this.#rightCertificates.set(name, { certificate, body: body as Body });
+    return { certificate, body };
+  }
+
+  /**
+   * As `proof`, from the encoded form; those of this epoch are remembered as by `encodedCertificate`.
+   * @throws HoldfastError `untrusted` or `malformed`.
+   */
+  encodedProof<K extends BodyKind>(encoded: Uint8Array, kind: K): VerifiedCertificate<K> {
+    if (this.#rightCertificates.has(certificateName(encoded))) return this.encodedCertificate(encoded, kind);
+    const { epoch } = decodeBody(decodeCertificate(encoded).body);
+    return this.at(epoch).encodedCertificate(encoded, kind);
+  }
+
   #ofFleet<K extends BodyKind>(body: Body, kind: K): Body<K> {
     if (body.kind !== kind) throw untrusted(`a statement is not of kind ${kind}`);
     if (body.fleet !== this.fleet.fleet || body.epoch !== this.fleet.epoch) {
@@ -199,6 +238,8 @@ function fleetAt(fleet: Fleet, { epoch, nodes }: Membership): Fleet {
 function batchName(node: number, root: Uint8Array, signature: Uint8Array): string {
   return `${node}:${bytesToHex(root)}${bytesToHex(signature)}`;
 }
+
+const certificateName = (encoded: Uint8Array): string => bytesToHex(sha256(encoded));
 
 function untrusted(message: string): HoldfastError {
   return new HoldfastError('untrusted', message);

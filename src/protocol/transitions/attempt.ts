@@ -1,7 +1,6 @@
 /** Counting attempts, allowing evaluations, confirming (docs/protocol.md, section 6). */
 
 import { equalBytes, HoldfastError } from '../../core/index.ts';
-import { decodeCertificate } from '../certificate.ts';
 import { encodeConfirmation } from '../document.ts';
 import { position } from '../facts.ts';
 import { type ActiveRecord, type ConfirmationProof, nextAttemptAt, type RecordState } from '../record.ts';
@@ -153,8 +152,7 @@ export function decideConfirm(
   proof: ConfirmationProof,
   heads: readonly Head[],
 ): Decision {
-  const certificate = decodeCertificate(proof.certificate);
-  const attempt = context.verifier.proof(certificate, 'attempt');
+  const { certificate, body: attempt } = context.verifier.encodedProof(proof.certificate, 'attempt');
   if (!equalBytes(attempt.record, state.record))
     return refuse(state, 'untrusted', 'the certificate is of another record');
   const objection = generationObjection(state, attempt.generation);
