@@ -187,8 +187,16 @@ export class Coordinator {
     grace = 0,
   ): Promise<{ certificate: Certificate | undefined; answers: Answers }> {
     let certificate: Certificate | undefined;
+    // Each answer is looked at once, though every later one brings the question up again.
+    const looked = new Map<NodeAnswer, SignedStatement | undefined>();
     const enough = (all: ReadonlyMap<number, NodeAnswer>) => {
-      certificate = assembleCertificate(this.#t, this.#statements(all));
+      const statements: SignedStatement[] = [];
+      for (const [node, answer] of all) {
+        if (!looked.has(answer)) looked.set(answer, this.#statement(node, answer));
+        const statement = looked.get(answer);
+        if (statement) statements.push(statement);
+      }
+      certificate = assembleCertificate(this.#t, statements);
       return certificate !== undefined;
     };
     const answers = await this.#submit(request, new Map(), enough, grace);
@@ -246,19 +254,17 @@ export class Coordinator {
     return codes.size > 1 || codes.has('behind') || this.#repair.headsDiffer([...answers.values()]);
   }
 
-  #statements(answers: ReadonlyMap<number, NodeAnswer>): SignedStatement[] {
-    const statements: SignedStatement[] = [];
-    for (const [node, answer] of answers) {
-      if (!answer.statement) continue;
-      try {
-        const statement = decodeSignedStatement(answer.statement);
-        this.#verifier.verify(statement);
-        if (statement.signer.node === node) statements.push(statement);
-      } catch (error) {
-        this.#options.observer.event('warn', 'statement refused', { node, reason: asHoldfastError(error).message });
-      }
+  /** The statement of an answer, if its node signed it. */
+  #statement(node: number, answer: NodeAnswer): SignedStatement | undefined {
+    if (!answer.statement) return undefined;
+    try {
+      const statement = decodeSignedStatement(answer.statement);
+      this.#verifier.verify(statement);
+      return statement.signer.node === node ? statement : undefined;
+    } catch (error) {
+      this.#options.observer.event('warn', 'statement refused', { node, reason: asHoldfastError(error).message });
+      return undefined;
     }
-    return statements;
   }
 
   #requireMajority(answers: Answers): void {

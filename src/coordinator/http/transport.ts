@@ -203,7 +203,10 @@ class Peer {
 
   async #post(body: Uint8Array, elements: number, again = true): Promise<Uint8Array[]> {
     // Bounds the whole exchange: a node that was stopped half-way keeps its sockets open.
-    const signal = AbortSignal.timeout(this.#timeout);
+    const overdue = new AbortController();
+    // Not AbortSignal.timeout, which goes off, with an error and its stack, also for what was answered long ago.
+    const timer = setTimeout(() => overdue.abort(new HoldfastError('no_majority', NOT_IN_TIME)), this.#timeout);
+    const { signal } = overdue;
     try {
       const response = await this.#pool.request({
         path: '/v1/node',
@@ -224,6 +227,8 @@ class Peer {
       const stale = again && !this.#closed && CLOSED_CONNECTION.has(String((error as { code?: unknown })?.code));
       if (!stale || signal.aborted) throw error;
       return this.#post(body, elements, false);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -240,6 +245,8 @@ class Peer {
     });
   }
 }
+
+const NOT_IN_TIME = 'it did not answer in time';
 
 /** undici's and the system's names for "the connection was closed under the request". */
 const CLOSED_CONNECTION = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
@@ -277,7 +284,7 @@ function settleWith(waiting: Waiting, encoded: Uint8Array, node: number): void {
 
 /** In words for the log; the cause of a failed connection is often one level down. */
 function reasonOf(thrown: unknown): string {
+  if (thrown instanceof HoldfastError) return thrown.message;
   const { message, code } = thrown as { message?: unknown; code?: unknown };
-  if ((thrown as Error)?.name === 'TimeoutError') return 'it did not answer in time';
   return `${typeof message === 'string' && message ? message : 'the connection failed'}${typeof code === 'string' ? ` (${code})` : ''}`;
 }
