@@ -1,10 +1,10 @@
 /** Byte strings: joining, comparing, and the two text forms used here (hex, and base64url of RFC 4648 without padding). */
 
-import { bytesToHex, concatBytes, hexToBytes } from '@noble/hashes/utils.js';
+import { hexToBytes, bytesToHex as portableHex } from '@noble/hashes/utils.js';
 import { HoldfastError } from './errors.ts';
 import { nativeBuffer } from './native.ts';
 
-export { bytesToHex, concatBytes, hexToBytes };
+export { hexToBytes };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -20,6 +20,26 @@ export function fromUtf8(bytes: Uint8Array): string {
   } catch (cause) {
     throw new HoldfastError('malformed', 'text is not UTF-8', { cause });
   }
+}
+
+/** Lower-case hexadecimal. */
+export function bytesToHex(bytes: Uint8Array): string {
+  // One flat text at once: put together character by character it is a chain that every look into a map first unrolls.
+  return nativeBuffer
+    ? nativeBuffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+    : portableHex(bytes);
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const joined = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
 }
 
 /** Compares without an early exit, so that time tells nothing about where two secrets differ. */
