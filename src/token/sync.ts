@@ -3,23 +3,43 @@
  * fsync: without this a power cut may take back anchors that were acknowledged, and the node must then repair.
  */
 
-import { closeSync, fstatSync, fsyncSync, openSync, readdirSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 const SEARCH_EVERY = 256;
+/**
+ * Milliseconds within which two changes may bear the same modification time: file systems take it from the kernel's
+ * clock of 1 to 10 ms (Linux before 6.13).
+ */
+const TIME_GRAIN = 20;
+/** Bytes of a file that are kept to see whether it has changed within that time; an anchor's object has about 1,000. */
+const KEEP_CONTENT = 65_536;
+
+/** A file or folder as it was when it was synced. */
+interface Synced {
+  readonly modified: bigint;
+  /** Whether every later change shows in the modification time. */
+  sure: boolean;
+  /** Undefined for folders and large files. */
+  readonly content: Buffer | undefined;
+}
 
 export class FolderSync {
   readonly #folder: string;
-  /** Modification time in nanoseconds of each file when it was last synced. */
-  readonly #synced = new Map<string, bigint>();
+  readonly #now: () => number;
+  readonly #synced = new Map<string, Synced>();
   /** Files that have changed before, and all folders. */
   readonly #busy = new Set<string>();
   readonly #folders = new Set<string>();
   #calls = 0;
 
-  /** @param folder the token's folder (SoftHSM's directories.tokendir). */
-  constructor(folder: string) {
+  /**
+   * @param folder the token's folder (SoftHSM's directories.tokendir).
+   * @param now milliseconds since 1970, on the clock of the file system.
+   */
+  constructor(folder: string, now: () => number = Date.now) {
     this.#folder = folder;
+    this.#now = now;
   }
 
   /**
@@ -47,10 +67,26 @@ export class FolderSync {
 
   #changed(path: string): boolean {
     const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-    if (found || path === this.#folder) return found?.mtimeNs !== this.#synced.get(path);
+    if (found || path === this.#folder) return !this.#unchanged(path, found?.mtimeNs);
     // Throwaway objects of other sessions come and go; their folder's own sync covers that they are gone.
     for (const known of [this.#busy, this.#folders, this.#synced]) known.delete(path);
     return false;
+  }
+
+  #unchanged(path: string, modified: bigint | undefined): boolean {
+    const synced = this.#synced.get(path);
+    if (!synced || synced.modified !== modified) return false;
+    if (synced.sure) return true;
+    // Looked at before the content is: what changes after that moment has another time.
+    const sure = this.#isPast(modified);
+    if (!synced.content?.equals(readFileSync(path))) return false;
+    synced.sure = sure;
+    return true;
+  }
+
+  /** Whether a change that comes now gets another modification time. */
+  #isPast(modified: bigint): boolean {
+    return this.#now() - Number(modified / 1_000_000n) > TIME_GRAIN;
   }
 
   #syncOne(path: string): void {
@@ -62,10 +98,13 @@ export class FolderSync {
       throw error;
     }
     try {
-      const { mtimeNs } = fstatSync(file, { bigint: true });
+      const found = fstatSync(file, { bigint: true });
+      const modified = found.mtimeNs;
+      const sure = this.#isPast(modified);
+      const content = found.isFile() && found.size <= KEEP_CONTENT ? readFileSync(file) : undefined;
       fsyncSync(file);
       if (this.#synced.has(path)) this.#busy.add(path);
-      this.#synced.set(path, mtimeNs);
+      this.#synced.set(path, { modified, sure, content });
     } finally {
       closeSync(file);
     }
