@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { HttpNodeTransport } from '../../src/coordinator/http/index.ts';
+import { systemClock } from '../../src/core/index.ts';
 import { tlsServerOptions } from '../../src/pki/index.ts';
 import {
   decodeNodeBatch,
@@ -61,12 +62,13 @@ async function listen(handler: Handler, name = 'node-1', port = 0) {
   return { url: `https://127.0.0.1:${taken}`, port: taken, batches, close };
 }
 
-async function connect(urls: readonly string[], timeout = 2000) {
+async function connect(urls: readonly string[], timeout = 2000, clock = systemClock) {
   const transport = new HttpNodeTransport({
     fleet: FLEET,
     tls: await pki.issue('coordinator', 'coordinator-1'),
     nodes: urls.map((url, i) => ({ node: i + 1, url, name: `node-${i + 1}` })),
     timeout,
+    clock,
   });
   cleanUp.push(() => transport.close());
   return transport;
@@ -102,6 +104,24 @@ describe('batches', () => {
     await Promise.all([second, ...rest]);
     clearInterval(release);
     expect(node.batches).toEqual([1, 1, 256, 44]);
+  });
+
+  it('after one of several elements wait a moment for company; single ones wait for nothing', async () => {
+    const node = await listen(answerAll);
+    let now = 1000;
+    const transport = await connect([node.url], 2000, { ...systemClock, now: () => now });
+    await Promise.all([1, 2, 3].map((i) => transport.send(1, head(i))));
+    const fourth = transport.send(1, head(4));
+    await new Promise(setImmediate);
+    const fifth = transport.send(1, head(5));
+    await Promise.all([fourth, fifth]);
+    expect(node.batches).toEqual([3, 2]);
+    now += 5;
+    await transport.send(1, head(6));
+    const seventh = transport.send(1, head(7));
+    await new Promise(setImmediate);
+    await Promise.all([seventh, transport.send(1, head(8))]);
+    expect(node.batches).toEqual([3, 2, 1, 1, 1]);
   });
 
   it('of background work do not hold up those of clients', async () => {

@@ -40,6 +40,12 @@ export interface HttpNodeTransportOptions {
 
 /** Batches in flight to one node, in each lane. */
 const IN_FLIGHT = 2;
+/**
+ * Milliseconds between two batches for each element of the first, and at most, where it had more than one: under load fewer,
+ * larger batches cost both sides less. One request at a time never waits.
+ */
+const SPACING_PER_ELEMENT = 2;
+const SPACING = 10;
 /** Bytes beyond which a batch takes no further element; a larger element goes alone. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 /** Bytes of requests waiting for one node in one lane, beyond which more are refused. */
@@ -92,9 +98,17 @@ interface Lane {
   lastFailure: string;
   /** Until then the node is not asked. */
   pausedUntil: number;
+  /** When the last batch left, and with how many elements. */
+  lastBegan: number;
+  lastSize: number;
+  spacing: NodeJS.Timeout | undefined;
 }
 
-const newLane = (): Lane => ({ queue: [], bytes: 0, inFlight: 0, failures: 0, lastFailure: '', pausedUntil: 0 });
+const newLane = (): Lane => ({
+  queue: [],
+  ...{ bytes: 0, inFlight: 0, failures: 0, lastFailure: '', pausedUntil: 0, lastBegan: 0, lastSize: 0 },
+  spacing: undefined,
+});
 
 /** One node: its connections and its two lanes. */
 class Peer {
@@ -163,7 +177,10 @@ class Peer {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const lane of [this.#client, this.#background]) this.#refuseAll(lane, 'this coordinator is stopping');
+    for (const lane of [this.#client, this.#background]) {
+      clearTimeout(lane.spacing);
+      this.#refuseAll(lane, 'this coordinator is stopping');
+    }
     await this.#pool.destroy();
   }
 
@@ -176,13 +193,32 @@ class Peer {
   #pump(lane: Lane): void {
     // After failures one batch goes first, alone, to see whether the node is back.
     while (lane.queue.length > 0 && lane.inFlight < (lane.failures === 0 ? IN_FLIGHT : 1) && !this.#closed) {
+      if (this.#tooSoon(lane)) return;
       const batch = takeBatch(lane);
+      lane.lastBegan = this.#clock.now();
+      lane.lastSize = batch.length;
       lane.inFlight++;
       void this.#carry(lane, batch).then(() => {
         lane.inFlight--;
         this.#pump(lane);
       });
     }
+  }
+
+  /** Whether the next batch still waits for company; it then goes by itself in a moment. */
+  #tooSoon(lane: Lane): boolean {
+    if (lane.lastSize < 2 || lane.queue.length >= MAXIMUM_BATCH) return false;
+    if (lane.spacing) return true;
+    const spacing = Math.min(SPACING, SPACING_PER_ELEMENT * lane.lastSize);
+    const early = lane.lastBegan + spacing - this.#clock.now();
+    // A clock that stepped back must not hold batches up.
+    if (early <= 0 || early > spacing) return false;
+    lane.spacing = setTimeout(() => {
+      lane.spacing = undefined;
+      lane.lastSize = 0;
+      this.#pump(lane);
+    }, early);
+    return true;
   }
 
   async #carry(lane: Lane, batch: readonly Waiting[]): Promise<void> {
