@@ -10,7 +10,7 @@
 
 import { createECDH, ECDH } from 'node:crypto';
 import { p256 } from '@noble/curves/nist.js';
-import { bytesToHex, codec, HoldfastError, hexToBytes } from '../core/index.ts';
+import { bytesToHex, codec, equalBytes, HoldfastError, hexToBytes } from '../core/index.ts';
 
 const CURVE = 'prime256v1';
 const Fp = p256.Point.Fp;
@@ -76,6 +76,19 @@ export function decodeCompressed(encoded: Uint8Array): AffinePoint {
 export function decodeUncompressed(encoded: Uint8Array): AffinePoint {
   if (encoded.length !== 65 || encoded[0] !== 4) throw offCurve();
   return nativePoint(encoded);
+}
+
+/** As `decodeUncompressed`, where only the answer counts: without turning bytes into numbers. */
+export function requireUncompressed(encoded: Uint8Array): void {
+  if (encoded.length !== 65 || encoded[0] !== 4) throw offCurve();
+  let canonical: Buffer;
+  try {
+    canonical = ECDH.convertKey(encoded, CURVE, undefined, undefined, 'uncompressed') as Buffer;
+  } catch {
+    throw offCurve();
+  }
+  // The library may reduce a coordinate.
+  if (!equalBytes(canonical, encoded)) throw offCurve();
 }
 
 /** 33 bytes. */

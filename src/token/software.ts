@@ -16,7 +16,7 @@ import {
   toBase64Url,
 } from '../core/index.ts';
 import { lowS } from '../crypto/index.ts';
-import { decodeUncompressed, evaluate } from './evaluate.ts';
+import { requireUncompressed, evaluate } from './evaluate.ts';
 import type { Token, TokenDescription, TokenPublicKeys, TokenUsage } from './port.ts';
 
 /** Everything that the token holds: copy it to clone the token, put it back to roll it back. */
@@ -155,7 +155,7 @@ export class SoftwareToken implements Token {
   }
 
   async deriveSession(point: Uint8Array): Promise<Uint8Array> {
-    decodeUncompressed(point);
+    requireUncompressed(point);
     return this.#multiply(this.#state.session, point);
   }
 

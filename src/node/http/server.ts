@@ -58,7 +58,8 @@ export function createNodeServer(options: NodeServerOptions): FastifyInstance {
   app.post('/v1/node', async (request, reply) => {
     if (!(request.body instanceof Uint8Array)) throw new HoldfastError('malformed', 'the request has no body');
     const answers = await Promise.all(decodeNodeBatch(request.body).map((element) => batches.answer(element)));
-    return reply.header('content-type', NODE_CONTENT_TYPE).send(Buffer.from(encodeNodeBatchAnswer(answers)));
+    const { buffer, byteOffset, length } = encodeNodeBatchAnswer(answers);
+    return reply.header('content-type', NODE_CONTENT_TYPE).send(Buffer.from(buffer, byteOffset, length));
   });
   app.setNotFoundHandler((_request, reply) => {
     sendProblem(reply, new HoldfastError('not_found', 'there is nothing here; use POST /v1/node'));

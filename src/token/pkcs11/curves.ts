@@ -4,7 +4,7 @@
  */
 
 import { HoldfastError, utf8 } from '../../core/index.ts';
-import { decodeUncompressed } from '../evaluate.ts';
+import { requireUncompressed } from '../evaluate.ts';
 import type { SigningAlgorithm } from '../port.ts';
 import type { KeyProfile } from '../profile.ts';
 import { CK } from './cryptoki.ts';
@@ -50,7 +50,7 @@ export const CURVES: Readonly<Record<SigningAlgorithm, Curve>> = {
     point: (value) => {
       // A DER OCTET STRING, or bare as some tokens give it.
       const point = value.length === 67 && value[0] === 4 && value[1] === 65 ? value.subarray(2) : value;
-      decodeUncompressed(point);
+      requireUncompressed(point);
       return Uint8Array.from(point);
     },
   },

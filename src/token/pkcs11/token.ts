@@ -2,7 +2,7 @@
 
 import { createECDH } from 'node:crypto';
 import { asHoldfastError, bytesToHex, equalBytes, HoldfastError, systemRandom } from '../../core/index.ts';
-import { decodeUncompressed } from '../evaluate.ts';
+import { requireUncompressed } from '../evaluate.ts';
 import type { Token, TokenDescription, TokenPublicKeys, TokenUsage } from '../port.ts';
 import type { TokenProfile } from '../profile.ts';
 import { SignatureCheck } from '../signature.ts';
@@ -158,7 +158,7 @@ export class Pkcs11Token implements Token {
   }
 
   async deriveSession(point: Uint8Array): Promise<Uint8Array> {
-    decodeUncompressed(point);
+    requireUncompressed(point);
     // A copy: what travels to another thread takes all of the memory with it that it is a view of.
     const [x] = await this.#pool.call('ecdh', { key: 'session', points: [point.slice()] });
     return x!;
