@@ -14,9 +14,10 @@ import {
   merkleTree,
   rootFromPath,
   StatementVerifier,
+  successorOf,
   threshold,
 } from '../../src/protocol/index.ts';
-import { certify, cheapChecks, makeFleet, named, placeOf, type Signing, signStatement } from './fixtures.ts';
+import { certify, cheapChecks, makeFleet, named, placeOf, point, type Signing, signStatement } from './fixtures.ts';
 
 const fleet = makeFleet(5);
 const body: Body<'stage'> = { kind: 'stage', ...placeOf(fleet, 1), documentHash: named('document') };
@@ -49,6 +50,35 @@ describe('a certificate', () => {
     ['too long fences', mixed({ fences: [1, 1, 1, 1, 1, 1] })],
   ])('with %s is refused', (_, certificate) => {
     expect(() => verifier().certificate(certificate, 'stage')).toThrow(untrusted);
+  });
+
+  it('is verified once in its encoded form, and stays refused as what it is not', () => {
+    let checked = 0;
+    const ecdsa: typeof cheapChecks.ecdsa = (...all) => {
+      checked++;
+      return cheapChecks.ecdsa(...all);
+    };
+    const verifying = new StatementVerifier(fleet, { ...cheapChecks, ecdsa }, 0);
+    const encoded = encodeCertificate(certify(fleet, body));
+    const wrong = encodeCertificate(mixed({ fences: [1, 1, 1, 1] }));
+    for (let i = 0; i < 2; i++) {
+      expect(verifying.encodedCertificate(encoded, 'stage').body).toEqual(body);
+      expect(verifying.encodedProof(encoded, 'stage').certificate).toEqual(decodeCertificate(encoded));
+      expect(checked).toBe(threshold(fleet));
+      expect(() => verifying.encodedCertificate(encoded, 'attempt')).toThrow(untrusted);
+      expect(() => verifying.encodedProof(encoded, 'attempt')).toThrow(untrusted);
+    }
+    for (let i = 0; i < 2; i++) expect(() => verifying.encodedProof(wrong, 'stage')).toThrow(untrusted);
+  });
+
+  it('of an earlier epoch proves what it proved, and allows nothing, also when it has been seen', () => {
+    const nodes = new Map([[2, { identity: point('i'), session: point('s'), oprf: point('o') }]]);
+    const verifying = new StatementVerifier(successorOf(fleet, nodes), cheapChecks);
+    const encoded = encodeCertificate(certify(fleet, body));
+    for (let i = 0; i < 2; i++) {
+      expect(verifying.encodedProof(encoded, 'stage').body).toEqual(body);
+      expect(() => verifying.encodedCertificate(encoded, 'stage')).toThrow(untrusted);
+    }
   });
 
   it('is refused where one signer fenced another off, and only then', () => {
