@@ -53,7 +53,8 @@ export async function softHsm(label = 'test'): Promise<SoftHsm> {
     module,
     label,
     serial,
-    options: (node = 'node-1') => ({ module, label, pin: secret(PIN), fleet: 'fleet', node }),
+    // On a crowded machine a worker alone may take longer to start than a token may take for a batch.
+    options: (node = 'node-1') => ({ module, label, pin: secret(PIN), fleet: 'fleet', node, timeout: 60_000 }),
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };
 }
