@@ -13,7 +13,18 @@ export function manifestLines(manifest: Manifest, digest: string): string[] {
     `SHA-256    ${digest}`,
   ];
   if (manifest.kind === 'revoke') return [...head, `revokes    ${manifest.revokes}`, `reason     ${manifest.reason}`];
-  const { previous, accepted, notBefore, notAfter, policy, nodes, coordinators, authority, evidence } = manifest;
+  const {
+    previous,
+    accepted,
+    notBefore,
+    notAfter,
+    policy,
+    nodes,
+    coordinators,
+    authority,
+    evidence,
+    earlier = [],
+  } = manifest;
   const { waits, takeover, keyStretching } = policy;
   return [
     ...head,
@@ -28,6 +39,12 @@ export function manifestLines(manifest: Manifest, digest: string): string[] {
       `node ${i + 1}     ${node.name}, operator ${node.operator}, region ${node.region}, token ${node.tokenClass}, ${node.endpoint}`,
       ...(['identity', 'session', 'oprf'] as const).map((use) => `           ${use} ${toBase64Url(node.keys[use])}`),
     ]),
+    ...earlier.flatMap((then) => [
+      `epoch ${then.epoch}    earlier members, for records that were enrolled then`,
+      ...then.nodes.flatMap((node, i) =>
+        (['identity', 'oprf'] as const).map((use) => `           node ${i + 1} ${use} ${toBase64Url(node[use])}`),
+      ),
+    ]),
     `clients at ${coordinators.join(', ')}${authority === undefined ? '' : ' (by an authority of its own)'}`,
     `evidence   ${evidence.sha256} at ${evidence.address}`,
   ];
@@ -35,7 +52,7 @@ export function manifestLines(manifest: Manifest, digest: string): string[] {
 
 /** What changed from one manifest to the next, and what makes the fleet weaker. */
 export function diffLines(before: Manifest | undefined, after: Manifest): string[] {
-  const { changes, weaker } = diffManifests(before, after);
+  const { changes, epochs, weaker } = diffManifests(before, after);
   if (before === undefined) return ['There is no accepted bundle to compare it with: this is the first.'];
   if (changes.length === 0) return ['Nothing has changed.'];
   return [
@@ -45,15 +62,17 @@ export function diffLines(before: Manifest | undefined, after: Manifest): string
       ...(was === undefined ? [] : [`    - ${was}`]),
       ...(is === undefined ? [] : [`    + ${is}`]),
     ]),
+    ...epochs.map((sentence) => `MEMBERSHIP: ${sentence}`),
     ...weaker.map((sentence) => `WEAKER THAN BEFORE: ${sentence}`),
   ];
 }
 
 /** The same for programs. */
 export function diffValue(before: Manifest | undefined, after: Manifest) {
-  const { changes, weaker } = diffManifests(before, after);
+  const { changes, epochs, weaker } = diffManifests(before, after);
   return {
     changes: changes.map(({ path, before: was, after: is }) => ({ path, before: was ?? null, after: is ?? null })),
+    epochs,
     weaker,
   };
 }

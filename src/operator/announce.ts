@@ -18,7 +18,7 @@ import type { Logged, Pending } from './answers.ts';
 import { checkProposal, countersign } from './countersign.ts';
 import type { DeploymentDraft } from './draft.ts';
 import { type LogSource, type LogView, readLog } from './log-view.ts';
-import { isSameDeployment, nextDeployment } from './manifests.ts';
+import { isSameDeployment, nextDeployment, nextEpoch } from './manifests.ts';
 import type { Submission } from './submission.ts';
 
 /** Where acceptances go and trust sets come from; `CosignerSite` is one. */
@@ -173,7 +173,8 @@ function acceptedAs(view: LogView, fleet: string, draft: DeploymentDraft, now: n
   if (known === undefined || accepted === undefined) return undefined;
   const { manifest } = accepted;
   if (manifest.serial <= known.revokedThrough || manifest.notAfter <= now) return undefined;
-  const epoch = draft.epoch ?? manifest.epoch;
+  const epoch = draft.epoch ?? nextEpoch(manifest, draft.nodes);
+  if (epoch !== manifest.epoch) return undefined;
   const { kind: _, ...rest } = manifest;
   const wanted = { ...rest, ...draft, epoch, kind: 'deploy' as const };
   return isSameDeployment(manifest, wanted) ? accepted : undefined;

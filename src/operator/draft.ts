@@ -25,6 +25,8 @@ export interface DeploymentDraft
   extends Pick<DeployManifest, 'policy' | 'nodes' | 'coordinators' | 'authority' | 'notBefore' | 'notAfter'> {
   /** Undefined: 1 for a fleet's first bundle, then one more for every change of membership. */
   readonly epoch: number | undefined;
+  /** Memberships of earlier epochs, empty for none. Undefined: what the accepted bundle carries, and that one's own before a new epoch. */
+  readonly earlier?: NonNullable<DeployManifest['earlier']>;
   readonly evidence: Pick<Evidence, 'sha256' | 'address'>;
 }
 
@@ -32,7 +34,17 @@ const DAY = 86_400_000;
 /** Milliseconds for which a bundle is valid unless the draft says otherwise. */
 export const DEFAULT_VALIDITY = 365 * DAY;
 
-const MEMBERS = ['epoch', 'notBefore', 'notAfter', 'policy', 'nodes', 'coordinators', 'authority', 'evidence'] as const;
+const MEMBERS = [
+  'epoch',
+  'notBefore',
+  'notAfter',
+  'policy',
+  'nodes',
+  'earlier',
+  'coordinators',
+  'authority',
+  'evidence',
+] as const;
 const NODE_MEMBERS = ['name', 'operator', 'region', 'identity', 'session', 'oprf', 'tokenClass', 'endpoint'] as const;
 /** What `holdfast node keys --json` prints besides. */
 const IGNORED_NODE_MEMBERS = ['profile', 'code', 'exitCode'] as const;
@@ -82,9 +94,10 @@ export function parseDraft(text: string | undefined, defaults: DraftDefaults): D
   if (full.coordinators === undefined) throw missing('coordinators', 'in the draft or with --coordinator');
   if (full.evidence === undefined) throw missing('evidence', 'in the draft or with --evidence');
   const epoch = full.epoch as number | undefined;
+  if (full.earlier !== undefined && epoch === undefined) throw missing('epoch', 'in a draft with earlier epochs');
   // One reader for all: the draft is read as what it will become.
   const { manifest } = asManifest({ ...full, epoch: epoch ?? 1 });
-  const { policy, authority, notBefore, notAfter } = manifest;
+  const { policy, authority, notBefore, notAfter, earlier } = manifest;
   return {
     epoch,
     policy,
@@ -94,6 +107,7 @@ export function parseDraft(text: string | undefined, defaults: DraftDefaults): D
     evidence: manifest.evidence,
     notBefore,
     notAfter,
+    ...(earlier && { earlier }),
   };
 }
 
@@ -126,9 +140,9 @@ export function draftOfPinned(
     const endpoint = endpoints[i] ?? '';
     return { name: trust.names[i] ?? '', operator, region, keys, tokenClass, endpoint };
   });
-  const { policy, epoch } = trust.fleet;
+  const { policy, epoch, earlier = [] } = trust.fleet;
   const { coordinators, authority } = trust;
-  return { epoch, policy, nodes, coordinators, authority, evidence, notBefore, notAfter };
+  return { epoch, policy, nodes, earlier, coordinators, authority, evidence, notBefore, notAfter };
 }
 
 type Members = { [name: string]: CanonicalValue | undefined };

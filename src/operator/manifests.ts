@@ -1,11 +1,13 @@
 /** The next manifest of a fleet: what an operator wants, and what the log says must come next. */
 
 import { type ErrorDetails, equalBytes, HoldfastError } from '../core/index.ts';
+import { membershipOf } from '../protocol/index.ts';
 import {
   type Bundle,
   type BundleNode,
   type DeployManifest,
   type Digest,
+  fleetOf,
   type LiveManifest,
   type LogState,
   parseBundle,
@@ -45,7 +47,27 @@ export function nextDeployment(state: LogState, fleet: string, draft: Deployment
   const members = { policy, nodes, coordinators, authority, evidence, notBefore, notAfter };
   const before = state.fleets.get(fleet)?.accepted?.manifest;
   const epoch = draft.epoch ?? nextEpoch(before, nodes);
-  return requireNext(state, { ...headOf(state, fleet), kind: 'deploy', epoch, ...members });
+  const earlier = draft.earlier ?? earlierOf(before, epoch, nodes);
+  return requireNext(state, { ...headOf(state, fleet), kind: 'deploy', epoch, ...members, earlier });
+}
+
+/** The earlier epochs that a bundle after `before` carries: all that are known, or none where no token stays. */
+function earlierOf(
+  before: LiveManifest | undefined,
+  epoch: number,
+  nodes: readonly BundleNode[],
+): NonNullable<LiveManifest['earlier']> {
+  if (before === undefined) return [];
+  const { earlier = [] } = before;
+  if (epoch === before.epoch) return earlier;
+  // Any other is refused for its epoch.
+  if (epoch !== before.epoch + 1) return [];
+  const stays = before.nodes.some(({ keys }, i) => nodes[i] !== undefined && isSameToken(keys, nodes[i].keys));
+  return stays ? [...earlier, membershipOf(fleetOf(before))] : [];
+}
+
+function isSameToken(a: BundleNode['keys'], b: BundleNode['keys']): boolean {
+  return equalBytes(a.identity, b.identity) && equalBytes(a.oprf, b.oprf);
 }
 
 export interface Retirement {
@@ -65,7 +87,7 @@ export function nextRetirement(state: LogState, fleet: string, retirement: Retir
   const accepted = state.fleets.get(fleet)?.accepted;
   if (accepted === undefined) throw nothingAccepted(fleet);
   const { successor, sunset, now, evidence = accepted.manifest.evidence } = retirement;
-  const { epoch, policy, nodes, coordinators, authority } = accepted.manifest;
+  const { epoch, policy, nodes, earlier = [], coordinators, authority } = accepted.manifest;
   const notBefore = Math.floor(now / 1000) * 1000;
   const manifest: RetireManifest = {
     ...headOf(state, fleet),
@@ -73,6 +95,7 @@ export function nextRetirement(state: LogState, fleet: string, retirement: Retir
     epoch,
     policy,
     nodes,
+    earlier,
     coordinators,
     authority,
     evidence,
@@ -154,7 +177,8 @@ function headOf(state: LogState, fleet: string) {
   };
 }
 
-function nextEpoch(before: LiveManifest | undefined, nodes: readonly BundleNode[]): number {
+/** The epoch of a bundle with these nodes that follows `before`: one more where a key is another. */
+export function nextEpoch(before: LiveManifest | undefined, nodes: readonly BundleNode[]): number {
   if (before === undefined) return 1;
   return sameKeys(before.nodes, nodes) ? before.epoch : before.epoch + 1;
 }

@@ -148,7 +148,7 @@ test('a weaker bundle is refused unless the trust policy names it', async () => 
     policy: { ...deployment().policy, minimumShares: 4 },
   });
   await bench.accepted(five);
-  const three = following(five, { epoch: 2 });
+  const three = following(five, { epoch: 2, nodes: [1, 2, 3].map((n) => bundleNode(n, `other-${n}`)) });
   expect(await failure(bench.cosigner.propose(text(three)))).toBe('fleet_weakened');
   const policy = await signPolicy(nextPolicy(bench.policy, { weakerBundles: [digest(three)] }));
   await bench.cosigner.addPolicy(serialiseNote(policy.note));

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type AnnounceStep, announce, draftOfPinned, waitForTrustSet } from '../../src/operator/index.ts';
 import { parseTrustSet, verifyTrustSet } from '../../src/trust/index.ts';
 import { COSIGNER, key, OPERATOR } from '../trust/fixture.ts';
-import { bundleNode, NOW } from '../trust/manifests.ts';
+import { bundleNode, deployment, membership, NOW } from '../trust/manifests.ts';
 import { codeOf, draft, EVIDENCE, OperatorBench } from './bench.ts';
 
 const optionsOf = (bench: OperatorBench) => ({
@@ -64,9 +64,13 @@ describe('announcing a fleet', () => {
     await announce(optionsOf(bench));
     const moved = draft({ coordinators: ['https://c.vault.example'] });
     expect(await announce({ ...optionsOf(bench), draft: moved })).toMatchObject({ serial: 2, already: false });
-    const rekeyed = draft({ nodes: [1, 2, 3].map((n) => bundleNode(n, `new-${n}`)), coordinators: moved.coordinators });
+    const rekeyed = draft({
+      nodes: [bundleNode(1), bundleNode(2), bundleNode(3, 'new-3')],
+      coordinators: moved.coordinators,
+    });
     const third = await announce({ ...optionsOf(bench), draft: rekeyed });
-    expect((await verified(bench, third.trustSet)).manifest).toMatchObject({ serial: 3, epoch: 2 });
+    const earlier = [membership(deployment())];
+    expect((await verified(bench, third.trustSet)).manifest).toMatchObject({ serial: 3, epoch: 2, earlier });
   });
 
   it.each(['propose', 'witness', 'countersign', 'accept', 'publish'] as const)(
@@ -163,7 +167,8 @@ describe('waiting for a trust set', () => {
 describe('a draft of a pinned trust file', () => {
   it('describes its nodes as the operator says', () => {
     const { nodes, policy, coordinators } = draft();
-    const fleet = { fleet: 'first', epoch: 4, nodes: nodes.map(({ keys }) => keys), policy };
+    const earlier = [{ ...membership(deployment()), epoch: 3 }];
+    const fleet = { fleet: 'first', epoch: 4, nodes: nodes.map(({ keys }) => keys), policy, earlier };
     const trust = { fleet, environment: 'x', expires: NOW, names: nodes.map(({ name }) => name), coordinators };
     const made = draftOfPinned(
       { ...trust, authority: undefined },
@@ -177,7 +182,7 @@ describe('a draft of a pinned trust file', () => {
         notAfter: NOW + 1000,
       },
     );
-    expect(made).toMatchObject({ epoch: 4, policy, coordinators, notBefore: NOW });
+    expect(made).toMatchObject({ epoch: 4, earlier, policy, coordinators, notBefore: NOW });
     expect(made.nodes.map(({ operator, tokenClass }) => [operator, tokenClass])).toEqual(
       nodes.map(() => ['one.example', 'emulated']),
     );

@@ -254,7 +254,7 @@ describe('checks 2 to 7', () => {
   it('refuse a fleet weaker than the accepted one, unless the policy names it', async () => {
     const strong = { ...deployment().policy, minimumShares: 4 };
     const five = deployment({ nodes: [1, 2, 3, 4, 5].map((n) => bundleNode(n)), policy: strong });
-    const three = following(five, { epoch: 2 });
+    const three = following(five, { epoch: 2, nodes: [1, 2, 3].map((n) => bundleNode(n, `other-${n}`)) });
     const weaken = async (of: SignedPolicy) => {
       const log = new TestLog(of);
       await log.accept(five);

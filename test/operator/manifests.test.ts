@@ -37,7 +37,7 @@ import {
   TestLog,
   trustPolicy,
 } from '../trust/fixture.ts';
-import { bundleNode, DAY, deployment, NOW, revocation } from '../trust/manifests.ts';
+import { bundleNode, DAY, deployment, membership, NOW, revocation } from '../trust/manifests.ts';
 import { codeOf, draft, EVIDENCE } from './bench.ts';
 
 let policy: SignedPolicy;
@@ -87,7 +87,12 @@ describe('the next deployment', () => {
     });
     expect(nextDeployment(state, 'first', moved).manifest.epoch).toBe(1);
     const rekeyed = draft({ nodes: [bundleNode(1), bundleNode(2), bundleNode(3, 'other')] });
-    expect(nextDeployment(state, 'first', rekeyed).manifest.epoch).toBe(2);
+    expect(nextDeployment(state, 'first', rekeyed).manifest).toMatchObject({
+      epoch: 2,
+      earlier: [membership(deployment())],
+    });
+    const dropped = { ...rekeyed, epoch: 2, earlier: [] };
+    expect(ruleOf(() => nextDeployment(state, 'first', dropped))).toEqual(['bad_input', 'membership_wrong']);
     const jump = draft({ epoch: 5 });
     expect(ruleOf(() => nextDeployment(state, 'first', jump))).toEqual(['bad_input', 'epoch_wrong']);
   });

@@ -2,7 +2,7 @@
 
 import { p256 } from '@noble/curves/nist.js';
 import { sha256, utf8 } from '../../src/core/index.ts';
-import type { NodeKeys } from '../../src/protocol/index.ts';
+import type { Membership, NodeKeys } from '../../src/protocol/index.ts';
 import { DEFAULT_POLICY } from '../../src/protocol/index.ts';
 import type {
   BundleNode,
@@ -62,6 +62,23 @@ export function deployment(changes: Partial<DeployManifest> = {}): DeployManifes
     evidence: { sha256: 'e'.repeat(64), address: 'https://vault.example/evidence/first.json' },
     ...changes,
   };
+}
+
+/** The epoch after `before`, in which the nodes with these numbers have tokens of another name. */
+export function nextEpoch(before: LiveManifest, replaced: Readonly<Record<number, string>>) {
+  const { epoch, nodes } = before;
+  return {
+    epoch: epoch + 1,
+    nodes: nodes.map((node, i) => {
+      const name = replaced[i + 1];
+      return name === undefined ? node : { ...node, keys: nodeKeys(name) };
+    }),
+    earlier: [...(before.earlier ?? []), membership(before)],
+  };
+}
+
+export function membership({ epoch, nodes }: LiveManifest): Membership {
+  return { epoch, nodes: nodes.map(({ keys: { identity, oprf } }) => ({ identity, oprf })) };
 }
 
 export function retirement(of: LiveManifest, changes: Partial<RetireManifest> = {}): RetireManifest {

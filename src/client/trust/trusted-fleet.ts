@@ -1,19 +1,16 @@
 /** A fleet out of a trust anchor: fetched, verified, followed over retirements, and verified again when there is news. */
 
-import { asHoldfastError, type Clock, equalBytes, HoldfastError, systemClock, utf8 } from '../../core/index.ts';
+import { asHoldfastError, type Clock, equalBytes, HoldfastError, systemClock } from '../../core/index.ts';
 import {
-  digestOf,
   MAXIMUM_RETIREMENTS,
   MAXIMUM_TRUST_SET,
   parseTrustState,
   type TrustAnchor,
-  type TrustReader,
   type TrustState,
   type TrustStateStore,
 } from '../../trust/index.ts';
 import type { Fetch } from '../http.ts';
 import { throwIfCancelled } from '../session.ts';
-import { withEarlierEpochs } from './epochs.ts';
 import { Search } from './search.ts';
 import { download, TrustSources } from './sources.ts';
 import { establishStanding, type FleetStanding, isCode } from './standing.ts';
@@ -236,19 +233,7 @@ export class TrustedFleet {
     }
     const { standing, set } = search.result();
     if (!kept || !equalBytes(kept, set)) await this.#cache.store(name, set);
-    const reader = sources.reader(sources.urls[this.#preferred]!);
-    const text = (digest: string) => this.#bundleText(digest, reader);
-    return { ...standing, fleet: await withEarlierEpochs(standing.fleet, standing.manifest, text) };
-  }
-
-  /** A bundle's text, kept for when no source answers; it is its digest that is believed. */
-  async #bundleText(digest: string, reader: TrustReader): Promise<string> {
-    const kept = await this.#cache.load(`bundle.${digest}`);
-    const text = kept && new TextDecoder().decode(kept);
-    if (text !== undefined && digestOf(text) === digest) return text;
-    const fetched = await reader.bundleText(digest);
-    await this.#cache.store(`bundle.${digest}`, utf8(fetched));
-    return fetched;
+    return standing;
   }
 
   /** Coordinators that were verified before: the one that claims to know more, or all where no source showed anything fresh. */

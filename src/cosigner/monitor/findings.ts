@@ -73,6 +73,7 @@ const RULE_OF: Readonly<Record<string, Rule>> = {
   fleet_retired: 'broken_chain',
   retirement_wrong: 'broken_chain',
   epoch_wrong: 'broken_chain',
+  membership_wrong: 'broken_chain',
   acceptance_unknown: 'broken_chain',
   acceptance_void: 'broken_chain',
   acceptance_repeated: 'broken_chain',

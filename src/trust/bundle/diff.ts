@@ -2,12 +2,13 @@
 
 import { parseJson } from '../../core/index.ts';
 import type { CanonicalValue } from '../canonical.ts';
+import { epochSentences } from './epochs-diff.ts';
 import type { Manifest } from './manifest.ts';
 import { serialiseBundle } from './manifest-text.ts';
 import { weakenings } from './strength.ts';
 
 export interface ManifestChange {
-  /** Where in the manifest, for example `nodes.node-2.endpoint`: nodes by their names. */
+  /** Where in the manifest, for example `nodes.node-2.endpoint`: nodes by their names, those of earlier epochs as `earlier.1.3.oprf`. */
   readonly path: string;
   /** As canonical JSON; undefined where it was not, or is no longer. */
   readonly before: string | undefined;
@@ -16,6 +17,8 @@ export interface ManifestChange {
 
 export interface ManifestDiff {
   readonly changes: readonly ManifestChange[];
+  /** What becomes of earlier epochs and their records, as sentences. */
+  readonly epochs: readonly string[];
   /** What makes the fleet weaker, as sentences. */
   readonly weaker: readonly string[];
 }
@@ -31,7 +34,8 @@ export function diffManifests(before: Manifest | undefined, after: Manifest): Ma
     .map((path) => ({ path, before: was.get(path), after: is.get(path) }))
     .filter((change) => change.before !== change.after);
   const comparable = before !== undefined && before.kind !== 'revoke' && after.kind !== 'revoke';
-  return { changes, weaker: comparable ? weakenings(before, after) : [] };
+  if (!comparable) return { changes, epochs: [], weaker: [] };
+  return { changes, epochs: epochSentences(before, after), weaker: weakenings(before, after) };
 }
 
 type Members = { readonly [name: string]: CanonicalValue };
@@ -48,6 +52,11 @@ function collect(value: Members, path: string, found: Map<string, string>): void
     const at = path === '' ? name : `${path}.${name}`;
     if (name === 'nodes') {
       for (const node of member as readonly Members[]) collect(node, `${at}.${String(node.name)}`, found);
+    } else if (name === 'earlier') {
+      for (const { epoch, nodes } of member as readonly Members[]) {
+        for (const [i, node] of (nodes as readonly Members[]).entries())
+          collect(node, `${at}.${epoch}.${i + 1}`, found);
+      }
     } else if (typeof member === 'object' && member !== null && !Array.isArray(member)) {
       collect(member as Members, at, found);
     } else {

@@ -10,6 +10,7 @@ import {
   readAuthority,
   readDigest,
   readDigestOrNull,
+  readEarlier,
   readEnvironment,
   readName,
   readNodeKeys,
@@ -18,6 +19,7 @@ import {
   readOrigin,
   readPolicy,
   readTime,
+  writeEarlier,
   writeNodeKeys,
   writePolicy,
 } from '../fields.ts';
@@ -41,6 +43,7 @@ const FLEET_MEMBERS = [
   'threshold',
   'policy',
   'nodes',
+  'earlier',
   'coordinators',
   'authority',
   'evidence',
@@ -90,10 +93,10 @@ export function descriptionText(manifest: LiveManifest): string {
   return serialiseDocument('holdfast/description/v1', description);
 }
 
-/** The fleet as the protocol knows it. */
+/** The fleet as the protocol knows it, with its earlier epochs. */
 export function fleetOf(manifest: LiveManifest): Fleet {
-  const { fleet, epoch, nodes, policy } = manifest;
-  return { fleet, epoch, nodes: nodes.map(({ keys }) => keys), policy };
+  const { fleet, epoch, nodes, policy, earlier = [] } = manifest;
+  return { fleet, epoch, nodes: nodes.map(({ keys }) => keys), policy, ...(earlier.length > 0 && { earlier }) };
 }
 
 function readManifest(json: Json): Manifest {
@@ -140,6 +143,7 @@ function readFleetMembers(file: ReturnType<typeof Json.prototype.object<(typeof 
       .required('nodes')
       .array(1, 9)
       .map((item, i) => readNode(item, i + 1)),
+    ...readEarlier(file.optional('earlier')),
     coordinators: file
       .required('coordinators')
       .array(1, 32)
@@ -211,6 +215,7 @@ function membersOf(manifest: Manifest): { readonly [name: string]: CanonicalValu
     threshold: threshold({ nodes: manifest.nodes.map(({ keys }) => keys) }),
     policy: writePolicy(manifest.policy),
     nodes: manifest.nodes.map(writeNode),
+    ...writeEarlier(manifest),
     coordinators,
     authority,
     evidence: { sha256: evidence.sha256, address: evidence.address },

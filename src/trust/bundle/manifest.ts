@@ -1,6 +1,6 @@
 /** The validation bundle's manifest, and the note text that holds it as one line of RFC 8785 JSON (docs/trust.md, section 2). */
 
-import type { NodeKeys, Policy } from '../../protocol/index.ts';
+import type { Membership, NodeKeys, Policy } from '../../protocol/index.ts';
 import type { Digest } from '../fields.ts';
 
 /** How it is known that a node's keys are in a token: by its vendor's attestation, by the operator's word, or not at all. */
@@ -43,6 +43,8 @@ interface FleetManifest extends ManifestHead {
   readonly policy: Policy;
   /** Node i at index i - 1; 1, 3, 5, 7 or 9 of them. The threshold follows from their number. */
   readonly nodes: readonly BundleNode[];
+  /** Earlier epochs whose records are still of use, oldest first, the last one being `epoch - 1`; left out where there are none. */
+  readonly earlier?: readonly Membership[];
   /** HTTPS origins of coordinators, 1 to 32. */
   readonly coordinators: readonly string[];
   /** PEM certificate of the authority of the coordinators' HTTPS; undefined for the platform's own authorities. */

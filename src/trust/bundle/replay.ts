@@ -67,8 +67,11 @@ function applyLeaf(state: LogState, leaf: Leaf): LogState {
     }
     case 'acceptance': {
       const accepted: LoggedBundle = { ...leaf.bundle, index: state.size };
-      const { fleet, nodes } = accepted.manifest;
-      const keys = new Map([...state.keys, ...keysOf(nodes).map((key) => [key, { fleet, revoked: false }] as const)]);
+      const { fleet } = accepted.manifest;
+      const keys = new Map([
+        ...state.keys,
+        ...keysOf(accepted.manifest).map((key) => [key, { fleet, revoked: false }] as const),
+      ]);
       return { ...withFleet(state, fleet, { ...state.fleets.get(fleet)!, accepted }), keys };
     }
   }

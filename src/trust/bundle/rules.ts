@@ -1,14 +1,15 @@
 /** The rules of a log: what each kind of leaf may say after those before it (docs/trust.md, section 3). */
 
 import { HoldfastError } from '../../core/index.ts';
+import { checkSuccessor } from '../../protocol/index.ts';
 import { canonicalJson } from '../canonical.ts';
-import { writeNodeKeys, writePolicy } from '../fields.ts';
+import { writeEarlier, writeNodeKeys, writePolicy } from '../fields.ts';
 import { countPolicySignatures, type TrustPolicy, verifyNextPolicy } from '../policy/index.ts';
 import { findSignature, requireSignature } from '../signatures.ts';
 import type { Leaf } from './leaves.ts';
-import { type KeyState, keyText, type LogState, nextRoster } from './log-state.ts';
+import { type FleetState, type KeyState, keyText, type LogState, nextRoster } from './log-state.ts';
 import type { BundleNode, LiveManifest, Manifest, RevokeManifest } from './manifest.ts';
-import type { Bundle } from './manifest-text.ts';
+import { type Bundle, fleetOf } from './manifest-text.ts';
 import { MAXIMUM_FLEETS, type Roster, serialiseRoster } from './roster.ts';
 
 /** What is wrong with a leaf. A code's meaning never changes. */
@@ -24,6 +25,7 @@ export type RuleCode =
   | 'fleet_retired'
   | 'retirement_wrong'
   | 'epoch_wrong'
+  | 'membership_wrong'
   | 'key_revoked'
   | 'key_of_other_fleet'
   | 'acceptance_unknown'
@@ -113,7 +115,7 @@ export function proposalBreach(state: LogState, { manifest }: Bundle<LiveManifes
   if (accepted !== (fleet?.accepted?.digest ?? null)) {
     return breach('accepted_wrong', 'accepted is not the digest of the last accepted bundle');
   }
-  return successionBreach(fleet?.accepted, manifest) ?? keysBreach(state, manifest);
+  return keysBreach(state, manifest) ?? successionBreach(fleet?.accepted, manifest);
 }
 
 function acceptanceBreach(state: LogState, { digest, manifest }: Bundle<LiveManifest>): RuleBreach | undefined {
@@ -131,7 +133,16 @@ function acceptanceBreach(state: LogState, { digest, manifest }: Bundle<LiveMani
     return breach('serial_revoked', `serial ${manifest.serial} is revoked, which is for ever`);
   }
   // Keys again: another fleet's bundle, or a revocation, may have come in between.
-  return keysBreach(state, manifest);
+  return keysBreach(state, manifest) ?? beginningBreach(fleet, manifest);
+}
+
+/** Without this, one bundle more could end the use of all records, and nobody would have to say so. */
+function beginningBreach({ accepted, revokedThrough }: FleetState, manifest: LiveManifest): RuleBreach | undefined {
+  if (accepted === undefined || accepted.manifest.serial <= revokedThrough) return undefined;
+  if (!beginsAnew(accepted.manifest, manifest)) return undefined;
+  const { serial, epoch } = accepted.manifest;
+  const instead = `revoke serial ${serial} first, or retire to another fleet`;
+  return breach('membership_wrong', `it keeps no key of epoch ${epoch}, so that all records would be lost: ${instead}`);
 }
 
 function revocationBreach(state: LogState, { bundle }: Of<'revocation'>): RuleBreach | undefined {
@@ -169,9 +180,26 @@ export function successionBreach(
   if (was.kind === 'retire')
     return breach('fleet_retired', 'the fleet is retired; what comes after it has another name');
   const same = nodesText(was.nodes) === nodesText(after.nodes);
-  if (after.epoch === was.epoch + 1 || (same && after.epoch === was.epoch)) return undefined;
-  const right = same ? `${was.epoch} or ${was.epoch + 1}` : `${was.epoch + 1}`;
-  return breach('epoch_wrong', `the epoch is ${after.epoch} and must be ${right}`);
+  if (after.epoch !== was.epoch + 1 && !(same && after.epoch === was.epoch)) {
+    const right = same ? `${was.epoch} or ${was.epoch + 1}` : `${was.epoch + 1}`;
+    return breach('epoch_wrong', `the epoch is ${after.epoch} and must be ${right}`);
+  }
+  if (after.epoch === was.epoch) {
+    if (earlierText(was) === earlierText(after)) return undefined;
+    return breach('membership_wrong', `what it says of earlier epochs is not what serial ${was.serial} says`);
+  }
+  if (beginsAnew(was, after)) return undefined;
+  return caught('membership_wrong', () => checkSuccessor(fleetOf(was), fleetOf(after)));
+}
+
+/**
+ * Whether a new epoch has nothing in common with those before it, as it must after a revocation: it has none of their
+ * keys, and so none of their records.
+ */
+export function beginsAnew(was: LiveManifest, after: LiveManifest): boolean {
+  if (after.epoch === was.epoch || (after.earlier ?? []).length > 0) return false;
+  const known = new Set(keysOf(was));
+  return !keysOf(after).some((key) => known.has(key));
 }
 
 function retirementBreach(was: LiveManifest | undefined, after: Extract<LiveManifest, { kind: 'retire' }>) {
@@ -179,8 +207,9 @@ function retirementBreach(was: LiveManifest | undefined, after: Extract<LiveMani
   const same =
     was.epoch === after.epoch &&
     nodesText(was.nodes) === nodesText(after.nodes) &&
+    earlierText(was) === earlierText(after) &&
     canonicalJson(writePolicy(was.policy)) === canonicalJson(writePolicy(after.policy));
-  if (!same) return breach('retirement_wrong', 'a retirement must leave epoch, nodes and policy as they are');
+  if (!same) return breach('retirement_wrong', 'a retirement must leave epochs, nodes and policy as they are');
   if (was.kind === 'retire' && was.successor !== after.successor) {
     return breach('retirement_wrong', `the fleet has retired to ${was.successor} already`);
   }
@@ -192,15 +221,17 @@ function nodesText(nodes: readonly BundleNode[]): string {
   return canonicalJson(nodes.map(({ keys }) => writeNodeKeys(keys)));
 }
 
+function earlierText(manifest: Pick<LiveManifest, 'earlier'>): string {
+  return canonicalJson(writeEarlier(manifest));
+}
+
 /** Every fleet counts attempts by itself, so a key in two of them would be guessed against twice. */
-function keysBreach({ keys }: LogState, { fleet, nodes }: LiveManifest): RuleBreach | undefined {
-  for (const node of nodes) {
-    for (const point of [node.keys.identity, node.keys.session, node.keys.oprf]) {
-      const known = keys.get(keyText(point));
-      if (known?.revoked) return breach('key_revoked', `a key of ${node.name} has been revoked, which is for ever`);
-      if (known !== undefined && known.fleet !== fleet) {
-        return breach('key_of_other_fleet', `a key of ${node.name} belongs to the fleet ${known.fleet}`);
-      }
+function keysBreach({ keys }: LogState, manifest: LiveManifest): RuleBreach | undefined {
+  for (const { whose, point } of namedKeys(manifest)) {
+    const known = keys.get(keyText(point));
+    if (known?.revoked) return breach('key_revoked', `a key of ${whose} has been revoked, which is for ever`);
+    if (known !== undefined && known.fleet !== manifest.fleet) {
+      return breach('key_of_other_fleet', `a key of ${whose} belongs to the fleet ${known.fleet}`);
     }
   }
   return undefined;
@@ -252,13 +283,25 @@ export function keysRevokedBy(state: LogState, { fleet, revokes }: RevokeManifes
   const own = [...state.keys].filter(([, key]) => key.fleet === fleet).map(([point]) => point);
   const proposal = state.fleets.get(fleet)?.proposal;
   // A proposal that is meant to replace what is revoked keeps its keys.
-  const nodes = proposal?.digest === revokes ? proposal.manifest.nodes : [];
+  const proposed = proposal?.digest === revokes ? keysOf(proposal.manifest) : [];
   // Keys that another fleet was accepted with since are that fleet's: who can propose must not reach beyond the own one.
-  const claimed = keysOf(nodes).filter((point) => (state.keys.get(point)?.fleet ?? fleet) === fleet);
+  const claimed = proposed.filter((point) => (state.keys.get(point)?.fleet ?? fleet) === fleet);
   return new Map([...own, ...claimed].map((point) => [point, { fleet, revoked: true }]));
 }
 
-/** All keys of some nodes, as `LogState.keys` names them. */
-export function keysOf(nodes: readonly BundleNode[]): string[] {
-  return nodes.flatMap(({ keys }) => [keys.identity, keys.session, keys.oprf].map(keyText));
+/** All keys of a fleet's nodes, in this epoch and in those that it carries, as `LogState.keys` names them. */
+export function keysOf(manifest: LiveManifest): string[] {
+  return namedKeys(manifest).map(({ point }) => keyText(point));
+}
+
+function namedKeys({ nodes, earlier = [] }: LiveManifest): { whose: string; point: Uint8Array }[] {
+  const now = nodes.flatMap(({ name, keys }) =>
+    [keys.identity, keys.session, keys.oprf].map((point) => ({ whose: name, point })),
+  );
+  const before = earlier.flatMap((membership) =>
+    membership.nodes.flatMap(({ identity, oprf }, i) =>
+      [identity, oprf].map((point) => ({ whose: `node ${i + 1} in epoch ${membership.epoch}`, point })),
+    ),
+  );
+  return [...now, ...before];
 }

@@ -209,13 +209,13 @@ describe('later', () => {
 });
 
 describe('a fleet in its second epoch', () => {
-  it('is given with the keys of the first, which are kept for when no source answers', async () => {
+  it('is given with the keys of the first, and of no other bundle than the newest', async () => {
     const scene = await TrustScene.create();
     const { nodes } = scene.manifests.get('first')!;
     await scene.accept(scene.next('first', { coordinators: ['https://c.vault.example'] }));
-    const replaced = nodes.map((node, i) => (i === 2 ? { ...node, keys: bundleNode(9).keys } : node));
-    await scene.accept(scene.next('first', { epoch: 2, nodes: replaced }));
     const earlier = [{ epoch: 1, nodes: nodes.map(({ keys: { identity, oprf } }) => ({ identity, oprf })) }];
+    const replaced = nodes.map((node, i) => (i === 2 ? { ...node, keys: bundleNode(9).keys } : node));
+    await scene.accept(scene.next('first', { epoch: 2, nodes: replaced, earlier }));
     expect((await (await scene.open()).view()).fleets[0]!.fleet).toMatchObject({ epoch: 2, earlier });
     scene.server.intercept = unreachable;
     expect((await (await scene.open()).view()).fleets[0]!.fleet).toMatchObject({ epoch: 2, earlier });

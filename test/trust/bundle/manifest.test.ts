@@ -4,13 +4,25 @@ import { HoldfastError } from '../../../src/core/index.ts';
 import {
   canonicalJson,
   type DeployManifest,
+  diffManifests,
   digestOf,
   fleetOf,
   type Manifest,
   parseBundle,
+  requireLive,
   serialiseBundle,
 } from '../../../src/trust/index.ts';
-import { bundleNode, DAY, deployment, NOW, nodeKeys, retirement, revocation } from '../manifests.ts';
+import {
+  bundleNode,
+  DAY,
+  deployment,
+  membership,
+  NOW,
+  nextEpoch,
+  nodeKeys,
+  retirement,
+  revocation,
+} from '../manifests.ts';
 
 const codeOf = (run: () => unknown): string => {
   try {
@@ -37,6 +49,8 @@ const manifests: fc.Arbitrary<Manifest> = fc
     accepted: fc.option(digest),
     start: fc.integer({ min: 0, max: 4_000_000_000 }),
     life: fc.integer({ min: 2, max: 40_000_000 }),
+    /** Which token each node had in each of the epochs before. */
+    tokens: fc.array(fc.array(fc.boolean(), { minLength: 9, maxLength: 9 }), { maxLength: 4 }),
     kind: fc.constantFrom('deploy' as const, 'retire' as const, 'revoke' as const),
     reason: fc.stringMatching(/^[a-zA-Z ü"\\]{1,40}$/),
     coordinators: fc.uniqueArray(name, { minLength: 1, maxLength: 5 }),
@@ -70,8 +84,17 @@ const manifests: fc.Arbitrary<Manifest> = fc
       coordinators: drawn.coordinators.map((host) => `https://${host}.example`),
       policy: { ...deployment().policy, minimumShares: drawn.nodes },
     });
-    if (drawn.kind === 'deploy') return deployed;
-    return retirement(deployed, { successor: 'successor', sunset: (drawn.start + drawn.life - 1) * 1000 });
+    const carried = drawn.tokens.slice(-(epoch - 1)).slice(0, epoch - 1);
+    const earlier = carried.map((now, at) => ({
+      epoch: epoch - carried.length + at,
+      nodes: deployed.nodes.map(({ keys: { identity, oprf } }, i) => {
+        const then = nodeKeys(`old-${i}`);
+        return now[i] ? { identity, oprf } : { identity: then.identity, oprf: then.oprf };
+      }),
+    }));
+    const full = earlier.length > 0 ? { ...deployed, earlier } : deployed;
+    if (drawn.kind === 'deploy') return full;
+    return retirement(full, { successor: 'successor', sunset: (drawn.start + drawn.life - 1) * 1000 });
   });
 
 describe('a bundle’s text', () => {
@@ -119,6 +142,36 @@ describe('a bundle’s text', () => {
   it('gives the protocol’s fleet', () => {
     const { nodes, policy } = deployment();
     expect(fleetOf(deployment())).toEqual({ fleet: 'first', epoch: 1, nodes: nodes.map(({ keys }) => keys), policy });
+  });
+
+  it('gives the protocol’s fleet its earlier epochs, and has no member for none', () => {
+    const second = { ...deployment(), ...nextEpoch(deployment(), { 3: 'new-3' }) };
+    expect(fleetOf(second)).toMatchObject({ epoch: 2, earlier: [membership(deployment())] });
+    expect(serialiseBundle({ ...deployment(), earlier: [] })).toBe(serialiseBundle(deployment()));
+    const written = serialiseBundle(second);
+    expect(fleetOf(requireLive(parseBundle(written)).manifest)).toEqual(fleetOf(second));
+    const refused = [
+      serialiseBundle(deployment()).replace('"environment"', '"earlier":[],"environment"'),
+      written.replace('"earlier":[{"epoch":1', '"earlier":[{"epoch":2'),
+      written.replace('"earlier":[{"epoch":1,', '"earlier":[{"epoch":1,"extra":1,'),
+    ];
+    for (const text of refused) expect(codeOf(() => parseBundle(text))).toBe('bundle_malformed');
+  });
+
+  it('is compared with the one before in words: who stays, what is carried, what is lost', () => {
+    const first = deployment();
+    const second = { ...first, ...nextEpoch(first, { 3: 'new-3' }) };
+    expect(diffManifests(first, second).epochs).toEqual(['epoch 2 follows epoch 1: new tokens for node-3']);
+    expect(diffManifests(first, second).changes.map(({ path }) => path)).toContain('earlier.1.3.oprf');
+    expect(diffManifests(second, { ...second, earlier: [] }).epochs).toEqual([
+      'epoch 1 is no longer carried: records not enrolled anew since then are lost',
+    ]);
+    const others = [1, 2, 3].map((number) => bundleNode(number, `other-${number}`));
+    const anew = { ...first, epoch: 2, nodes: others };
+    expect(diffManifests(first, anew).epochs[0]).toContain('no record of before can be recovered');
+    const rewritten = { ...second, earlier: [membership({ ...first, nodes: others })] };
+    expect(diffManifests(second, rewritten).epochs).toEqual(['it says otherwise than before who was in epoch 1']);
+    expect(diffManifests(first, first).epochs).toEqual([]);
   });
 
   const text = serialiseBundle(deployment());

@@ -38,7 +38,7 @@ import {
   tlogText,
   trustPolicy,
 } from '../fixture.ts';
-import { bundleNode, deployment, nodeKeys, retirement, revocation } from '../manifests.ts';
+import { bundleNode, deployment, nextEpoch, nodeKeys, retirement, revocation } from '../manifests.ts';
 
 let policy: SignedPolicy;
 beforeAll(async () => {
@@ -51,6 +51,7 @@ const following = (before: LiveManifest, changes: Partial<DeployManifest> = {}):
     fleet: before.fleet,
     epoch: before.epoch,
     nodes: before.nodes,
+    ...(before.earlier && { earlier: before.earlier }),
     serial: before.serial + 1,
     previous: digestOfManifest(before),
     accepted: digestOfManifest(before),
@@ -207,6 +208,56 @@ describe('a log that breaks a rule', () => {
     ['accepted_wrong', 'an accepted bundle that was not', async () => [await proposal({ ...next, accepted: null })]],
     ['epoch_wrong', 'new nodes in the old epoch', async () => [await proposal({ ...next, nodes: otherNodes })]],
     ['epoch_wrong', 'an epoch left out', async () => [await proposal({ ...next, nodes: otherNodes, epoch: 3 })]],
+    [
+      'membership_wrong',
+      'a new epoch that does not carry the one before',
+      async () => [await proposal({ ...next, epoch: 2, nodes: nextEpoch(FIRST, { 3: 'new-3' }).nodes })],
+    ],
+    [
+      'membership_wrong',
+      'a membership that begins anew, although nothing was revoked',
+      async () => {
+        const anew = { ...next, epoch: 2, nodes: otherNodes };
+        return [await proposal(anew), await acceptance(anew)];
+      },
+    ],
+    [
+      'retirement_wrong',
+      'a retirement without the earlier epochs',
+      async () => {
+        const second = following(FIRST, nextEpoch(FIRST, { 3: 'new-3' }));
+        const { earlier: _, ...bare } = following(second);
+        return [await proposal(second), await acceptance(second), await proposal(retirement(bare))];
+      },
+    ],
+    [
+      'key_of_other_fleet',
+      'a key that another fleet had in an earlier epoch',
+      async () => {
+        const replaced = following(FIRST, nextEpoch(FIRST, { 3: 'new-3' }));
+        const third = second({ nodes: [otherNodes[0]!, otherNodes[1]!, bundleNode(3)] });
+        return [await proposal(replaced), await acceptance(replaced), await proposal(third)];
+      },
+    ],
+    [
+      'key_of_other_fleet',
+      'a key that another fleet says to have had before it was logged',
+      async () => {
+        const old = second(nextEpoch(second(), { 3: 'new-3' }));
+        const claims = second({ fleet: 'third', nodes: [7, 8].map((n) => bundleNode(n)).concat(otherNodes[2]!) });
+        return [await proposal(old), await acceptance(old), await proposal(claims)];
+      },
+    ],
+    [
+      'key_of_other_fleet',
+      'an earlier epoch with a key of another fleet',
+      async () => {
+        const claims = second(
+          nextEpoch(second({ nodes: [otherNodes[0]!, otherNodes[1]!, bundleNode(3)] }), { 3: 'x' }),
+        );
+        return [await proposal(claims)];
+      },
+    ],
     ['key_of_other_fleet', 'keys of another fleet', async () => [await proposal(second({ nodes: FIRST.nodes }))]],
     [
       'key_of_other_fleet',

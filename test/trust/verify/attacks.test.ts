@@ -43,7 +43,7 @@ import {
   trustPolicy,
   WITNESSES,
 } from '../fixture.ts';
-import { bundleNode, DAY, deployment, NOW, retirement, revocation } from '../manifests.ts';
+import { bundleNode, DAY, deployment, membership, NOW, nextEpoch, retirement, revocation } from '../manifests.ts';
 import { FIRST, following, readerOf, type Scene, SECOND, scene, verdict } from './scene.ts';
 
 type Attack = (honest: Scene) => Promise<Partial<TrustRequest>>;
@@ -639,6 +639,74 @@ table('going back', [
     },
   ],
   [
+    'trusted',
+    'a new token in the next epoch, which carries the one before',
+    async ({ log, state }) => {
+      const second = following(FIRST, nextEpoch(FIRST, { 3: 'new-3' }));
+      await log.accept(second);
+      return { state, set: await log.trustSet(), reader: readerOf(log, FIRST) };
+    },
+  ],
+  [
+    'chain_broken',
+    'an earlier epoch is rewritten: another token is said to have been a member',
+    async (honest) =>
+      await unlawful(honest, [], {
+        ...nextEpoch(FIRST, { 3: 'new-3' }),
+        earlier: [membership({ ...FIRST, nodes: [...FIRST.nodes.slice(0, 2), bundleNode(3, 'thief')] })],
+      }),
+  ],
+  [
+    'chain_broken',
+    'the epoch before is dropped, so that nobody’s record can be read',
+    async (honest) =>
+      await unlawful(honest, [], { epoch: 2, nodes: nextEpoch(FIRST, { 3: 'new-3' }).nodes, earlier: [] }),
+  ],
+  [
+    'chain_broken',
+    'an earlier epoch is dropped within an epoch',
+    async (honest) => {
+      const second = following(FIRST, nextEpoch(FIRST, { 3: 'new-3' }));
+      return await unlawful(honest, [second], { earlier: [] });
+    },
+  ],
+  [
+    'chain_broken',
+    'an earlier epoch is rewritten within an epoch',
+    async (honest) => {
+      const second = following(FIRST, nextEpoch(FIRST, { 3: 'new-3' }));
+      const nodes = [...FIRST.nodes.slice(0, 2), bundleNode(3, 'thief')];
+      return await unlawful(honest, [second], { earlier: [membership({ ...FIRST, nodes })] });
+    },
+  ],
+  [
+    'chain_broken',
+    'the epoch before the last is rewritten in the next',
+    async (honest) => {
+      const second = following(FIRST, nextEpoch(FIRST, { 3: 'new-3' }));
+      return await unlawful(honest, [second], {
+        ...nextEpoch(second, { 3: 'newer-3' }),
+        earlier: [
+          membership({ ...FIRST, nodes: [bundleNode(1), bundleNode(2), bundleNode(3, 'thief')] }),
+          membership(second),
+        ],
+      });
+    },
+  ],
+  [
+    'chain_broken',
+    'an epoch that jumps',
+    async (honest) => {
+      const skipped = nextEpoch({ ...FIRST, epoch: 2 }, { 3: 'new-3' });
+      return await unlawful(honest, [], skipped);
+    },
+  ],
+  [
+    'chain_broken',
+    'fewer nodes stay than could have left the old epoch together',
+    async (honest) => await unlawful(honest, [], nextEpoch(FIRST, { 2: 'new-2', 3: 'new-3' })),
+  ],
+  [
     'chain_broken',
     'what is fetched of the chain fits, and is not what the bundle names',
     async ({ log, state }) => {
@@ -673,6 +741,20 @@ table('going back', [
     async ({ state }) => ({ state: { ...state, vault: 'others' } }),
   ],
 ]);
+
+/** A log that accepts, after lawful bundles, one with `changes` that breaks a rule, for a client that trusts serial 1. */
+async function unlawful(
+  { log, state }: Scene,
+  lawful: readonly LiveManifest[],
+  changes: Parameters<typeof following>[1],
+): Promise<Partial<TrustRequest>> {
+  for (const manifest of lawful) await log.accept(manifest);
+  const bad = following(lawful.at(-1) ?? FIRST, changes);
+  expect(log.fork().write(await proposal(bad))).toEqual([expect.stringMatching(/^(?:epoch|membership)_wrong$/)]);
+  const index = log.entries.length;
+  const fork = await withLeaf(log, await acceptance(bad), bad);
+  return { state, set: await setAt(fork, index), reader: readerOf(fork, FIRST, ...lawful) };
+}
 
 /** The honest log again, for a client with another first policy, which the log does not know. */
 async function withoutHint(policy: SignedPolicy): Promise<Partial<TrustRequest>> {
@@ -873,10 +955,12 @@ async function weakened(consent: readonly string[] | 'all'): Promise<Partial<Tru
     nodes: [1, 2, 3, 4, 5].map((number) => bundleNode(number)),
     policy: { ...FIRST.policy, minimumShares: 4 },
   });
-  const three = following(five, { epoch: 2, nodes: five.nodes.slice(0, 3) });
+  const three = following(five, { epoch: 2, nodes: otherNodes });
   const weakerBundles = consent === 'all' ? [digestOfManifest(three)] : consent;
   const policy = await signPolicy(trustPolicy({ weakerBundles }));
   const { log, state } = await trusting(policy, five);
+  // Otherwise nothing may follow that keeps no token.
+  await log.append(await revocationLeaf(revocation({ fleet: 'first', serial: 1, digest: digestOfManifest(five) })));
   await log.accept(three);
   return { policy, state, set: await log.trustSet(), reader: readerOf(log, five) };
 }

@@ -24,6 +24,7 @@ export const following = (before: LiveManifest, changes: Partial<DeployManifest>
     fleet: before.fleet,
     epoch: before.epoch,
     nodes: before.nodes,
+    ...(before.earlier && { earlier: before.earlier }),
     serial: before.serial + 1,
     previous: digestOfManifest(before),
     accepted: digestOfManifest(before),
