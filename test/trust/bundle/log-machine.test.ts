@@ -15,7 +15,7 @@ import {
   TestLog,
   trustPolicy,
 } from '../fixture.ts';
-import { bundleNode, deployment, retirement, revocation } from '../manifests.ts';
+import { bundleNode, deployment, membership, retirement, revocation } from '../manifests.ts';
 
 interface Step {
   readonly kind: 'both' | 'deploy' | 'retire' | 'accept' | 'acceptOld' | 'revoke' | 'revokeProposal' | 'roster';
@@ -62,12 +62,19 @@ const keysOf = (manifest: LiveManifest) =>
 function proposed({ fleet, keys, serial, epoch, kind }: Step, known: FleetState | undefined): LiveManifest {
   const was = known?.accepted?.manifest;
   const number = Math.max(1, (known?.proposal.manifest.serial ?? 0) + 1 + serial);
-  const nodes = kind === 'retire' && was ? was.nodes : nodesOf(keys);
-  const right = was && nodes[0]!.keys.oprf.join() !== was.nodes[0]!.keys.oprf.join() ? 1 : 0;
+  const revoked = was !== undefined && known !== undefined && was.serial <= known.revokedThrough;
+  // What was revoked is replaced as a whole; of what is live one token, or none.
+  const fresh = nodesOf(keys);
+  const nodes = !was || revoked ? fresh : [was.nodes[0]!, was.nodes[1]!, keys < 3 ? fresh[2]! : was.nodes[2]!];
+  const right = was && nodes[2]!.keys.oprf.join() !== was.nodes[2]!.keys.oprf.join() ? 1 : 0;
+  const next = was ? was.epoch + (kind === 'retire' ? 0 : (epoch ?? right)) : 1;
+  const carried =
+    was && next > was.epoch ? [...(was.earlier ?? []), { ...membership(was), epoch: next - 1 }] : was?.earlier;
   const manifest = deployment({
     fleet,
-    nodes,
-    epoch: was ? was.epoch + (kind === 'retire' ? 0 : (epoch ?? right)) : 1,
+    nodes: kind === 'retire' && was ? was.nodes : nodes,
+    epoch: next,
+    ...(carried && !(revoked && next > was!.epoch) && { earlier: carried }),
     serial: number,
     previous: number === 1 ? null : (known?.proposal.digest ?? 'a'.repeat(64)),
     accepted: number === 1 ? null : (known?.accepted?.digest ?? null),
@@ -132,6 +139,11 @@ it('holds in every log that refuses what breaks a rule', async () => {
           // What is revoked stays so, with every key that it had.
           if (entry.state === 'revoked') for (const dying of [digest, ...keysOf(manifest)]) dead.add(dying);
           else for (const living of [digest, ...keysOf(manifest)]) expect(dead.has(living)).toBe(false);
+          // What was said of an epoch is never said otherwise, unless all of it was revoked.
+          for (const one of manifest.earlier ?? []) {
+            const then = accepted.findLast(({ fleet, epoch }) => fleet === entry.fleet && epoch === one.epoch);
+            if (then) expect(one).toEqual(membership(then));
+          }
           // No key is ever in two fleets.
           for (const key of keysOf(manifest)) {
             expect(owners.get(key) ?? entry.fleet).toBe(entry.fleet);
