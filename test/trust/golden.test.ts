@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { fromUtf8 } from '../../src/core/index.ts';
 import { descriptionText, serialiseBundle, serialiseTrustState } from '../../src/trust/index.ts';
 import { digestOfManifest, evidence, revocationLeaf } from './fixture.ts';
-import { deployment, retirement, revocation } from './manifests.ts';
+import { deployment, nextEpoch, retirement, revocation } from './manifests.ts';
 import { FIRST, following, scene } from './verify/scene.ts';
 
 const revoked = revocation({ fleet: 'first', serial: 1, digest: digestOfManifest(FIRST) });
@@ -15,6 +15,7 @@ const authority = `-----BEGIN CERTIFICATE-----\n${'A'.repeat(64)}\n-----END CERT
 const GOLDEN: Readonly<Record<string, () => Promise<string | Uint8Array>>> = {
   'bundle-deploy.txt': async () => serialiseBundle(FIRST),
   'bundle-retire.txt': async () => serialiseBundle(retirement(following(FIRST, { authority }))),
+  'bundle-next-epoch.txt': async () => serialiseBundle(following(FIRST, nextEpoch(FIRST, { 3: 'new-3' }))),
   'bundle-revoke.txt': async () => serialiseBundle(revoked),
   'description.txt': async () => descriptionText(deployment()),
   'leaf-evidence.txt': async () => evidence(),
