@@ -133,7 +133,10 @@ test('a bundle from proposal to acceptance by command, killed on the way; an aud
   await cosigner.kill();
   await cosigner.serve();
   const cosign = async (who: string, ...words: string[]) =>
-    cosigner.command('bundle', 'cosign', ...words, ...(await cosigner.operatorFlags(who)), '--json');
+    cosigner.command(
+      ...['bundle', 'cosign', ...words, '--policy', cosigner.path('policy.note'), '--log', cosigner.publicUrl],
+      ...[...(await cosigner.operatorFlags(who)), '--json'],
+    );
   expect(JSON.parse((await cosign('anna')).stdout).waiting).toMatchObject([{ digest: digest(manifest) }]);
   expect(await cosign('olga', digest(manifest), '--approve', digest(manifest))).toMatchObject({ code: 7 });
   expect(await cosign('anna', digest(manifest))).toMatchObject({ code: 2 });
