@@ -7,6 +7,9 @@ const DEVICE = 'device';
 /** Folders of a suite that are not only the one of its name. */
 const FOLDERS: Readonly<Record<string, readonly string[]>> = { fleet: ['fleet', 'faults'] };
 
+/** What has to be there before a suite's tests, made once. */
+const SET_UP: Readonly<Record<string, string>> = { containers: 'test/containers/set-up.ts' };
+
 const foldersOf = (suite: string): readonly string[] => FOLDERS[suite] ?? [suite];
 
 const suite = (name: string, include: string[], exclude: string[], order: number, timeout: number) => ({
@@ -18,6 +21,7 @@ const suite = (name: string, include: string[], exclude: string[], order: number
     testTimeout: timeout,
     hookTimeout: timeout,
     sequence: { groupOrder: order },
+    ...(SET_UP[name] !== undefined && { globalSetup: [SET_UP[name]] }),
   },
 });
 

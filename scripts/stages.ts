@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 import { findBrowser, NO_BROWSER } from './browser.ts';
+import { containerObstacle } from './containers/obstacle.ts';
 
 /** One stage: a command that passes or fails as a whole, or a vitest project whose tests are counted one by one. */
 export interface Stage {
@@ -68,6 +69,11 @@ export const STAGES: readonly Stage[] = [
     group: 'hil',
     needs: ['gcc'],
     minutes: 30,
+  }),
+  suite('containers', 'Containers: the image, fleets of them, examples of deployments', {
+    group: 'containers',
+    obstacle: containerObstacle,
+    minutes: 40,
   }),
   suite('browser', 'The client in a browser', {
     group: 'browser',

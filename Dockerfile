@@ -1,0 +1,68 @@
+# One image for all roles, chosen by the command: node run, coordinator run, cosigner serve, witness serve, monitor --watch.
+# scripts/image builds it so that two builds have one digest; docs/deploy/README.md says how it is run.
+#
+# BASE: Debian or a derivative with apt, without Node: that comes from npm, in the version of package-lock.json.
+# BUILDER: the same with npm and a C++ compiler, or without: then they are installed. Nothing of it is in the result.
+ARG BASE=debian:bookworm-slim
+ARG BUILDER=${BASE}
+
+# ---- What runs: the base with SoftHSM and a user ----------------------------------------------------------------------
+FROM ${BASE} AS runtime
+RUN apt-get -q update \
+ && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends softhsm2 \
+ && echo 'holdfast:x:10001:' >>/etc/group \
+ && echo 'holdfast:x:10001:10001:Holdfast:/var/lib/holdfast:/usr/sbin/nologin' >>/etc/passwd \
+ && install -d -o 10001 -g 10001 -m 700 /var/lib/holdfast /var/lib/holdfast/own /var/lib/holdfast/store \
+ # Whatever tells when or where this was run.
+ && apt-get clean \
+ && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/apt/* /var/cache/debconf/* /var/cache/ldconfig/* /tmp/* \
+      /etc/group- /etc/gshadow- /etc/passwd- /etc/shadow- /var/lib/dpkg/*-old /var/lib/softhsm \
+ && mkdir -p /var/cache/apt/archives/partial /var/lib/apt/lists/partial
+
+# ---- What is built: Node, the compiled program, its packages and a list of everything ---------------------------------
+FROM ${BUILDER} AS build
+WORKDIR /build
+COPY package.json package-lock.json container/prune.mjs ./
+RUN if ! { command -v npm && command -v g++ && command -v make && command -v python3; } >/dev/null; then \
+      apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
+        ca-certificates g++ make npm python3; \
+    fi \
+ # Debian's npm knows nothing of bills of materials.
+ && npm install --silent --no-audit --no-fund --prefix /opt/npm npm@10.9.4 && export PATH=/opt/npm/node_modules/.bin:$PATH \
+ && npm ci --ignore-scripts --no-audit --no-fund --include=dev \
+ && npm rebuild node --foreground-scripts \
+ && headers=$(echo "$PWD"/node_modules/node/node_modules/node*/include) \
+ && npm_config_nodedir=${headers%/include} npm_package_config_node_gyp_nodedir=${headers%/include} \
+      npm rebuild pkcs11js --foreground-scripts \
+ && npm sbom --omit=dev --sbom-format=cyclonedx >/tmp/npm.json \
+ && install -D -m 755 node_modules/.bin/node /out/usr/local/bin/node \
+ && install -D -m 644 "${headers%/include}/LICENSE" /out/usr/local/share/node/LICENSE \
+ && mkdir -p /out/app && cp -r node_modules /tmp/all \
+ && npm prune --omit=dev --ignore-scripts --no-audit --no-fund && mv node_modules /out/app/ && mv /tmp/all node_modules \
+ && /out/usr/local/bin/node prune.mjs /out/app/node_modules \
+ && find /out -name '*.node' -exec strip --strip-unneeded {} + && strip /out/usr/local/bin/node \
+ && npm cache clean --force --silent
+COPY tsconfig.json tsconfig.build.json LICENSE ./
+COPY src src
+COPY softhsm softhsm
+COPY container container
+COPY --from=runtime /var/lib/dpkg/status /etc/os-release /tmp/
+RUN node_modules/.bin/tsc -p tsconfig.build.json --declaration false --outDir /out/app/dist \
+ && cp -r package.json LICENSE softhsm container /out/app/ \
+ && printf '#!/bin/sh\nexec /usr/local/bin/node --max-semi-space-size=4 /app/dist/cli/main.js "$@"\n' >/out/usr/local/bin/holdfast \
+ && /out/usr/local/bin/node container/bill-of-materials.mjs /tmp/npm.json /tmp/status /tmp/os-release /out/app >/out/app/sbom.cdx.json \
+ && chmod -R u=rwX,go=rX /out && chmod 755 /out/usr/local/bin/* /out/app/softhsm/initialise
+
+# ---- The image --------------------------------------------------------------------------------------------------------
+FROM runtime
+COPY --from=build /out /
+LABEL org.opencontainers.image.title=Holdfast \
+      org.opencontainers.image.description="A backup key vault on PKCS#11 hardware" \
+      org.opencontainers.image.licenses=Apache-2.0
+ENV NODE_ENV=production
+USER 10001:10001
+WORKDIR /var/lib/holdfast
+# 7443 nodes, 8443 coordinators, 8444 and 8445 cosigners, 8446 witnesses; monitoring at 9464 to 9468.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["node", "/app/container/health.mjs"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/dist/cli/main.js"]
+CMD ["--help"]

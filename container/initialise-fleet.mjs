@@ -1,0 +1,119 @@
+/**
+ * Makes a fleet for containers: keys on tokens, certificates and the trust file, each process's own in a folder (a volume) of
+ * its own. For development and tests; production makes keys where they stay (docs/hsm.md).
+ *
+ *   initialise-fleet.mjs VOLUMES [OPTION OF holdfast fleet create ...]
+ *
+ * VOLUMES gets a folder for each process: `node-1` and so on with token and certificate, `node-1-store` and so on,
+ * `coordinator-1` and so on; and `fleet`, for the owner: authority, trust file and the development tenant. A process finds its
+ * own at /var/lib/holdfast/own and a node its store at /var/lib/holdfast/store. Run again, this finds the fleet and changes
+ * nothing; a volume that was lost since is not made anew.
+ */
+
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const USER = 10_001;
+/** Where a process finds its volume in its own container. */
+const HOME = '/var/lib/holdfast/own';
+const app = resolve(import.meta.dirname, '..');
+const [volumes, ...options] = process.argv.slice(2);
+if (!volumes) {
+  console.error('usage: initialise-fleet.mjs VOLUMES [OPTION OF holdfast fleet create ...]');
+  process.exit(2);
+}
+
+const owner = join(volumes, 'fleet');
+if (existsSync(join(owner, 'fleet.json'))) {
+  console.log('The fleet is there already.');
+  process.exit(0);
+}
+const used = readdirSync(volumes).filter((name) => readdirSync(join(volumes, name)).length > 0);
+if (used.length > 0) {
+  console.error(
+    `These volumes are not empty, but the fleet's own volume is: ${used.join(', ')}. Remove them all to begin anew.`,
+  );
+  process.exit(2);
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'fleet-'));
+const made = join(scratch, 'fleet');
+// Clients pin its keys: a cosigner and witnesses belong to others than the nodes' owner, and are set up by themselves.
+const words = ['fleet', 'create', made, '--no-log', ...options];
+const { status } = spawnSync(process.execPath, [join(app, 'dist/cli/main.js'), ...words], { stdio: 'inherit' });
+if (status !== 0) process.exit(status ?? 1);
+
+const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
+const write = (path, value) => writeFileSync(path, `${JSON.stringify(value, undefined, 2)}\n`, { mode: 0o600 });
+/** Everything of a process lies beside its configuration, not in the folder above. */
+const beside = (value) =>
+  JSON.parse(
+    JSON.stringify(value).replaceAll('"../authority/authority.pem"', '"authority.pem"').replaceAll('"../', '"'),
+  );
+
+const plan = json(join(made, 'fleet.json'));
+const numbers = (count) => Array.from({ length: count }, (_, i) => i + 1);
+const nodes = numbers(plan.nodes).map((node) => ({ node, url: `https://node-${node}:7443`, name: `node-${node}` }));
+const template = readFileSync(join(app, 'softhsm/softhsm2.conf'), 'utf8');
+
+function deliver(name, change) {
+  const target = join(volumes, name);
+  mkdirSync(target, { recursive: true });
+  cpSync(join(made, name), target, { recursive: true });
+  cpSync(join(made, 'trust.json'), join(target, 'trust.json'));
+  cpSync(join(made, 'authority/authority.pem'), join(target, 'authority.pem'));
+  const configuration = beside(json(join(target, 'config.json')));
+  // Addresses as the image has them: all of the container, at the role's own ports.
+  write(join(target, 'config.json'), change({ ...configuration, listen: {}, metrics: { host: '0.0.0.0' } }, target));
+}
+
+for (const { name } of nodes) {
+  deliver(name, (configuration, target) => {
+    cpSync(join(made, 'tenants.json'), join(target, 'tenants.json'));
+    const tokens = join(HOME, 'token/tokens');
+    writeFileSync(join(target, 'token/softhsm2.conf'), template.replaceAll('@TOKENS@', tokens), { mode: 0o600 });
+    // The SO's PIN is the owner's: whoever runs the node needs it for nothing.
+    mkdirSync(join(owner, 'so-pins'), { recursive: true, mode: 0o700 });
+    cpSync(join(target, 'so-pin'), join(owner, 'so-pins', name));
+    rmSync(join(target, 'so-pin'));
+    cpSync(join(target, 'store'), join(volumes, `${name}-store`), { recursive: true });
+    rmSync(join(target, 'store'), { recursive: true });
+    return { ...configuration, store: { directory: '../store' } };
+  });
+}
+for (const coordinator of numbers(plan.coordinators)) {
+  deliver(`coordinator-${coordinator}`, (configuration) => ({ ...configuration, nodes }));
+}
+mkdirSync(owner, { recursive: true });
+for (const name of ['authority', 'tenant', 'tenants.json', 'trust.json']) {
+  cpSync(join(made, name), join(owner, name), { recursive: true });
+}
+
+function own(path) {
+  const folder = lstatSync(path).isDirectory();
+  if (process.getuid() === 0) chownSync(path, USER, USER);
+  if (folder) for (const name of readdirSync(path)) own(join(path, name));
+}
+for (const name of readdirSync(volumes)) {
+  chmodSync(join(volumes, name), 0o700);
+  own(join(volumes, name));
+}
+// Last: whoever finds it finds a whole fleet.
+cpSync(join(made, 'fleet.json'), join(owner, 'fleet.json'));
+own(join(owner, 'fleet.json'));
+rmSync(scratch, { recursive: true });
+console.log(`A fleet of ${plan.nodes} nodes and ${plan.coordinators} coordinators is in ${volumes}.`);
