@@ -295,6 +295,6 @@ describe('what follows', () => {
     expect(await refused('w3', ...verify(set, '--operation', 'recover'))).toBe('bundle_revoked');
     const again = await parties.ok('w3', 'bundle', 'accept', parties.path('revoker.revocation'), ...anchor);
     expect(again).toMatchObject({ index: revoked.index });
-    expect(await refused('operator', ...propose())).toBe('bundle_retired');
+    expect(await refused('operator', ...propose())).toBe('bundle_revoked');
   });
 });
