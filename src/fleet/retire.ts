@@ -8,6 +8,7 @@ import {
   propose,
   readLog,
   revocationOf,
+  waitForRevocation,
   waitForTrustSet,
 } from '../operator/index.ts';
 import { type Bundle, type Evidence, type LiveManifest, serialiseNote, signText } from '../trust/index.ts';
@@ -121,5 +122,7 @@ export async function revokeFleet({ folder, reason, useSoftHsm, signal }: Revoke
     throw new HoldfastError('not_found', `no bundle of ${fleet} has been accepted; there is nothing to revoke`);
   const { text, digest, manifest } = revocationOf(state, accepted.digest, reason);
   await site.submit('revocation', serialiseNote({ text, signatures: [await signText(text, operator)] }), signal);
+  // It is in force once the witnesses have seen it: until then the set that clients fetch does not have it.
+  await waitForRevocation(site, fleet, { patience: PATIENCE, ...(signal && { signal }) });
   return { fleet, digest, serial: manifest.serial };
 }

@@ -204,3 +204,14 @@ test('rounds asked for at the same time become two at most, and the last sees th
   expect(quorumSize()).toBe(3);
   expect(witnesses[0]!.requests.length).toBeLessThanOrEqual(3);
 });
+
+test('after a start another round is due until a quorum has confirmed, however good the cosignatures kept', async () => {
+  expect(await gatherer.gather()).toBe(true);
+  log = await bench.reopen();
+  gatherer = newGatherer();
+  for (const witness of witnesses.slice(1)) witness.misbehave = async () => ({ status: 503, body: new Uint8Array() });
+  expect(await gatherer.gather()).toBe(false);
+  witnesses[1]!.misbehave = undefined;
+  expect(await gatherer.gather()).toBe(true);
+  expect(gatherer.confirmed).toBe(true);
+});

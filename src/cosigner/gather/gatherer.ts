@@ -88,7 +88,8 @@ export class Gatherer {
   }
 
   /**
-   * Asks all witnesses for the newest checkpoint. Whether there is a quorum for it, and any of them has answered now: a
+   * Asks all witnesses for the newest checkpoint. Whether there is a quorum for it, one has confirmed the log since the
+   * process began (nothing is appended before), and any of them has answered now: a
    * round without an answer is worth another soon, however good the cosignatures kept. Callers at a time share a round.
    */
   gather(signal?: AbortSignal): Promise<boolean> {
@@ -131,7 +132,7 @@ export class Gatherer {
       }),
     );
     const met = await this.#keep(size, checkpoint, lines);
-    return met && (lines.length > 0 || this.#clients.size === 0);
+    return met && this.confirmed && (lines.length > 0 || this.#clients.size === 0);
   }
 
   /**
