@@ -41,7 +41,10 @@ export class DeviceFleet implements AsyncDisposable {
     const quick = ['--no-log', '--waits', '0', '--argon2-memory-kib', '256', '--argon2-passes', '1'];
     await run('fleet', 'create', path, '--name', name, '--nodes', String(nodes), '--coordinators', '1', ...quick);
     try {
-      for (const [index, slot] of devices.slots.slice(0, nodes).entries()) await fleet.#move(index + 1, slot);
+      const slots = devices.slots.slice(0, nodes);
+      for (const [index, slot] of slots.entries()) await fleet.#move(index + 1, slot);
+      // A store begins in one membership and stays there, so all keys are in the trust file first.
+      for (const index of slots.keys()) await fleet.#initialise(index + 1);
       await run('fleet', 'up', path, '--detach');
       await run('user-token', '--fleet', path, '--subject', 'alice', '--out', fleet.#environment.HOLDFAST_USER!);
     } catch (error) {
@@ -51,7 +54,7 @@ export class DeviceFleet implements AsyncDisposable {
     return fleet;
   }
 
-  /** Makes a node's keys on a slot, puts them into the trust file, and begins its store anew. */
+  /** Makes a node's keys on a slot, and puts them into the trust file. */
   async #move(number: number, slot: Devices['slots'][number]): Promise<void> {
     const node = `node-${number}`;
     const { publicKeys } = await createTokenKeys({ ...accessTo(slot), fleet: this.#name, node });
@@ -68,6 +71,11 @@ export class DeviceFleet implements AsyncDisposable {
         ...(softhsmConfiguration !== undefined && { softhsmConfiguration }),
       };
     });
+  }
+
+  /** Begins a node's store anew. */
+  async #initialise(number: number): Promise<void> {
+    const node = `node-${number}`;
     rmSync(join(this.folder.of(node), 'store'), { recursive: true, force: true });
     await run('node', 'init', '--config', this.folder.configuration(node));
   }
