@@ -43,8 +43,10 @@ export class DeviceFleet implements AsyncDisposable {
     try {
       const slots = devices.slots.slice(0, nodes);
       for (const [index, slot] of slots.entries()) await fleet.#move(index + 1, slot);
-      // A store begins in one membership and stays there, so all keys are in the trust file first.
-      for (const index of slots.keys()) await fleet.#initialise(index + 1);
+      // A store begins in one membership and stays there, so all keys are in the trust file first; the tokens of the other
+      // nodes have begun with the fleet as it was made, and are made anew.
+      for (let number = slots.length + 1; number <= nodes; number++) await fleet.#makeToken(number);
+      for (let number = 1; number <= nodes; number++) await fleet.#initialise(number);
       await run('fleet', 'up', path, '--detach');
       await run('user-token', '--fleet', path, '--subject', 'alice', '--out', fleet.#environment.HOLDFAST_USER!);
     } catch (error) {
@@ -58,9 +60,11 @@ export class DeviceFleet implements AsyncDisposable {
   async #move(number: number, slot: Devices['slots'][number]): Promise<void> {
     const node = `node-${number}`;
     const { publicKeys } = await createTokenKeys({ ...accessTo(slot), fleet: this.#name, node });
-    edit(this.folder.trust, (trust) => {
-      const keys = (trust.nodes as Json[])[number - 1]!;
-      for (const use of ['identity', 'session', 'oprf'] as const) keys[use] = toBase64Url(publicKeys[use]);
+    const { identity, session, oprf } = publicKeys;
+    this.#pin(number, {
+      identity: toBase64Url(identity),
+      session: toBase64Url(session),
+      oprf: toBase64Url(oprf),
     });
     const { module, moduleParameters } = devices;
     const softhsmConfiguration = process.env.SOFTHSM2_CONF;
@@ -70,6 +74,29 @@ export class DeviceFleet implements AsyncDisposable {
         ...(moduleParameters !== undefined && { moduleParameters }),
         ...(softhsmConfiguration !== undefined && { softhsmConfiguration }),
       };
+    });
+  }
+
+  /** A new SoftHSM token for a node that has no slot. */
+  async #makeToken(number: number): Promise<void> {
+    const node = `node-${number}`;
+    const own = this.folder.of(node);
+    rmSync(join(own, 'token'), { recursive: true });
+    const { token } = JSON.parse(readFileSync(this.folder.configuration(node), 'utf8')) as {
+      token: { module: string };
+    };
+    const words = ['node', 'keys', '--module', token.module, '--label', node, '--fleet', this.#name, '--name', node];
+    const pins = ['--pin-file', join(own, 'pin'), '--so-pin-file', join(own, 'so-pin')];
+    const environment = { SOFTHSM2_CONF: this.folder.softHsm(node) };
+    const { code, stdout, stderr } = await holdfast([...words, ...pins, '--json'], { environment });
+    if (code !== 0) throw new Error(`holdfast ${words.join(' ')}: ${stdout}${stderr}`);
+    this.#pin(number, JSON.parse(stdout.toString('utf8')) as Record<'identity' | 'session' | 'oprf', string>);
+  }
+
+  /** Puts a node's public keys into the trust file. */
+  #pin(number: number, { identity, session, oprf }: Record<'identity' | 'session' | 'oprf', string>): void {
+    edit(this.folder.trust, (trust) => {
+      Object.assign((trust.nodes as Json[])[number - 1]!, { identity, session, oprf });
     });
   }
 
