@@ -23,9 +23,30 @@ export {
 export * from './inventory.ts';
 export { type MeasureOptions, measureToken, type Rate } from './measure.ts';
 export * from './pin.ts';
+export {
+  initialiseSlot,
+  type ModuleAccess,
+  type PinTrial,
+  readSlots,
+  replaceSoPin,
+  type SlotState,
+  setUserPin,
+  tokenRandom,
+  tryPin,
+} from './pkcs11/administration.ts';
 export type { TokenSelector } from './pkcs11/connection.ts';
 export { type InitialiseOptions, initialiseToken } from './pkcs11/initialise.ts';
+export type { KeySpec } from './pkcs11/keys.ts';
 export type { TokenAccess } from './pkcs11/pool.ts';
+export {
+  type CertificateReading,
+  destroyKeys,
+  findKeys,
+  type KeyReading,
+  type ReadingAccess,
+  readCertificates,
+  readKeys,
+} from './pkcs11/reading.ts';
 export {
   createTokenSigner,
   openSigningToken,
@@ -33,7 +54,14 @@ export {
   type SignerOptions,
   type SigningTokenOptions,
 } from './pkcs11/signing-token.ts';
-export { type CreatedKeys, createTokenKeys, openToken, type Pkcs11Token, type TokenOptions } from './pkcs11/token.ts';
+export {
+  type CreatedKeys,
+  createTokenKeys,
+  nodeKeySpecs,
+  openToken,
+  type Pkcs11Token,
+  type TokenOptions,
+} from './pkcs11/token.ts';
 export * from './port.ts';
 export { probeToken, type SigningProfile, type TokenProfile } from './probe.ts';
 export { MAXIMUM_MESSAGE, verifySignature } from './signature.ts';

@@ -17,6 +17,8 @@ export type Cryptoki = Pick<
   | 'C_GetTokenInfo'
   | 'C_InitToken'
   | 'C_InitPIN'
+  | 'C_SetPIN'
+  | 'C_GenerateRandom'
   | 'C_OpenSession'
   | 'C_CloseSession'
   | 'C_Login'

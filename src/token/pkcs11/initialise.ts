@@ -1,11 +1,10 @@
 /** Makes an empty token of a free slot (C_InitToken, C_InitPIN), as SoftHSM and some hardware allow. */
 
-import { fromUtf8, HoldfastError, type Secret } from '../../core/index.ts';
+import { HoldfastError, type Secret } from '../../core/index.ts';
 import type { TokenDescription } from '../port.ts';
+import { administer, initialiseHandle, initialisePin } from './administration.ts';
 import { describeToken, slotNumber } from './connection.ts';
-import { CK, type Cryptoki, finalizeModule, type Handle, initialiseModule, loadModule } from './cryptoki.ts';
-import { tokenError } from './errors.ts';
-import { resolveModule, useModule } from './process.ts';
+import { CK, type Cryptoki, type Handle } from './cryptoki.ts';
 
 export interface InitialiseOptions {
   /** Path of the PKCS#11 module. */
@@ -24,22 +23,9 @@ export interface InitialiseOptions {
  * @throws HoldfastError `token_unsuitable` if no slot is free or the label is taken, else `token_*`.
  */
 export async function initialiseToken(options: InitialiseOptions): Promise<TokenDescription> {
-  const path = resolveModule(options.module);
-  const label = Buffer.from(options.label, 'utf8');
-  if (label.length === 0 || label.length > 32) throw new HoldfastError('usage', 'a token label has 1 to 32 bytes');
-  return useModule(
-    path,
-    () => {
-      const module = loadModule(path);
-      try {
-        initialiseModule(module);
-        return initialise(module, path, options);
-      } catch (error) {
-        throw tokenError(error, 'initialise');
-      }
-    },
-    () => finalizeModule(loadModule(path)),
-  );
+  const length = Buffer.byteLength(options.label, 'utf8');
+  if (length === 0 || length > 32) throw new HoldfastError('usage', 'a token label has 1 to 32 bytes');
+  return administer(options, 'initialise', (module, path) => initialise(module, path, options));
 }
 
 function initialise(module: Cryptoki, path: string, options: InitialiseOptions): TokenDescription {
@@ -48,17 +34,10 @@ function initialise(module: Cryptoki, path: string, options: InitialiseOptions):
     throw new HoldfastError('token_unsuitable', `there is a token ${options.label} already; choose another label`);
   }
   const slot = freeSlot(module, path, slots, options.slot);
-  // The module reads exactly 32 bytes, padded with blanks (PKCS#11 v2.40, C_InitToken).
-  const padding = 32 - Buffer.byteLength(options.label, 'utf8');
-  module.C_InitToken(slot, fromUtf8(options.soPin.reveal()), options.label + ' '.repeat(padding));
+  initialiseHandle(module, slot, options.label, options.soPin);
   const session = module.C_OpenSession(slot, CK.CKF_SERIAL_SESSION | CK.CKF_RW_SESSION);
   try {
-    module.C_Login(session, CK.CKU_SO, fromUtf8(options.soPin.reveal()));
-    try {
-      module.C_InitPIN(session, fromUtf8(options.userPin.reveal()));
-    } finally {
-      module.C_Logout(session);
-    }
+    initialisePin(module, session, options.soPin, options.userPin);
   } finally {
     module.C_CloseSession(session);
   }

@@ -47,10 +47,39 @@ export interface LoadedKey {
 
 /** Every usage attribute there is: all are set, since tokens default some to true. */
 const USAGES = {
-  private: [CK.CKA_SIGN, CK.CKA_SIGN_RECOVER, CK.CKA_DECRYPT, CK.CKA_UNWRAP, CK.CKA_DERIVE],
-  public: [CK.CKA_VERIFY, CK.CKA_VERIFY_RECOVER, CK.CKA_ENCRYPT, CK.CKA_WRAP],
-  secret: [CK.CKA_SIGN, CK.CKA_VERIFY, CK.CKA_ENCRYPT, CK.CKA_DECRYPT, CK.CKA_WRAP, CK.CKA_UNWRAP, CK.CKA_DERIVE],
+  private: ['CKA_SIGN', 'CKA_SIGN_RECOVER', 'CKA_DECRYPT', 'CKA_UNWRAP', 'CKA_DERIVE'],
+  public: ['CKA_VERIFY', 'CKA_VERIFY_RECOVER', 'CKA_ENCRYPT', 'CKA_WRAP'],
+  secret: ['CKA_SIGN', 'CKA_VERIFY', 'CKA_ENCRYPT', 'CKA_DECRYPT', 'CKA_WRAP', 'CKA_UNWRAP', 'CKA_DERIVE'],
 } as const;
+
+/** What the object of every private or secret key says of itself, whatever the key is for. */
+const ALWAYS = [
+  ['CKA_TOKEN', true],
+  ['CKA_PRIVATE', true],
+  ['CKA_LOCAL', true],
+  ['CKA_SENSITIVE', true],
+  ['CKA_ALWAYS_SENSITIVE', true],
+  ['CKA_NEVER_EXTRACTABLE', true],
+  ['CKA_EXTRACTABLE', false],
+] as const;
+
+/** An attribute by its name (CKA_*), and the value that it must have. */
+export interface RequiredAttribute {
+  readonly name: (typeof ALWAYS)[number][0] | (typeof USAGES)[keyof typeof USAGES][number];
+  readonly value: boolean;
+  /** Whether a token without such an attribute passes: of usages that older standards do not know. */
+  readonly absent: boolean;
+}
+
+/** What section 3 of docs/protocol.md asks of the object of a private or secret key, whole. */
+export function requiredAttributes(spec: KeySpec, profile: KeyProfile): RequiredAttribute[] {
+  const allowed = allowedUsage(spec, profile);
+  const usages = USAGES[isElliptic(spec, profile) ? 'private' : 'secret'];
+  return [
+    ...ALWAYS.map(([name, value]) => ({ name, value, absent: false })),
+    ...usages.map((name) => ({ name, value: CK[name] === allowed, absent: CK[name] !== allowed })),
+  ];
+}
 
 export const isElliptic = (spec: KeySpec, profile: KeyProfile) => spec.use !== 'prf' || profile.prf === 'ecdh';
 
@@ -61,13 +90,17 @@ function allowedUsage(spec: KeySpec, profile: KeyProfile): number {
 
 const identifier = (label: string) => sha256(utf8(label)).slice(0, 16);
 
-function secretAttributes(usages: readonly number[], allowed: number, onToken: boolean): Template {
+function secretAttributes(
+  usages: readonly (keyof typeof CK & `CKA_${string}`)[],
+  allowed: number,
+  onToken: boolean,
+): Template {
   return [
     flagAttribute(CK.CKA_TOKEN, onToken),
     flagAttribute(CK.CKA_PRIVATE, true),
     flagAttribute(CK.CKA_SENSITIVE, true),
     flagAttribute(CK.CKA_EXTRACTABLE, false),
-    ...usages.map((usage) => flagAttribute(usage, usage === allowed)),
+    ...usages.map((usage) => flagAttribute(CK[usage], CK[usage] === allowed)),
   ];
 }
 
@@ -83,7 +116,7 @@ export function pairTemplates(
     public: [
       flagAttribute(CK.CKA_TOKEN, onToken),
       bytesAttribute(CK.CKA_EC_PARAMS, parameters),
-      ...USAGES.public.map((usage) => flagAttribute(usage, usage === CK.CKA_VERIFY && allowed === CK.CKA_SIGN)),
+      ...USAGES.public.map((usage) => flagAttribute(CK[usage], usage === 'CKA_VERIFY' && allowed === CK.CKA_SIGN)),
       ...common,
       ...dated,
     ],
@@ -148,7 +181,8 @@ const unsuitable = (spec: KeySpec, problem: string) =>
     details: { key: spec.label, problem },
   });
 
-function objectsOf(module: Cryptoki, session: Handle, objectClass: number, label: string): Handle[] {
+/** The objects of that class and label. */
+export function objectsOf(module: Cryptoki, session: Handle, objectClass: number, label: string): Handle[] {
   return findObjects(module, session, [numberAttribute(CK.CKA_CLASS, objectClass), textAttribute(CK.CKA_LABEL, label)]);
 }
 
@@ -159,7 +193,8 @@ export function keyObjects(module: Cryptoki, session: Handle, spec: KeySpec): Ha
   );
 }
 
-function readOrUndefined(module: Cryptoki, session: Handle, object: Handle, type: number): Buffer | undefined {
+/** One attribute, or undefined where the object has none of that type. */
+export function readOrUndefined(module: Cryptoki, session: Handle, object: Handle, type: number): Buffer | undefined {
   try {
     return readAttribute(module, session, object, type);
   } catch (error) {
@@ -216,23 +251,12 @@ export function loadKey(
 ): { handle: Handle; key: LoadedKey } {
   const elliptic = isElliptic(spec, profile);
   const handle = single(module, session, elliptic ? CK.CKO_PRIVATE_KEY : CK.CKO_SECRET_KEY, spec);
-  const flag = (type: number) => (readOrUndefined(module, session, handle, type)?.[0] ?? 0) !== 0;
-  const required: readonly [string, number, boolean][] = [
-    ['CKA_TOKEN', CK.CKA_TOKEN, true],
-    ['CKA_PRIVATE', CK.CKA_PRIVATE, true],
-    ['CKA_LOCAL', CK.CKA_LOCAL, true],
-    ['CKA_SENSITIVE', CK.CKA_SENSITIVE, true],
-    ['CKA_ALWAYS_SENSITIVE', CK.CKA_ALWAYS_SENSITIVE, true],
-    ['CKA_NEVER_EXTRACTABLE', CK.CKA_NEVER_EXTRACTABLE, true],
-  ];
-  for (const [name, type, value] of required) {
-    if (flag(type) !== value) throw unsuitable(spec, `lacks ${name}`);
-  }
-  // Absent must not count as false here: extractable keys are what all this is about.
-  if (readAttribute(module, session, handle, CK.CKA_EXTRACTABLE)?.[0] !== 0) throw unsuitable(spec, 'is extractable');
-  const allowed = allowedUsage(spec, profile);
-  for (const usage of elliptic ? USAGES.private : USAGES.secret) {
-    if (flag(usage) !== (usage === allowed)) throw unsuitable(spec, 'has the wrong usages');
+  for (const { name, value, absent } of requiredAttributes(spec, profile)) {
+    const found = readOrUndefined(module, session, handle, CK[name])?.[0];
+    // Absent must not count as false of CKA_EXTRACTABLE: extractable keys are what all this is about.
+    if (found === undefined ? absent : (found !== 0) === value) continue;
+    if (name === 'CKA_EXTRACTABLE') throw unsuitable(spec, 'is extractable');
+    throw unsuitable(spec, ALWAYS.some(([each]) => each === name) ? `lacks ${name}` : 'has the wrong usages');
   }
   const type = fromUlong(readAttribute(module, session, handle, CK.CKA_KEY_TYPE) ?? Buffer.alloc(0));
   let publicKey: Uint8Array | undefined;

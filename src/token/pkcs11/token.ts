@@ -33,11 +33,16 @@ export interface CreatedKeys {
 
 const NAME = /^[a-z0-9._-]{1,64}$/;
 
-function keyPrefix({ fleet, node }: TokenOptions): string {
+function keyPrefix({ fleet, node }: Pick<TokenOptions, 'fleet' | 'node'>): string {
   if (!NAME.test(fleet) || !NAME.test(node)) {
     throw new HoldfastError('usage', 'names of fleet and node have 1 to 64 characters of a-z 0-9 . _ -');
   }
   return `holdfast/${fleet}/${node}`;
+}
+
+/** The five keys of a node, as `createTokenKeys` makes and `openToken` wants them. @throws HoldfastError `usage`. */
+export function nodeKeySpecs(place: Pick<TokenOptions, 'fleet' | 'node'>): KeySpec[] {
+  return nodeKeys(keyPrefix(place));
 }
 
 function nodeKeys(prefix: string): KeySpec[] {
