@@ -44,6 +44,7 @@ import { PeerSync } from './peer-sync.ts';
 import type { ClientAuthentication, NodeObserver, RequestSealing } from './ports.ts';
 import { Repair } from './repair.ts';
 import { transitionFor } from './requested-transition.ts';
+import type { ServiceStatements } from './service-statements.ts';
 import { SpentRecords } from './spent-records.ts';
 
 export interface VaultNodeOptions {
@@ -68,6 +69,8 @@ export interface VaultNodeOptions {
   readonly onFatal: (error: HoldfastError) => void;
   /** This node's signed `leave` of the epoch before, where it left that one whole and now enters this one. */
   readonly leave?: Uint8Array;
+  /** What it says of itself for the deployment's evidence. */
+  readonly service?: ServiceStatements;
   /** The record state machine; the real one by default. */
   readonly transitions?: Transitions;
 }
@@ -208,6 +211,8 @@ export class VaultNode {
         return nodeAnswerWith({ content: this.#spent.due(request.maximum) });
       case 'spend':
         return this.#spend(request);
+      case 'service':
+        return nodeAnswerWith({ content: await this.#options.service?.about(request.bundle, this.#committer.node()) });
     }
   }
 

@@ -14,5 +14,6 @@ export * from './node-state.ts';
 export * from './proofs.ts';
 export * from './record.ts';
 export * from './request.ts';
+export * from './service-statement.ts';
 export * from './statement.ts';
 export * from './transitions/index.ts';

@@ -34,6 +34,8 @@ const NODE_REQUESTS = {
   /** Unsigned digests for anti-entropy between serving nodes. */
   compare: message('holdfast/node/compare/v1', { prefix: bytes(2) }),
   info: message('holdfast/node/info/v1', {}),
+  /** What the node signs of its limits, software and token, about the bundle with this digest. */
+  service: message('holdfast/node/service/v1', { bundle: fixed(32) }),
 } as const;
 
 export type NodeRequestKind = keyof typeof NODE_REQUESTS;

@@ -6,7 +6,7 @@ import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
 import { parseTenants, type RunningNode, startNodeService } from '../node/http/index.ts';
 import type { DictionarySource } from '../node/index.ts';
 import type { TlsIdentity } from '../pki/index.ts';
-import { decodeNodeState, type Fleet, fleetToEnter, NODE_STATE_KEY } from '../protocol/index.ts';
+import { decodeNodeState, type Fleet, fleetToEnter, NODE_STATE_KEY, type ServiceSoftware } from '../protocol/index.ts';
 import { openDictionary, openLmdbStore, wipeStore } from '../store/index.ts';
 import type { KeyValueStore } from '../store/port.ts';
 import { openToken } from '../token/index.ts';
@@ -17,6 +17,8 @@ import { readNextTrust, watchForNextEpoch } from './next-epoch.ts';
 export interface StartNodeOptions {
   /** The token's PIN, from wherever `configuration.token.pin` says (`readPin` of src/token). Wiped after use. */
   readonly readPin: () => Promise<Secret>;
+  /** What the node says of its program in the deployment's evidence; default: nothing but the runtime. */
+  readonly software?: Pick<ServiceSoftware, 'version' | 'commit'>;
   readonly log?: Logger;
   /** Called once where the node cannot go on: close it and end the process. */
   readonly onFatal?: (error: HoldfastError) => void;
@@ -107,6 +109,7 @@ export async function startNode(configuration: NodeConfiguration, options: Start
     requestsPerRecord,
     maximumInFlight,
     repairOverride: configuration.repairOverride,
+    software: { version: '', commit: '', ...options.software, runtime: `node ${process.versions.node}` },
     onFatal,
     ...(options.clock && { clock: options.clock }),
   });

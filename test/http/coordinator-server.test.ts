@@ -280,7 +280,7 @@ describe('limits and headers', () => {
 
 describe('trust sets', () => {
   const set = utf8('{}');
-  const known = { serial: 7, set };
+  const known = { serial: 7, digest: 'aa'.repeat(32), set };
 
   it('a newer serial is told to whoever says what it uses, with refusals too, and the set is given', async () => {
     const { post, url } = await serve({ trust: () => known });

@@ -91,6 +91,7 @@ export async function startNodes(n: number, changes: Partial<NodeServiceOptions>
       batchIntervalMilliseconds: 0,
       requestsPerRecord: 1000,
       maximumInFlight: 2000,
+      software: { version: '1.2.3', commit: 'c0ffee', runtime: 'node 24' },
       log: silent,
       ...changes,
       ...more,

@@ -5,7 +5,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import { TrustSource } from '../../src/coordinator/http/index.ts';
-import { MAXIMUM_TRUST_SET } from '../../src/trust/index.ts';
+import { digestOf, MAXIMUM_TRUST_SET, parseNote, parseTrustSet } from '../../src/trust/index.ts';
 import { bundleNode, deployment } from '../trust/manifests.ts';
 import { following, scene } from '../trust/verify/scene.ts';
 import { silent } from './fixtures.ts';
@@ -27,6 +27,8 @@ beforeAll(async () => {
   await log.accept(following(deployment(), { coordinators: ['https://c.vault.example'] }));
   second = await log.trustSet();
 });
+
+const digestIn = (set: Uint8Array) => digestOf(parseNote(parseTrustSet(set).bundle).text);
 
 async function server(listener: RequestListener): Promise<string> {
   const http = createServer(listener);
@@ -54,10 +56,10 @@ it('asks for its own fleet, and knows the newest that was shown', async () => {
   const trust = source([url]);
   expect(trust.known).toBeUndefined();
   await trust.look();
-  expect(trust.known).toEqual({ serial: 1, set: first });
+  expect(trust.known).toEqual({ serial: 1, digest: digestIn(first), set: first });
   set = second;
   await trust.look();
-  expect(trust.known).toEqual({ serial: 2, set: second });
+  expect(trust.known).toEqual({ serial: 2, digest: digestIn(second), set: second });
   expect(new Set(paths)).toEqual(new Set(['/trust/first']));
 });
 

@@ -38,6 +38,8 @@ import {
   encodeRecordState,
   encodeRequestContent,
   encodeSealingInfo,
+  encodeServiceStatement,
+  encodeSignedServiceStatement,
   encodeSignedStatement,
   encodeStretchSalt,
   encodeTweakInput,
@@ -109,6 +111,17 @@ const activation = {
 const confirmation = { certificate: bytes(0x65, 9), signature: bytes(0x66, 64) };
 const tombstone = { generation: 4, kind: 'owner' as const, proof: bytes(0x67, 3) };
 const owned = { ...place, attempt: 9, blindHash: bytes(0x12) };
+
+const serviceStatement = {
+  ...{ fleet, epoch: 3, node: 2, incarnation: 7, time: 1_800_000_000_000, bundle: bytes(0x78) },
+  policy: {
+    ...{ limit: 10, lifetimeLimit: 50, waits: [0, 60], destroyAfter: 604_800, minimumShares: 4 },
+    takeover: { kind: 'delayed' as const, seconds: 86_400 },
+    keyStretching: { memoryKiB: 65_536, passes: 3, parallelism: 1 },
+  },
+  software: { version: '1.2.3', commit: 'c0ffee', runtime: 'node 24.0.0' },
+  token: { module: '/usr/lib/token.so', manufacturer: 'Maker', model: 'Model', serial: '0001', firmware: '1.0' },
+};
 
 let signedOver = new Uint8Array();
 const signedDocument = encodeDocument(documentContent, (message) => {
@@ -188,6 +201,11 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
   confirm: encodeConfirmation(owned),
   'oprf-input': encodeOprfInput({ fleet, record, stretched: bytes(0x76) }),
   'tweak-input': encodeTweakInput(place),
+  'service-statement': encodeServiceStatement(serviceStatement),
+  'signed-service-statement': encodeSignedServiceStatement({
+    statement: encodeServiceStatement(serviceStatement),
+    signature: bytes(0x77, 64),
+  }),
   facts: encodeFacts({ record, facts }),
   'facts-empty': encodeFacts({ record, facts: noFacts }),
   'node-state': encodeNodeState({

@@ -155,6 +155,24 @@ const schemas = {
     },
     ['fleet', 'epoch', 'nodes'],
   ),
+  ServiceRecord: closed(
+    {
+      bundle: { type: 'string', pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the bundle’s text.' },
+      nodes: {
+        type: 'array',
+        maxItems: 9,
+        items: closed(
+          {
+            node: nodeNumber,
+            statement: binary(0, 4096, 'What the node signed: `holdfast/service-statement/v1`.'),
+            signature: binary(64, 64, 'ECDSA P-256 by the node’s identity key.'),
+          },
+          ['node', 'statement', 'signature'],
+        ),
+      },
+    },
+    ['bundle', 'nodes'],
+  ),
   Problem: {
     type: 'object',
     description: 'RFC 9457 problem details.',
@@ -192,6 +210,18 @@ export const openApiDocument = {
             description: `A trust set (docs/trust.md, section 5), at most ${MAXIMUM_TRUST_SET} bytes.`,
             content: json({ type: 'object' }),
           },
+          404: response('Problem'),
+          429: response('RateLimited'),
+          default: response('Problem'),
+        },
+      },
+    },
+    '/v1/service-record': {
+      get: {
+        operationId: 'serviceRecord',
+        summary: 'What each node signs of its limits, software and token, about the bundle that the log has accepted.',
+        responses: {
+          200: { description: 'One entry per node that answered.', content: json(schema('ServiceRecord')) },
           404: response('Problem'),
           429: response('RateLimited'),
           default: response('Problem'),

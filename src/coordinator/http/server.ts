@@ -2,7 +2,7 @@
 
 import rateLimit from '@fastify/rate-limit';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
-import { HoldfastError, parseJson } from '../../core/index.ts';
+import { HoldfastError, parseJson, toBase64Url } from '../../core/index.ts';
 import {
   addHealthRoutes,
   errorFromHttp,
@@ -25,6 +25,7 @@ import { BUNDLE_SERIAL_HEADER, readBundleSerial } from '../../trust/index.ts';
 import type { NodeInfo } from '../maintenance.ts';
 import type { CoordinatorMetrics } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
+import type { ServiceRecords } from './service-records.ts';
 import type { KnownTrustSet } from './trust-source.ts';
 
 export interface RateLimit {
@@ -43,6 +44,8 @@ export interface CoordinatorServerOptions {
   readonly metrics: Pick<CoordinatorMetrics, 'answers' | 'seconds'>;
   /** The newest trust set that is known of this fleet; undefined where there is no source of one. */
   readonly trust?: () => KnownTrustSet | undefined;
+  /** What the nodes sign of themselves; undefined where there is no source of an accepted bundle. */
+  readonly serviceRecords?: (() => Promise<ServiceRecords>) | undefined;
   readonly log: Logger;
   /** Undefined: no limit. */
   readonly rateLimit: RateLimit | undefined;
@@ -171,13 +174,26 @@ function addOperations(app: FastifyInstance, options: CoordinatorServerOptions):
   }
 }
 
-function addPublicRoutes(app: FastifyInstance, { fleet, readiness, infos, trust }: CoordinatorServerOptions): void {
+function addPublicRoutes(app: FastifyInstance, options: CoordinatorServerOptions): void {
+  const { fleet, readiness, infos, trust, serviceRecords } = options;
   addHealthRoutes(app, readiness);
   app.get('/openapi.json', async () => openApiDocument);
   app.get('/v1/trust', async (_request, reply) => {
     const known = trust?.();
     if (known) return reply.header('content-type', 'application/json').send(known.set);
     throw new HoldfastError('not_found', 'this coordinator knows no trust set; ask the cosigner, or a mirror of it');
+  });
+  app.get('/v1/service-record', async () => {
+    if (!serviceRecords) throw new HoldfastError('not_found', 'this coordinator knows no accepted bundle');
+    const { bundle, statements } = await serviceRecords();
+    return {
+      bundle,
+      nodes: statements.map(({ node, statement, signature }) => ({
+        node,
+        statement: toBase64Url(statement),
+        signature: toBase64Url(signature),
+      })),
+    };
   });
   app.get('/v1/nodes', async () => ({
     fleet: fleet.fleet,

@@ -9,6 +9,7 @@ import { Maintenance } from '../maintenance.ts';
 import { Background, type MaintenanceIntervals } from './background.ts';
 import { CoordinatorMetrics } from './metrics.ts';
 import { createCoordinatorServer, type RateLimit } from './server.ts';
+import { ServiceRecordSource } from './service-records.ts';
 import { HttpNodeTransport, type NodeEndpoint } from './transport.ts';
 import { TrustSource, type TrustSourceSettings } from './trust-source.ts';
 
@@ -83,6 +84,9 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     metrics,
   });
   const trustSource = options.trustSource && new TrustSource(fleet.fleet, options.trustSource, log);
+  const records =
+    trustSource &&
+    new ServiceRecordSource({ fleet, transport, checks, clock, observer, bundle: () => trustSource.known?.digest });
   let closing = false;
   const readiness = () => {
     if (closing) return { ready: false, reason: 'the coordinator is stopping' };
@@ -99,6 +103,7 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     infos: () => background.infos,
     metrics,
     trust: () => trustSource?.known,
+    serviceRecords: records && (() => records.get()),
   });
   const monitoring = createMonitoring({ registry: metrics.registry, readiness });
   const stop = async () => {

@@ -59,7 +59,15 @@ const CONNECT_TIMEOUT = 2000;
 const KEEP_ALIVE = 60_000;
 
 /** Kinds that no client waits for: they have a lane of their own, so that no client waits behind them either. */
-const BACKGROUND: ReadonlySet<NodeRequestKind> = new Set(['repair', 'sync', 'compare', 'due', 'spend', 'info']);
+const BACKGROUND: ReadonlySet<NodeRequestKind> = new Set([
+  'repair',
+  'sync',
+  'compare',
+  'due',
+  'spend',
+  'info',
+  'service',
+]);
 
 export class HttpNodeTransport implements NodeTransport {
   readonly #peers = new Map<number, Peer>();

@@ -21,6 +21,8 @@ export interface TrustSourceSettings {
 export interface KnownTrustSet {
   /** Serial of the bundle in it, as it says itself. */
   readonly serial: number;
+  /** SHA-256 of the bundle's text, in hexadecimal. */
+  readonly digest: string;
   readonly set: Uint8Array;
 }
 
@@ -97,8 +99,8 @@ export class TrustSource {
     });
     const set = Uint8Array.from(await body.bytes());
     if (statusCode !== 200) throw new HoldfastError('trust_unavailable', `it answered ${statusCode}`);
-    const { manifest } = parseBundle(parseNote(parseTrustSet(set).bundle).text);
-    if (manifest.fleet === this.#fleet) return { serial: manifest.serial, set };
+    const { manifest, digest } = parseBundle(parseNote(parseTrustSet(set).bundle).text);
+    if (manifest.fleet === this.#fleet) return { serial: manifest.serial, digest, set };
     throw new HoldfastError('wrong_environment', 'the trust set is of another fleet');
   }
 }

@@ -12,11 +12,12 @@ import {
 import { verifyEcdsa, verifyEd25519 } from '../../crypto/index.ts';
 import { closeGracefully, createMonitoring, type ListenAddress, type Logger } from '../../http/index.ts';
 import type { TlsIdentity } from '../../pki/index.ts';
-import { CONTENT, type Fleet } from '../../protocol/index.ts';
+import { CONTENT, type Fleet, type ServiceSoftware } from '../../protocol/index.ts';
 import type { Token } from '../../token/port.ts';
 import { createClientAuthentication } from '../authentication.ts';
 import type { DictionarySource } from '../ports.ts';
 import { createRequestSealing } from '../sealing.ts';
+import { ServiceStatements } from '../service-statements.ts';
 import { openVaultNode, type RepairOverride } from '../start.ts';
 import { TokenWatch } from '../token-watch.ts';
 import type { Phase, VaultNode } from '../vault-node.ts';
@@ -38,6 +39,8 @@ export interface NodeServiceOptions {
   readonly requestsPerRecord: number;
   readonly maximumInFlight: number;
   readonly repairOverride?: RepairOverride | undefined;
+  /** What it says of its program. */
+  readonly software: ServiceSoftware;
   readonly log: Logger;
   /** Called once where store and anchor can no longer be trusted to agree, or the token is gone: end the process. */
   readonly onFatal?: (error: HoldfastError) => void;
@@ -102,6 +105,7 @@ async function start(options: NodeServiceOptions): Promise<RunningNode> {
     batchInterval: options.batchIntervalMilliseconds,
     requestsPerRecord: options.requestsPerRecord,
     repairOverride: options.repairOverride,
+    service: new ServiceStatements({ fleet, node, token, clock, software: options.software }),
     onFatal,
   });
   const info = async () => CONTENT.info.decode((await vault.handle({ kind: 'info' })).content!);

@@ -48,6 +48,26 @@ const handover = fields(uint(4), uint(5), fill(0x51), fill(0x52), fill(0x53, 64)
 const proof = fields(fill(0x61, 5), fill(0x62, 6), fill(0x63, 7), fill(0x64, 64));
 const confirmationProof = fields(fill(0x65, 9), fill(0x66, 64));
 const tombstone = fields(uint(4), text('owner'), fill(0x67, 3));
+const serviceStatement = message(
+  'holdfast/service-statement/v1',
+  text('fleet-1'),
+  uint(3),
+  uint(2),
+  uint(7),
+  uint(1_800_000_000_000),
+  fill(0x78),
+  fields(
+    uint(10),
+    uint(50),
+    fields(uint(0), uint(60)),
+    fields(text('delayed'), uint(86_400)),
+    uint(604_800),
+    uint(4),
+    fields(uint(65_536), uint(3), uint(1)),
+  ),
+  fields(text('1.2.3'), text('c0ffee'), text('node 24.0.0')),
+  fields(text('/usr/lib/token.so'), text('Maker'), text('Model'), text('0001'), text('1.0')),
+);
 const documentContent = message(
   'holdfast/document/v1',
   text('fleet-1'),
@@ -138,6 +158,8 @@ export const GOLDEN: Readonly<Record<string, Bytes>> = {
   'stretch-salt': message('holdfast/stretch-salt/v1', text('fleet-1'), fill(0x11)),
   'oprf-input': message('holdfast/oprf-input/v1', text('fleet-1'), fill(0x11), fill(0x76)),
   'tweak-input': message('holdfast/tweak-input/v1', text('fleet-1'), fill(0x11), uint(5)),
+  'service-statement': serviceStatement,
+  'signed-service-statement': message('holdfast/signed-service-statement/v1', serviceStatement, fill(0x77, 64)),
   facts: message('holdfast/facts/v1', fill(0x11), facts),
   'facts-empty': message('holdfast/facts/v1', fill(0x11), noFacts),
   'node-state': message(
