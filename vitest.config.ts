@@ -31,6 +31,7 @@ export default defineConfig({
     pool: 'forks',
     isolate: true,
     maxWorkers: 2,
+    maxConcurrency: 2,
     retry: 0,
     // A `.only` left behind would hide all other tests of its file.
     allowOnly: false,

@@ -39,7 +39,8 @@ const reachable: readonly [name: string, goal: number][] = [
   ['a node serves that abstains', 4],
 ];
 
-describe('the guess bound', () => {
+// Each search has its own process and folder, and two cores make two at a time.
+describe.concurrent('the guess bound', () => {
   it.each(holds)('holds in every state: %s', { timeout }, async (_name, macros, atLeast) => {
     const result = await search([...macros, 'LEMMAS'], atLeast > 1_500_000 ? 'large' : 'small');
     expect(result.output).not.toMatch(/assertion violated/);
@@ -60,7 +61,7 @@ describe('the guess bound', () => {
   }
 });
 
-describe('the model is not vacuous', () => {
+describe.concurrent('the model is not vacuous', () => {
   it.each(reachable)('%s', { timeout }, async (_name, goal) => {
     const result = await search([...oneRollback, `REACH=${goal}`], 'small');
     expect(result.errors).toBe(1);
