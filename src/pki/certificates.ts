@@ -55,7 +55,7 @@ export async function createAuthority(request: AuthorityRequest): Promise<{ read
   checkName('fleet', request.fleet);
   const crypto = new TokenCrypto();
   const { privateKey: signingKey, publicKey } = await authorityKeys(crypto, request.signer);
-  const name: x509.JsonName = [{ O: [request.fleet] }, { CN: ['Holdfast authority'] }];
+  const name: x509.JsonName = [{ O: text(request.fleet) }, { CN: text('Holdfast authority') }];
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: randomSerial(),
@@ -83,12 +83,25 @@ export async function createAuthority(request: AuthorityRequest): Promise<{ read
  * `token_failed` if the token's signature does not verify.
  */
 export async function issueCertificate(request: CertificateRequest): Promise<IssuedCertificate> {
+  const keys = await makeKeys();
+  const certificatePem = await certify(keys.publicKey, request);
+  return { certificatePem, privateKeyPem: await privateKeyPem(keys) };
+}
+
+/** A pair of keys for one certificate, in software: its private half goes to a file. */
+export const makeKeys = (): Promise<CryptoKeyPair> =>
+  softwareEngine.subtle.generateKey(ECDSA_P256, true, ['sign', 'verify']);
+
+/** PKCS #8, unencrypted. */
+export async function privateKeyPem({ privateKey }: CryptoKeyPair): Promise<string> {
+  const bytes = await softwareEngine.subtle.exportKey('pkcs8', privateKey);
+  return `${x509.PemConverter.encode(bytes, 'PRIVATE KEY')}\n`;
+}
+
+/** The certificate of `publicKey` as PEM. @throws HoldfastError as `issueCertificate`. */
+export async function certify(publicKey: CryptoKey, request: CertificateRequest): Promise<string> {
   const { subject, signer } = request;
-  checkName('fleet', subject.fleet);
-  checkName('name', subject.name);
-  if (!PEER_ROLES.includes(subject.role)) {
-    throw new HoldfastError('bad_input', `the role must be one of ${PEER_ROLES.join(', ')}`);
-  }
+  checkSubject(subject);
   const authority = readCertificate(request.authorityPem);
   const crypto = new TokenCrypto();
   const { privateKey: signingKey, publicKey: authorityKey } = await authorityKeys(crypto, signer);
@@ -97,38 +110,54 @@ export async function issueCertificate(request: CertificateRequest): Promise<Iss
   if (validity.notBefore < authority.notBefore || validity.notAfter > authority.notAfter) {
     throw new HoldfastError('bad_input', 'the certificate would outlive its authority; ask for a shorter validity');
   }
-
-  const keys = await softwareEngine.subtle.generateKey(ECDSA_P256, true, ['sign', 'verify']);
   const { serverAuth, clientAuth } = x509.ExtendedKeyUsage;
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: randomSerial(),
-      subject: [{ O: [subject.fleet] }, { OU: [subject.role] }, { CN: [subject.name] }],
+      subject: distinguishedName(subject),
       issuer: authority.subjectName,
       ...validity,
-      publicKey: keys.publicKey,
+      publicKey,
       signingKey,
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
         new x509.ExtendedKeyUsageExtension(subject.role === 'public' ? [serverAuth] : [serverAuth, clientAuth]),
-        new x509.SubjectAlternativeNameExtension([
-          { type: 'url', value: peerUri(subject) },
-          ...checkHosts(request.hosts),
-        ]),
-        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, softwareEngine),
+        alternativeNames(subject, request.hosts),
+        await x509.SubjectKeyIdentifierExtension.create(publicKey, false, softwareEngine),
         await x509.AuthorityKeyIdentifierExtension.create(authorityKey, false, softwareEngine),
       ],
     },
     crypto,
   );
   await checkSignature(certificate, authorityKey);
-  const privateKey = await softwareEngine.subtle.exportKey('pkcs8', keys.privateKey);
-  return {
-    certificatePem: pem(certificate),
-    privateKeyPem: `${x509.PemConverter.encode(privateKey, 'PRIVATE KEY')}\n`,
-  };
+  return pem(certificate);
 }
+
+/** @throws HoldfastError `bad_input`. */
+export function checkSubject(subject: PeerIdentity): void {
+  checkName('fleet', subject.fleet);
+  checkName('name', subject.name);
+  if (!PEER_ROLES.includes(subject.role)) {
+    throw new HoldfastError('bad_input', `the role must be one of ${PEER_ROLES.join(', ')}`);
+  }
+}
+
+export const distinguishedName = ({ fleet, role, name }: PeerIdentity): x509.JsonName => [
+  { O: text(fleet) },
+  { OU: text(role) },
+  { CN: text(name) },
+];
+
+/**
+ * In an object it is taken as it is; in a bare string quotation marks, hex and escapes would be read (RFC 4514). The
+ * library's type of a generator's name leaves objects out, its constructor of names does not.
+ */
+const text = (utf8String: string) => [{ utf8String }] as unknown as string[];
+
+/** The identity as a URI, then the hosts. @throws HoldfastError `bad_input` for what is no DNS name or IP address. */
+export const alternativeNames = (subject: PeerIdentity, hosts: readonly string[]) =>
+  new x509.SubjectAlternativeNameExtension([{ type: 'url', value: peerUri(subject) }, ...checkHosts(hosts)]);
 
 /**
  * Whether two thirds of the certificate's life are over (or it has not begun, or has ended) at `now`, in milliseconds

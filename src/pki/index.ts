@@ -12,4 +12,11 @@ export {
 export { TokenCrypto } from './engine.ts';
 export { PEER_ROLES, type PeerIdentity, type PeerRole, parsePeerUri, peerUri } from './names.ts';
 export { checkPeer, type ExpectedPeer, peerIdentityOf } from './peer.ts';
+export {
+  certifyRequest,
+  MAXIMUM_REQUEST,
+  type RequestedCertificate,
+  readRequest,
+  requestCertificate,
+} from './requests.ts';
 export { requirePeer, type TlsIdentity, tlsClientOptions, tlsPublicServerOptions, tlsServerOptions } from './tls.ts';

@@ -4,7 +4,8 @@ import { fromUtf8, HoldfastError } from '../core/index.ts';
 import type { Purpose } from './purposes.ts';
 
 export interface ApprovalRequest {
-  readonly purpose: Purpose;
+  /** Certificates are issued by a key that is for no signed text. */
+  readonly purpose: Purpose | 'certificate';
   /** The key's name. */
   readonly key: string;
   /** SHA-256 of the message, 64 hex digits. For a note this is its text's digest. */

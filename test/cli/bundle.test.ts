@@ -3,11 +3,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { diffLines, manifestLines } from '../../src/cli/bundle-text.ts';
 import { moment } from '../../src/cli/options.ts';
 import { policyLines } from '../../src/cli/policy-text.ts';
-import { runProgram } from '../../src/cli/program.ts';
 import { toBase64Url } from '../../src/core/index.ts';
 import {
   parsePolicy,
@@ -26,17 +25,13 @@ import {
   trustPolicy,
 } from '../trust/fixture.ts';
 import { bundleNode, DAY, deployment, NOW, retirement, revocation } from '../trust/manifests.ts';
+import { run as runCommandLine } from './run.ts';
 
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'cli-bundle-'));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-  process.exitCode = 0;
-});
 
 const at = (name: string) => join(folder, name);
 function put(name: string, content: string | Uint8Array): string {
@@ -45,23 +40,13 @@ function put(name: string, content: string | Uint8Array): string {
 }
 
 /** Runs a command on the day of the tests' fixtures. */
-async function run(...words: string[]): Promise<{ code: number; out: string; error: string }> {
-  const written = { out: '', error: '' };
+async function run(...words: string[]) {
   vi.useFakeTimers({ now: NOW, toFake: ['Date'] });
-  for (const [stream, name] of [
-    [process.stdout, 'out'],
-    [process.stderr, 'error'],
-  ] as const) {
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written[name] += String(text);
-      return true;
-    });
+  try {
+    return await runCommandLine(...words);
+  } finally {
+    vi.useRealTimers();
   }
-  process.exitCode = 0;
-  await runProgram(words);
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-  return { code: Number(process.exitCode), ...written };
 }
 
 const json = ({ out }: { out: string }) => JSON.parse(out) as Record<string, never>;

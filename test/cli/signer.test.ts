@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { approverOf } from '../../src/cli/approval.ts';
-import { runProgram } from '../../src/cli/program.ts';
 import { parseNote, parseVerifierKey, verifyNote } from '../../src/trust/index.ts';
 import { bundle, policyText } from '../signer/texts.ts';
 import { PIN, type SoftHsm, softHsm } from '../token/fixture.ts';
+import { run } from './run.ts';
 
 let hsm: SoftHsm;
 let folder: string;
@@ -25,32 +25,13 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 afterEach(() => {
-  vi.restoreAllMocks();
   vi.unstubAllEnvs();
-  process.exitCode = 0;
 });
 
 function file(name: string, content: string): string {
   const path = join(folder, name);
   writeFileSync(path, content, { mode: 0o600 });
   return path;
-}
-
-/** Runs a command; what it wrote and its exit code. */
-async function run(...words: string[]): Promise<{ code: number; out: string; error: string }> {
-  const written = { out: '', error: '' };
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    written.out += String(text);
-    return true;
-  });
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    written.error += String(text);
-    return true;
-  });
-  process.exitCode = 0;
-  await runProgram(words);
-  vi.restoreAllMocks();
-  return { code: Number(process.exitCode), ...written };
 }
 
 const onToken = () => ['--label', 'signer', '--pin-file', pinFile];
