@@ -21,6 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   trust: ['core', 'crypto', 'protocol'],
   access: ['core', 'crypto'],
   backup: ['core'],
+  recovery: ['core', 'crypto'],
   configuration: ['core'],
   http: ['core'],
   token: ['core', 'crypto'],
@@ -58,7 +59,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ['*'],
 };
 
-const BROWSER_SAFE = ['src/{core,crypto,protocol,trust,client}/**/*.ts', 'src/access/client*.ts'];
+const BROWSER_SAFE = ['src/{core,crypto,protocol,trust,client,recovery}/**/*.ts', 'src/access/client*.ts'];
 
 /** What browser-safe code may load from outside. Each of these runs in browsers itself. */
 const BROWSER_PACKAGES = [
