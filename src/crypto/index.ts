@@ -1,5 +1,6 @@
 /** RFC 9497, RFC 9180, password-protected secret sharing and strict signatures, on bytes. Safe for browsers; no I/O. */
 
+export { agree, publicPointOf } from './agreement.ts';
 export { type Ed25519Key, ed25519KeyFromSeed, signEd25519 } from './ed25519.ts';
 export { ENVELOPE_BYTES, MAXIMUM_SECRET_BYTES, openEnvelope, sealEnvelope } from './envelope.ts';
 export { hkdf, hkdfExpand, hkdfExtract } from './hkdf.ts';

@@ -7,9 +7,12 @@ import {
   digestOf,
   type Evidence,
   type LiveManifest,
+  type LogSource,
+  type LogView,
   type NoteSigner,
   parseNote,
   parseTrustSet,
+  readLog,
   requireSignature,
   type SignedPolicy,
   serialiseNote,
@@ -17,7 +20,6 @@ import {
 import type { Logged, Pending } from './answers.ts';
 import { checkProposal, countersign } from './countersign.ts';
 import type { DeploymentDraft } from './draft.ts';
-import { type LogSource, type LogView, readLog } from './log-view.ts';
 import { isSameDeployment, nextDeployment, nextEpoch } from './manifests.ts';
 import type { Submission } from './submission.ts';
 

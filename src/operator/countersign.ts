@@ -14,17 +14,20 @@ import {
   type FleetState,
   type LiveManifest,
   type LoggedBundle,
+  type LogSource,
+  type LogView,
   type NoteSigner,
   parseLeaf,
+  readLog,
   requireLive,
   requireSafePolicy,
+  requireWitnessed,
   type SignedNote,
   type SignedPolicy,
   signText,
   verifyLeafSignatures,
 } from '../trust/index.ts';
 import { type BundleFile, noteOf } from './bundle-file.ts';
-import { type LogSource, type LogView, readLog, requireWitnessed } from './log-view.ts';
 import { breachError } from './manifests.ts';
 
 /** A check that passed, for people. */

@@ -1,6 +1,13 @@
 /** The operator's and the policy keyholders' side of trust distribution: making, checking, signing and submitting. Prints nothing. */
 
 export {
+  type CheckpointKind,
+  type LogSource,
+  type LogView,
+  readLog,
+  requireWitnessed,
+} from '../trust/index.ts';
+export {
   type Announced,
   type AnnounceOptions,
   type AnnounceStep,
@@ -14,7 +21,6 @@ export type { Logged, Pending, WaitingProposal } from './answers.ts';
 export * from './bundle-file.ts';
 export * from './countersign.ts';
 export * from './draft.ts';
-export * from './log-view.ts';
 export * from './manifests.ts';
 export * from './policies.ts';
 export * from './revoke.ts';

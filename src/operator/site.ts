@@ -3,6 +3,8 @@
 import { fromUtf8, HoldfastError, utf8 } from '../core/index.ts';
 import { checkUrl, Fetcher, LogReader } from '../cosigner/replay/index.ts';
 import {
+  type CheckpointKind,
+  type LogSource,
   MAXIMUM_BUNDLE_TEXT,
   MAXIMUM_NOTE_BYTES,
   MAXIMUM_POLICY_NOTE,
@@ -15,7 +17,6 @@ import {
   tileTrustReader,
 } from '../trust/index.ts';
 import { type Logged, MAXIMUM_ANSWER, problemFrom, readSubmitted } from './answers.ts';
-import type { CheckpointKind, LogSource } from './log-view.ts';
 
 export interface SiteOptions {
   /** Origin of the site, HTTPS; plain HTTP on loopback. */

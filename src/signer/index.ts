@@ -1,9 +1,10 @@
 /** The signing module: keys on tokens that sign one purpose each, after their own checks, and write down what they signed. */
 
+export { type DsseEnvelope, IN_TOTO, preAuthenticationEncoding } from '../evidence/index.ts';
 export { TokenCrypto } from '../pki/index.ts';
 export * from './approval.ts';
 export * from './compare.ts';
-export { type DsseEnvelope, IN_TOTO, preAuthenticationEncoding, signDsse } from './dsse.ts';
+export { signDsse } from './dsse.ts';
 export { type JournalState, readJournal, type Signed, SigningJournal } from './journal.ts';
 export { JOURNAL_FORMAT, type JournalEntry } from './journal-format.ts';
 export * from './jws.ts';

@@ -6,8 +6,8 @@
  */
 
 import { fromUtf8, HoldfastError } from '../core/index.ts';
+import { parseEvidence } from '../evidence/index.ts';
 import { type Manifest, parseBundle, parseCheckpoint, parsePolicy, parseRoster, toBase64 } from '../trust/index.ts';
-import { parseEvidence } from './dsse.ts';
 import { parsePlexiMessage } from './plexi.ts';
 
 /**

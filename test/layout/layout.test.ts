@@ -19,6 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   crypto: ['core'],
   protocol: ['core', 'crypto'],
   trust: ['core', 'crypto', 'protocol'],
+  evidence: ['core', 'crypto', 'protocol', 'trust'],
+  audit: ['core', 'crypto', 'protocol', 'trust', 'evidence'],
   access: ['core', 'crypto'],
   backup: ['core'],
   recovery: ['core', 'crypto'],
@@ -52,14 +54,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'cosigner/witness/index.ts',
   ],
   fleet: ['core', 'protocol', 'trust', 'access', 'pki', 'token', 'token/port.ts', 'signer', 'operator'],
-  signer: ['core', 'crypto', 'trust', 'pki', 'token/port.ts'],
+  signer: ['core', 'crypto', 'trust', 'evidence', 'pki', 'token/port.ts'],
   cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts', 'signer'],
   operator: ['core', 'protocol', 'trust', 'pki', 'cosigner/replay/index.ts'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
   cli: ['*'],
 };
 
-const BROWSER_SAFE = ['src/{core,crypto,protocol,trust,client,recovery}/**/*.ts', 'src/access/client*.ts'];
+const BROWSER_SAFE = [
+  'src/{core,crypto,protocol,trust,evidence,audit,client,recovery}/**/*.ts',
+  'src/access/client*.ts',
+];
 
 /** What browser-safe code may load from outside. Each of these runs in browsers itself. */
 const BROWSER_PACKAGES = [

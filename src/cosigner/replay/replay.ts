@@ -7,6 +7,7 @@ import { codec, equalBytes, HoldfastError, sha256, utf8 } from '../../core/index
 import {
   checkLog,
   emptyLog,
+  type LogReader,
   type LogState,
   type Misconduct,
   originOf,
@@ -17,7 +18,6 @@ import {
   type TrustPolicyText,
 } from '../../trust/index.ts';
 import { Mirror, type MirrorDisk } from './mirror.ts';
-import type { LogReader } from './reader.ts';
 
 const { list, message, struct, text, uint } = codec;
 

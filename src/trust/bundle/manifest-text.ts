@@ -2,7 +2,7 @@
 
 import { HoldfastError, type JsonValue as Json } from '../../core/index.ts';
 import { checkFleet, type Fleet, threshold } from '../../protocol/index.ts';
-import type { CanonicalValue } from '../canonical.ts';
+import { type CanonicalValue, canonicalJson } from '../canonical.ts';
 import {
   type Digest,
   formatTime,
@@ -61,6 +61,19 @@ const NODE_MEMBERS = [
   'endpoint',
 ] as const;
 
+/** What a renewal or a retirement changes, and what would otherwise need the description's own digest. */
+const NOT_DESCRIBED: readonly string[] = [
+  'kind',
+  'serial',
+  'previous',
+  'accepted',
+  'notBefore',
+  'notAfter',
+  'evidence',
+  'successor',
+  'sunset',
+];
+
 /** A bundle's text with what it says; `digest` is of the text. */
 export interface Bundle<M extends Manifest = Manifest> {
   readonly text: string;
@@ -87,10 +100,18 @@ export function serialiseBundle(manifest: Manifest): string {
   return text;
 }
 
-/** Everything of a fleet's manifest but its evidence: what statements in that evidence bind. */
+/**
+ * What statements of evidence bind: everything of a fleet's manifest that stays as it is when the bundle is renewed or the
+ * fleet retires. Its kind, its place in the chain, its dates and its evidence are left out.
+ */
 export function descriptionText(manifest: LiveManifest): string {
-  const { evidence: _, ...description } = membersOf(manifest);
-  return serialiseDocument('holdfast/description/v1', description);
+  const members = Object.entries(membersOf(manifest)).filter(([name]) => !NOT_DESCRIBED.includes(name));
+  return serialiseDocument('holdfast/description/v1', Object.fromEntries(members));
+}
+
+/** All that a manifest says of its nodes, as canonical JSON: to see whether two say the same. */
+export function nodesText(nodes: readonly BundleNode[]): string {
+  return canonicalJson(nodes.map(writeNode));
 }
 
 /** The fleet as the protocol knows it, with its earlier epochs. */

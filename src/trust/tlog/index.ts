@@ -2,9 +2,10 @@
 
 export * from './checkpoint.ts';
 export * from './cosignature.ts';
-export { ecdsaToDer } from './ecdsa-der.ts';
+export { ecdsaFromDer, ecdsaToDer } from './ecdsa-der.ts';
 export { encodeEntryBundle, MAXIMUM_ENTRY_BYTES, maximumBundleBytes, parseEntryBundle } from './entry-bundle.ts';
 export * from './frontier.ts';
+export * from './log-reader.ts';
 export * from './merkle.ts';
 export * from './note.ts';
 export * from './prove.ts';

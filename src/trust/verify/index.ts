@@ -4,6 +4,8 @@ export { CLOCK_TOLERANCE, trustedNow } from './authority.ts';
 export { checkFloors, checkNotWeakened } from './fitness.ts';
 export * from './follow.ts';
 export { MAXIMUM_CHAIN } from './history.ts';
+export * from './log-view.ts';
+export { type ReadSet, readTrustSet } from './read.ts';
 export * from './state.ts';
 export * from './tile-reader.ts';
 export * from './trust-set.ts';

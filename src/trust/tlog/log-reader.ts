@@ -1,8 +1,23 @@
 /** Reading a log by HTTP: its checkpoint and its leaves (C2SP tlog-tiles), from a server that may be hostile. */
 
 import { HoldfastError } from '../../core/index.ts';
-import { MAXIMUM_NOTE_BYTES, maximumBundleBytes, parseEntryBundle, TILE_WIDTH, tilePath } from '../../trust/index.ts';
-import type { Fetcher } from './http.ts';
+import { maximumBundleBytes, parseEntryBundle } from './entry-bundle.ts';
+import { MAXIMUM_NOTE_BYTES } from './note.ts';
+import { TILE_WIDTH, tilePath } from './tile.ts';
+
+/** What fetches for it: never more bytes, nor longer, than allowed. */
+export interface LogFetcher {
+  /** The answer to one GET, whatever its status. @throws HoldfastError `not_ready`, `too_large`, `cancelled`. */
+  get(
+    url: URL,
+    options: {
+      readonly maximumBytes: number;
+      /** Milliseconds for the whole exchange. */
+      readonly timeout: number;
+      readonly signal?: AbortSignal | undefined;
+    },
+  ): Promise<{ readonly status: number; readonly body: Uint8Array }>;
+}
 
 export interface LogReaderLimits {
   /** Milliseconds for each answer. */
@@ -21,11 +36,11 @@ export const READER_LIMITS: LogReaderLimits = {
 
 export class LogReader {
   readonly #url: URL;
-  readonly #fetcher: Pick<Fetcher, 'get'>;
+  readonly #fetcher: LogFetcher;
   readonly #limits: LogReaderLimits;
 
   /** @param url the log's prefix; what is read stands below it. */
-  constructor(url: URL, fetcher: Pick<Fetcher, 'get'>, limits: LogReaderLimits = READER_LIMITS) {
+  constructor(url: URL, fetcher: LogFetcher, limits: LogReaderLimits = READER_LIMITS) {
     this.#url = url;
     this.#fetcher = fetcher;
     this.#limits = limits;

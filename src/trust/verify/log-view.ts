@@ -3,24 +3,19 @@
  * verified by the newest trust policy (docs/trust.md, section 3). Nothing of it is taken on anybody's word.
  */
 
-import { equalBytes, HoldfastError } from '../core/index.ts';
+import { equalBytes, HoldfastError } from '../../core/index.ts';
+import { checkLog, emptyLog, type LogState, originOf, parseLeaf } from '../bundle/index.ts';
+import { parseSignedPolicy, type SignedPolicy, type TrustPolicyText, verifyFirstPolicy } from '../policy/index.ts';
 import {
   type Cosignature,
-  checkLog,
-  emptyLog,
   Frontier,
   hashEntry,
-  type LogState,
-  originOf,
   parseCheckpoint,
-  parseLeaf,
   parseNote,
-  parseSignedPolicy,
   quorumTime,
-  type SignedPolicy,
   verifyCheckpoint,
-  verifyFirstPolicy,
-} from '../trust/index.ts';
+} from '../tlog/index.ts';
+import { CLOCK_TOLERANCE } from './authority.ts';
 
 /** Where a log is read from. Nothing that comes from there is trusted. */
 export interface LogSource {
@@ -53,8 +48,6 @@ export interface ReadLogOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Seconds by which a witness's clock may be ahead. */
-const CLOCK_TOLERANCE = 300;
 /** Predecessors of a policy that are looked for. */
 const MAXIMUM_PREDECESSORS = 256;
 
@@ -82,7 +75,7 @@ export async function readLog(policy: SignedPolicy, source: LogSource, options: 
   }
   const entries = await source.leaves(0, head.size, signal);
   requireRoot(entries, head);
-  const state = replay(first, entries);
+  const state = replayLog(first, entries);
   const newest = newestPolicy(policy, state, entries);
   const { cosignatures } = verifyCheckpoint(note, newest.tlog);
   const witnessedAt = quorumTime(newest.tlog, cosignatures, { to: Math.floor(now / 1000) + CLOCK_TOLERANCE });
@@ -111,8 +104,15 @@ export function requireWitnessed({ witnessedAt, policy, cosignatures }: LogView,
   );
 }
 
-/** The policy with which the log began: its descendant names it by digest, so that it may come from anywhere. */
-async function firstPolicyOf(policy: SignedPolicy, source: LogSource, signal?: AbortSignal): Promise<SignedPolicy> {
+/**
+ * The policy with which the log began: its descendant names it by digest, so that it may come from anywhere.
+ * @throws HoldfastError `chain_broken`, `policy_malformed`; and whatever the source throws.
+ */
+export async function firstPolicyOf(
+  policy: SignedPolicy,
+  source: Pick<LogSource, 'policy'>,
+  signal?: AbortSignal,
+): Promise<SignedPolicy> {
   let first = policy;
   for (let i = 0; first.policy.previous !== null && i < MAXIMUM_PREDECESSORS; i++) {
     const { version, previous } = first.policy;
@@ -133,14 +133,20 @@ async function firstPolicyOf(policy: SignedPolicy, source: LogSource, signal?: A
   return first;
 }
 
-function requireRoot(entries: readonly Uint8Array[], head: { size: number; root: Uint8Array }): void {
+/** @throws HoldfastError `untrusted` unless `entries` are exactly the leaves of that tree. */
+export function requireRoot(entries: readonly Uint8Array[], head: { size: number; root: Uint8Array }): void {
   const frontier = new Frontier();
   for (const entry of entries) frontier.append(hashEntry(entry), () => {});
   if (frontier.size === head.size && equalBytes(frontier.root(), head.root)) return;
   throw new HoldfastError('untrusted', 'the leaves that were served do not give the root of the log’s checkpoint');
 }
 
-function replay(first: SignedPolicy, entries: readonly Uint8Array[]): LogState {
+/**
+ * What all leaves of a log come to.
+ * @param first the policy with which the log began.
+ * @throws HoldfastError `log_misconduct` for the first leaf that breaks a rule, `roster_wrong` if the last is no roster.
+ */
+export function replayLog(first: TrustPolicyText, entries: readonly Uint8Array[]): LogState {
   const { state, misconduct } = checkLog(emptyLog(first), entries);
   const [wrong] = misconduct;
   if (wrong !== undefined) {
@@ -156,8 +162,12 @@ function replay(first: SignedPolicy, entries: readonly Uint8Array[]): LogState {
   return state;
 }
 
-/** The later of the configured policy and the log's, which must be of one chain. */
-function newestPolicy(configured: SignedPolicy, state: LogState, entries: readonly Uint8Array[]): SignedPolicy {
+/**
+ * The later of the configured policy and the log's, which must be of one chain.
+ * @param state of the whole log, replayed.
+ * @throws HoldfastError `chain_broken`.
+ */
+export function newestPolicy(configured: SignedPolicy, state: LogState, entries: readonly Uint8Array[]): SignedPolicy {
   const logged = entries.flatMap((entry): SignedPolicy[] => {
     const leaf = parseLeaf(entry);
     return leaf.type === 'policy' ? [{ ...leaf.policy, note: leaf.note }] : [];
