@@ -5,7 +5,10 @@ const LATER_SUITES = ['interop', 'model', 'simulation', 'fleet', 'hil', 'contain
 /** Tests on slots that somebody names (scripts/hil.ts), and on nothing else. */
 const DEVICE = 'device';
 /** Folders of a suite that are not only the one of its name. */
-const FOLDERS: Readonly<Record<string, readonly string[]>> = { fleet: ['fleet', 'faults'] };
+const FOLDERS: Readonly<Record<string, readonly string[]>> = {
+  fleet: ['fleet', 'faults'],
+  browser: ['browser', 'pages'],
+};
 
 /** What has to be there before a suite's tests, made once. */
 const SET_UP: Readonly<Record<string, string>> = { containers: 'test/containers/set-up.ts' };

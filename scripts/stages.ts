@@ -56,6 +56,11 @@ export const STAGES: readonly Stage[] = [
     title: 'Build',
     run: { command: ['tsc', '-p', 'tsconfig.build.json', '--outDir', 'work/test/dist'] },
   },
+  {
+    name: 'pages',
+    title: 'Build of the pages',
+    run: { command: ['node', 'scripts/build-pages.ts', '--out', 'work/test/dist/pages'] },
+  },
   suite('unit', 'Unit and property tests', { exists: hasTests('test'), group: 'test' }),
   suite('interop', 'Programs of others: Go’s logs, notes and witnesses', {
     group: 'interop',
@@ -75,7 +80,7 @@ export const STAGES: readonly Stage[] = [
     obstacle: containerObstacle,
     minutes: 40,
   }),
-  suite('browser', 'The client in a browser', {
+  suite('browser', 'The client and the pages in a browser', {
     group: 'browser',
     obstacle: () => (findBrowser() === undefined ? NO_BROWSER : undefined),
   }),

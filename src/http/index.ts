@@ -3,6 +3,7 @@
 export * from './files.ts';
 export * from './log.ts';
 export * from './monitoring.ts';
+export * from './pages.ts';
 export * from './problem.ts';
 export { type Refusal, refusals } from './refusals.ts';
 export * from './shutdown.ts';

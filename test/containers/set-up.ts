@@ -88,7 +88,7 @@ function buildPrevious(base: string): string | undefined {
     if (status !== 0) return undefined;
     execFileSync('tar', ['-x', '-C', context], { input: stdout });
     // How an image is made may be newer than what is in it.
-    for (const name of ['container', '.dockerignore'])
+    for (const name of ['container', 'scripts', '.dockerignore'])
       cpSync(join(root, name), join(context, name), { recursive: true });
     return build(PREVIOUS, base, context);
   } finally {

@@ -58,11 +58,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts', 'signer'],
   operator: ['core', 'protocol', 'trust', 'pki', 'cosigner/replay/index.ts'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
+  pages: ['core', 'crypto', 'protocol', 'trust', 'evidence', 'audit', 'access/client.ts', 'client', 'recovery'],
   cli: ['*'],
 };
 
 const BROWSER_SAFE = [
-  'src/{core,crypto,protocol,trust,evidence,audit,client,recovery}/**/*.ts',
+  'src/{core,crypto,protocol,trust,evidence,audit,client,recovery,pages}/**/*.ts',
   'src/access/client*.ts',
 ];
 
@@ -76,6 +77,7 @@ const BROWSER_PACKAGES = [
   'hpke',
   'jose',
   'shamir-secret-sharing',
+  'uplot',
 ];
 
 const files = sourceFiles('src/**/*.ts');

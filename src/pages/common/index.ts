@@ -1,0 +1,5 @@
+/** What all pages share. */
+
+export * from './dom.ts';
+export * from './icons.ts';
+export * from './words.ts';
