@@ -44,13 +44,13 @@ RUN if ! { command -v npm && command -v g++ && command -v make && command -v pyt
  && npm cache clean --force --silent
 COPY tsconfig.json tsconfig.build.json LICENSE ./
 COPY src src
-COPY scripts/build-pages.ts scripts/
+COPY scripts/build.ts scripts/build-pages.ts scripts/
 COPY scripts/pages scripts/pages
 COPY softhsm softhsm
 COPY container container
 COPY --from=runtime /var/lib/dpkg/status /etc/os-release /tmp/
-RUN node_modules/.bin/tsc -p tsconfig.build.json --declaration false --outDir /out/app/dist \
- && /out/usr/local/bin/node scripts/build-pages.ts --out /out/app/dist/pages \
+RUN node_modules/.bin/node scripts/build.ts --command-only --out /out/app/dist && rm /out/app/dist/cli/*.map \
+ && node_modules/.bin/node scripts/build-pages.ts --out /out/app/dist/pages \
  && cp -r package.json LICENSE softhsm container /out/app/ \
  && printf '#!/bin/sh\nexec /usr/local/bin/node --max-semi-space-size=4 /app/dist/cli/main.js "$@"\n' >/out/usr/local/bin/holdfast \
  && /out/usr/local/bin/node container/bill-of-materials.mjs /tmp/npm.json /tmp/status /tmp/os-release /out/app >/out/app/sbom.cdx.json \

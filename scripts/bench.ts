@@ -4,12 +4,15 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { compareBuilds, printComparison } from './bench/compare.ts';
 import { type FleetResult, measureFleet } from './bench/fleet.ts';
+import { OWN_ENTRY } from './bench/holdfast.ts';
 import { measureLog } from './bench/log.ts';
 import { printFleet, printLog, printScale, printToken, printTrust } from './bench/report.ts';
 import { measureScale } from './bench/scale.ts';
 import { measureTokens } from './bench/token.ts';
 import { measureTrust } from './bench/trust.ts';
+import { bundleCommand } from './build.ts';
 
 const HELP = `usage: npm run bench -- [options]
 
@@ -21,6 +24,8 @@ const HELP = `usage: npm run bench -- [options]
   --coordinators <n>    coordinators under load (default 1)
   --scale-records <n>   records in the large store (default 1000000)
   --log-entries <n>     entries of the transparency log (default 1000000)
+  --compare <file>      nothing of this, but the fleet of this checkout and that of another build (its dist/cli/main.js), under
+                        load in turns: CPU of each per recovery, --windows of each
   --node-options=<text> Node's own options in every process of the fleet, for profiles
   --json <file>         where the results go (default bench-results/<time>.json)
   --keep                leave the fleet's folder in place
@@ -36,6 +41,7 @@ const { values } = parseArgs({
     coordinators: { type: 'string', default: '1' },
     'scale-records': { type: 'string', default: '1000000' },
     'log-entries': { type: 'string', default: '1000000' },
+    compare: { type: 'string' },
     'node-options': { type: 'string' },
     json: { type: 'string' },
     keep: { type: 'boolean', default: false },
@@ -64,7 +70,24 @@ async function main(): Promise<void> {
     machine: { cores: cpus().length, processor: cpus()[0]?.model, runtime: process.version, loadAverage: loadavg() },
   };
   let fleet: FleetResult | undefined;
+  say('building the command');
+  await bundleCommand(dirname(OWN_ENTRY));
   try {
+    if (values.compare !== undefined) {
+      const comparison = await compareBuilds({
+        ...{
+          directory: join(place, 'compare'),
+          say,
+          other: resolve(values.compare),
+          nodeOptions: values['node-options'],
+        },
+        ...{ seconds: whole('seconds'), windows: whole('windows'), concurrency: whole('concurrency') },
+        records: whole('records'),
+      });
+      results.comparison = comparison;
+      printComparison(comparison);
+      parts.length = 0;
+    }
     if (parts.includes('fleet')) {
       fleet = await measureFleet({
         ...{ directory: join(place, 'fleet'), say, nodeOptions: values['node-options'] },

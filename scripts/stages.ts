@@ -54,7 +54,7 @@ export const STAGES: readonly Stage[] = [
   {
     name: 'build',
     title: 'Build',
-    run: { command: ['tsc', '-p', 'tsconfig.build.json', '--outDir', 'work/test/dist'] },
+    run: { command: ['node', 'scripts/build.ts', '--out', 'work/test/dist'] },
   },
   {
     name: 'pages',

@@ -6,7 +6,8 @@ import { join, resolve } from 'node:path';
 import { FleetFolder, processNames, readPlan, readState } from '../../src/fleet/index.ts';
 import { type PinnedTrust, parseTrustFile } from '../../src/trust/index.ts';
 
-const entry = resolve(import.meta.dirname, '../../src/cli/main.ts');
+/** The command of this checkout, bundled as it is shipped (scripts/build.ts). */
+export const OWN_ENTRY = resolve(import.meta.dirname, '../../dist/cli/main.js');
 
 /** Whatever this machine's user has set is not part of what is measured. */
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HOLDFAST_')));
@@ -17,6 +18,8 @@ export interface BenchFleetOptions {
   readonly coordinators: number;
   /** Passed to Node in every process of the fleet, for profiles. */
   readonly nodeOptions?: string | undefined;
+  /** The command that is measured; default `OWN_ENTRY`. */
+  readonly entry?: string | undefined;
 }
 
 /** One process of a fleet that is up. */
@@ -42,13 +45,13 @@ export class BenchFleet {
    */
   static async create(options: BenchFleetOptions): Promise<BenchFleet> {
     const { directory, nodes, coordinators } = options;
-    await holdfast([
+    const fleet = new BenchFleet(options);
+    await fleet.#command([
       ...['fleet', 'create', directory, '--name', 'bench', '--environment', 'bench', '--no-log'],
       ...['--nodes', String(nodes), '--coordinators', String(coordinators)],
       ...['--limit', '10', '--lifetime-limit', '10000', '--waits', '0'],
       ...['--argon2-memory-kib', '8', '--argon2-passes', '1', '--json'],
     ]);
-    const fleet = new BenchFleet(options);
     for (const name of fleet.#names('node')) fleet.configure(name, { requestsPerRecord: 100_000 });
     for (const name of fleet.#names('coordinator')) fleet.configure(name, { rateLimit: { requests: 0 } });
     return fleet;
@@ -73,7 +76,7 @@ export class BenchFleet {
   async up(): Promise<number> {
     const { coordinators, nodeOptions } = this.#options;
     const begun = performance.now();
-    await holdfast(
+    await this.#command(
       ['fleet', 'up', this.folder.path, '--detach', '--coordinators', String(coordinators), '--json'],
       nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions },
     );
@@ -81,7 +84,7 @@ export class BenchFleet {
   }
 
   async down(): Promise<void> {
-    await holdfast(['fleet', 'down', this.folder.path, '--json']);
+    await this.#command(['fleet', 'down', this.folder.path, '--json']);
   }
 
   /** The nodes, then the coordinators, as they run now. */
@@ -97,14 +100,14 @@ export class BenchFleet {
     });
   }
 
+  /** Runs a command and gives what it printed. */
+  #command(words: readonly string[], extra: Record<string, string> = {}): Promise<string> {
+    return run([this.#options.entry ?? OWN_ENTRY, ...words], extra);
+  }
+
   #names(role: 'node' | 'coordinator'): string[] {
     return processNames(readPlan(this.folder)).filter((name) => name.startsWith(role));
   }
-}
-
-/** Runs a command and gives what it printed. */
-export async function holdfast(words: readonly string[], extra: Record<string, string> = {}): Promise<string> {
-  return run([entry, ...words], extra);
 }
 
 /** Runs another script of the bench in a process of its own: a PKCS#11 module belongs to a process. */

@@ -23,13 +23,14 @@ import {
   type VerifierKey,
   verifyNote,
 } from '../../src/trust/index.ts';
+import { builtCommand } from '../built-command.ts';
 import { PIN, type SoftHsm, softHsm } from '../token/fixture.ts';
 import { acceptance, LOG, ORIGIN, proposal, signPolicy, TestLog, trustPolicy } from '../trust/fixture.ts';
 import { deployment } from '../trust/manifests.ts';
 import { evidenceOf } from './monitor/fixtures.ts';
 import { type ServedLog, serveLog } from './serve-log.ts';
 
-const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+const MAIN = await builtCommand();
 const NAME = 'audit.example/w';
 const folder = mkdtempSync(join(tmpdir(), 'commands-'));
 const at = (name: string) => join(folder, name);

@@ -7,12 +7,13 @@ import { HttpSubmission } from '../../src/operator/index.ts';
 import { generatePurposeKey, keyLabel, keysOfRole, verifierKeyOf } from '../../src/signer/index.ts';
 import { openSigningToken } from '../../src/token/index.ts';
 import { parseVerifierKey, serialiseNote, type TrustPolicy } from '../../src/trust/index.ts';
+import { builtCommand } from '../built-command.ts';
 import { createFleet, type TestFleet } from '../pki/fixtures.ts';
 import { PIN, type SoftHsm, secret, softHsm } from '../token/fixture.ts';
 import { ORIGIN, signPolicy, trustPolicy } from '../trust/fixture.ts';
 import { DAY } from '../trust/manifests.ts';
 
-const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+const MAIN = await builtCommand();
 const AUTHORITY = 'family';
 
 export class CosignerFolder {

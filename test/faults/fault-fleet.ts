@@ -84,7 +84,7 @@ export class FaultFleet implements AsyncDisposable {
     // Inherited by the supervisor and all that it starts; no other process of the tests takes notice.
     process.env.NODE_OPTIONS = `--import=${resolve(import.meta.dirname, 'preload.ts')}`;
     const words = ['fleet', 'up', this.folder.path, '--detach', '--coordinators', '2'];
-    const started = await holdfast(words).finally(() => {
+    const started = await holdfast(words, { fromSource: true }).finally(() => {
       if (before === undefined) delete process.env.NODE_OPTIONS;
       else process.env.NODE_OPTIONS = before;
     });

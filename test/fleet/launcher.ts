@@ -3,16 +3,14 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { FleetFolder, type FleetStatus, readPlan } from '../../src/fleet/index.ts';
 import { findFreePorts } from '../../src/fleet/ports.ts';
+import { builtCommand, makeOnce, shared, sourceEntry } from '../built-command.ts';
 
-export const entry = resolve(import.meta.dirname, '../../src/cli/main.ts');
-
-/** Shared by all files of one run of the tests (test/run-directory.ts), and removed with it. */
-const shared = dirname(tmpdir());
+export const entry = await builtCommand();
 
 export interface Outcome {
   /** Null if a signal ended it. */
@@ -24,6 +22,8 @@ export interface Outcome {
 export interface RunOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly input?: string | Uint8Array;
+  /** The sources as they are, not the bundle of them. */
+  readonly fromSource?: boolean;
   /** Told of the process as soon as it runs. */
   readonly onStart?: (child: ChildProcess) => void;
 }
@@ -44,7 +44,7 @@ export function cleanEnvironment(more: Readonly<Record<string, string>> = {}): R
 /** Runs `holdfast` to its end. */
 export function holdfast(words: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return new Promise((done, fail) => {
-    const child = spawn(process.execPath, [entry, ...words], {
+    const child = spawn(process.execPath, [options.fromSource ? sourceEntry : entry, ...words], {
       env: cleanEnvironment(options.environment),
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -81,7 +81,7 @@ export async function copyFleet(kind: FleetKind = {}): Promise<FleetFolder> {
   if (kind.log) return await makeFleet(join(mkdtempSync(join(tmpdir(), 'fleet-')), 'f'), words);
   words.push('--no-log');
   const template = join(shared, `fleet-${words.join('_').replace(/[^a-z0-9]+/gi, '-')}`);
-  await makeOnce(template, async (path) => {
+  await makeOnce(template, 'fleet.json', async (path) => {
     await makeFleet(path, words);
   });
   const folder = new FleetFolder(join(mkdtempSync(join(tmpdir(), 'fleet-')), 'f'));
@@ -94,26 +94,6 @@ async function makeFleet(path: string, words: readonly string[]): Promise<FleetF
   const made = await holdfast(['fleet', 'create', path, ...words, '--json']);
   if (made.code !== 0) throw new Error(`fleet create failed: ${made.stdout}${made.stderr}`);
   return new FleetFolder(path);
-}
-
-/** Whoever comes first makes it; other processes wait for that. */
-async function makeOnce(path: string, make: (path: string) => Promise<void>): Promise<void> {
-  const lock = `${path}.lock`;
-  const end = performance.now() + 120_000;
-  while (!existsSync(join(path, 'fleet.json'))) {
-    try {
-      mkdirSync(lock);
-    } catch {
-      if (performance.now() > end) throw new Error(`${path} was not made in time`);
-      await new Promise((done) => setTimeout(done, 100));
-      continue;
-    }
-    try {
-      if (!existsSync(join(path, 'fleet.json'))) await make(path);
-    } finally {
-      rmSync(lock, { recursive: true });
-    }
-  }
 }
 
 function movePorts(folder: FleetFolder, from: number, to: number): void {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { WITH_EFFECTS } from '../../scripts/build.ts';
 import {
   isNodeModule,
   packageOf,
@@ -135,6 +136,13 @@ describe('the layout of src', () => {
       .filter((file) => !['cli', 'configuration'].includes(folderOf(file)))
       .filter((file) => /\bprocess\s*(\?\.|\.)\s*env\b|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b/.test(read(file)));
     expect(reads).toEqual([]);
+  });
+
+  it('has no modules that are imported for their effects but those that the bundle keeps for that', () => {
+    const imported = files.flatMap((file) =>
+      [...read(file).matchAll(/^import '(\.[^']+)';/gm)].map(([, specifier]) => target(file, specifier!)),
+    );
+    expect([...new Set(imported)]).toEqual(WITH_EFFECTS);
   });
 
   it('has files of at most 500 lines', () => {

@@ -157,18 +157,41 @@ test('the built command makes a fleet, with tokens, stores and certificates', as
   expect(existsSync(join(project, 'fleet', 'trust.json'))).toBe(true);
 });
 
+/** In a bundle, packages' code holds imports in strings and comments; the bundler's own are written in these forms only. */
+const bundledSpecifiers = (code: string) =>
+  [
+    ...code
+      .replace(/^\s*\*.*$/gm, '')
+      .matchAll(/(?:^(?:import|export)\b[^"\n]*|\b__require\(|\bimport\()"([^"\n]+)"/gm),
+  ].map(([, found]) => found!);
+
 test('every module of the build finds what it imports, among files and declared dependencies', () => {
   const folder = join(project, 'node_modules', manifest.name, 'dist');
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'));
-  const missing = files.flatMap((name) =>
-    runtimeSpecifiersIn(readFileSync(join(folder, name), 'utf8'))
+  const missing = files.flatMap((name) => {
+    const code = readFileSync(join(folder, name), 'utf8');
+    return (name.startsWith('cli/') ? bundledSpecifiers(code) : runtimeSpecifiersIn(code))
       .filter((specifier) =>
         specifier.startsWith('.')
           ? !existsSync(resolve(folder, dirname(name), specifier))
           : !isNodeModule(specifier) && !Object.hasOwn(manifest.dependencies, packageOf(specifier)),
       )
-      .map((specifier) => `${name}: ${specifier}`),
-  );
+      .map((specifier) => `${name}: ${specifier}`);
+  });
   expect(files.length).toBeGreaterThan(100);
   expect(missing).toEqual([]);
+  // What the bundle leaves outside is native, and nothing else.
+  const outside = files
+    .filter((name) => name.startsWith('cli/'))
+    .flatMap((name) => bundledSpecifiers(readFileSync(join(folder, name), 'utf8')))
+    .filter((specifier) => !specifier.startsWith('.') && !isNodeModule(specifier));
+  expect([...new Set(outside)].sort()).toEqual(['lmdb', 'pkcs11js']);
+});
+
+test('the licences of what is bundled lie beside it', () => {
+  const folder = join(project, 'node_modules', manifest.name, 'dist/cli');
+  const text = readFileSync(join(folder, 'THIRD-PARTY-LICENSES.txt'), 'utf8');
+  for (const name of ['fastify', 'undici', '@noble/curves', '@peculiar/x509']) {
+    expect(text).toMatch(new RegExp(`^${name} \\d+\\.\\d+\\.\\d+$`, 'm'));
+  }
 });

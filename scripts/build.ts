@@ -1,0 +1,88 @@
+/**
+ * Builds `dist`: the package `holdfast/client` as one file for each module with its types (tsc), and the command, bundled with
+ * everything that it loads, so that it starts in half the time.
+ *
+ *   node scripts/build.ts [--out FOLDER] [--command-only]
+ */
+
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { rolldown } from 'rolldown';
+
+const root = resolve(import.meta.dirname, '..');
+
+/** What holds native code finds it beside its own files, so these stay where npm put them. */
+const NATIVE = ['lmdb', 'pkcs11js'];
+
+/** The one module of src that is imported for what it does and not for what it exports (test/layout holds to that). */
+export const WITH_EFFECTS = ['src/pki/reflect.ts'];
+
+/**
+ * Bundles the command into `folder`: main.js, the worker of tokens, and what they share in chunks. Names stay as they are and
+ * maps lie beside the files, so that `NODE_OPTIONS=--enable-source-maps` gives traces of the source.
+ * `folder` must lie two folders below package.json, from which the command knows its version.
+ */
+export async function bundleCommand(folder: string): Promise<void> {
+  rmSync(folder, { recursive: true, force: true });
+  const entries = { main: join(root, 'src/cli/main.ts'), worker: join(root, 'src/token/pkcs11/worker.ts') };
+  const effects = [...Object.values(entries), ...WITH_EFFECTS.map((path) => join(root, path))];
+  const source = join(root, 'src/');
+  await using bundle = await rolldown({
+    cwd: root,
+    platform: 'node',
+    input: entries,
+    external: (specifier) => NATIVE.includes(specifier),
+    // A module that gives a command nothing is not loaded for it, although the index of its folder names it.
+    treeshake: { moduleSideEffects: (id) => (id.startsWith(source) ? effects.includes(id) : undefined) },
+    onLog: (level, log, report) => {
+      if (level === 'warn') throw new Error(log.message);
+      report(level, log);
+    },
+  });
+  const { output } = await bundle.write({
+    dir: folder,
+    format: 'esm',
+    sourcemap: true,
+    entryFileNames: '[name].js',
+    chunkFileNames: '[name]-[hash].js',
+  });
+  const modules = output.flatMap((part) => (part.type === 'chunk' ? part.moduleIds : []));
+  writeFileSync(join(folder, 'THIRD-PARTY-LICENSES.txt'), licensesOf(modules));
+}
+
+/** The licence of every package that is in the bundle, as the package brings it. */
+function licensesOf(modules: readonly string[]): string {
+  const packages = new Map<string, string>();
+  for (const id of modules) {
+    const [folder, name] = /^.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(id) ?? [];
+    if (folder !== undefined && name !== undefined) packages.set(folder, name);
+  }
+  const texts = [...packages].map(([folder, name]) => {
+    const manifest = readFileSync(join(folder, 'package.json'), 'utf8');
+    const { version, license } = JSON.parse(manifest) as { version: string; license?: string };
+    const file = readdirSync(folder).find((one) => /^licen[cs]e(\.|$)/i.test(one));
+    const text = file === undefined ? `Licence: ${license}` : readFileSync(join(folder, file), 'utf8').trim();
+    return `${name} ${version}\n\n${text}\n`;
+  });
+  return texts.sort().join(`\n${'-'.repeat(80)}\n\n`);
+}
+
+/** Compiles what others import as `holdfast/client`, with its types. */
+function compileClient(folder: string): void {
+  const tsc = join(root, 'node_modules/.bin/tsc');
+  const { status } = spawnSync(tsc, ['-p', join(root, 'tsconfig.build.json'), '--outDir', folder], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: { out: { type: 'string', default: 'dist' }, 'command-only': { type: 'boolean', default: false } },
+  });
+  const out = resolve(values.out);
+  if (!values['command-only']) compileClient(out);
+  await bundleCommand(join(out, 'cli'));
+}
