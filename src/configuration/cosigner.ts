@@ -16,6 +16,8 @@ export interface CosignerConfiguration {
   readonly store: { readonly directory: string };
   /** Folder of the static files. */
   readonly files: { readonly directory: string };
+  /** Folder of the transparency page as it was built; undefined for that of the program's own build. */
+  readonly page: string | undefined;
   readonly listen: ListenConfiguration;
   /** Undefined serves plain HTTP on loopback. */
   readonly tls: Pick<TlsFiles, 'certificate' | 'key'> | undefined;
@@ -73,6 +75,11 @@ export const COSIGNER_SETTINGS: readonly Setting[] = [
     kind: 'path',
     required: true,
     description: 'Folder of the static files, made from the store. Any web server may serve it.',
+  },
+  {
+    path: 'page.directory',
+    kind: 'path',
+    description: 'Folder of the transparency page as it was built; none for the one that comes with the program.',
   },
   { path: 'listen.host', kind: 'text', default: '0.0.0.0', description: 'Address for everybody who reads.' },
   {
@@ -219,6 +226,7 @@ export function loadCosignerConfiguration(sources: Sources): CosignerConfigurati
     journal: settings.text('journal'),
     store: Object.freeze({ directory: settings.text('store.directory') }),
     files: Object.freeze({ directory: settings.text('files.directory') }),
+    page: settings.optionalText('page.directory'),
     listen: listen('listen'),
     tls: publicTls(settings),
     submission: Object.freeze({

@@ -10,7 +10,7 @@ import {
   type RunningCosigner,
   startCosignerService,
 } from '../cosigner/service/index.ts';
-import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
+import { builtPage, createLogger, type Logger, readNamedFile, readPage } from '../http/index.ts';
 import type { TlsIdentity } from '../pki/index.ts';
 import { openPurposeKey, type PurposeKeyOptions, readJournal, SigningJournal } from '../signer/index.ts';
 import { openLmdbStore } from '../store/index.ts';
@@ -130,6 +130,7 @@ export async function startCosigner(
   const { listen, submission, rateLimit, trustedProxies, witnesses, rules, approvers, metrics } = configuration;
   const authority = witnesses.authority && (await readNamedFile('the file of authorities', witnesses.authority));
   const publicTls = await readPublicTls(configuration);
+  const page = configuration.page === undefined ? await builtPage('transparency') : await readPage(configuration.page);
   const submissionTls = {
     authorityPem: await readNamedFile('the authority’s certificate', submission.tls.authority),
     certificatePem: await readNamedFile('the cosigner’s certificate', submission.tls.certificate),
@@ -150,7 +151,7 @@ export async function startCosigner(
       folder: configuration.files.directory,
       // What the evidence says is verified where it is made and by audits; here it must be in the log.
       evidence: { verify: async () => {} },
-      public: { listen, tls: publicTls, rateLimit, trustedProxies },
+      public: { listen, tls: publicTls, rateLimit, trustedProxies, page },
       submission: { listen: submission.listen, tls: submissionTls, authority: submission.authorityName },
       witnesses,
       // Readers of Plexi want a time; the key counts from the beginning.

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { HoldfastError } from '../../core/index.ts';
-import { addHealthRoutes, type Logger, type Readiness } from '../../http/index.ts';
+import { addHealthRoutes, addPage, type Logger, type Page, type Readiness } from '../../http/index.ts';
 import { type TlsIdentity, tlsPublicServerOptions } from '../../pki/index.ts';
 import { parseTilePath } from '../../trust/index.ts';
 import type { Cosigner } from './cosigner.ts';
@@ -39,6 +39,8 @@ export interface PublicServerOptions {
   /** Per client address; undefined: no limit. */
   readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
   readonly trustedProxies: readonly string[];
+  /** The transparency page, served at the root; undefined serves none. */
+  readonly page?: Page | undefined;
 }
 
 const TEXT = 'text/plain; charset=utf-8';
@@ -70,6 +72,7 @@ export async function createPublicServer(options: PublicServerOptions): Promise<
     });
   }
   addHealthRoutes(app, options.readiness);
+  if (options.page) addPage(app, options.page);
   addLog(app, options);
   addTrust(app, options);
   addPlexi(app, options.plexi);

@@ -7,6 +7,7 @@ import {
   createMonitoring,
   type ListenAddress,
   type Logger,
+  type Page,
   type Readiness,
 } from '../../http/index.ts';
 import type { TlsIdentity } from '../../pki/index.ts';
@@ -57,6 +58,8 @@ export interface CosignerServiceOptions extends CosignerLogOptions {
     readonly tls: TlsIdentity | undefined;
     readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
     readonly trustedProxies: readonly string[];
+    /** The transparency page; undefined serves none. */
+    readonly page?: Page | undefined;
   };
   readonly submission: { readonly listen: ListenAddress; readonly tls: TlsIdentity; readonly authority: string };
   readonly metrics: ListenAddress;
