@@ -29,7 +29,15 @@ export interface ActiveStatus {
   readonly nextAttempt: number;
   /** The last attempt number proven to have used the right PIN; 0 for none. */
   readonly confirmed: number;
+  /**
+   * The highest attempt number that may have been used. A certificate needs `t` nodes, so `t + k - n` at least of `k` that
+   * answered took part in it: after a cut has healed, one of three heads may be the only one that knows of a guess.
+   */
+  readonly counted: number;
+  /** Of the limit, after `counted`: never more than nodes will take, if those that answered tell the truth. */
   readonly attemptsLeft: number;
+  /** Whether the heads of `t` nodes show that none are left: fewer could frighten a person out of trying. */
+  readonly spent: boolean;
   /** Milliseconds since 1970 at which a majority of nodes takes the next attempt. */
   readonly nextAttemptAt: number;
 }
@@ -104,16 +112,16 @@ function activeStatus(
   proven: ProvenActivation,
 ): ActiveStatus {
   const { generation, document, activation } = proven;
-  const { policy } = session.options.fleet;
+  const { policy, nodes } = session.options.fleet;
+  const answered = reply.nodes.filter(({ head }) => head !== undefined).length;
   const heads = reply.nodes.flatMap(({ head }) => (head?.facts.active?.generation === generation ? [head] : []));
   // What nodes may have voted for and forgotten is as good as counted: they vote for none of it.
-  const attempt = ranked(
-    heads.map((head) => position(head.facts.active!)),
-    session.threshold,
-  );
+  const positions = heads.map((head) => position(head.facts.active!));
+  const attempt = ranked(positions, session.threshold);
   const hash = documentHash(activation.document);
   const { confirmation } = portable;
   const confirmed = confirmation ? provenConfirmation(session.verifier, document, hash, confirmation) : 0;
+  const counted = Math.max(ranked(positions, session.threshold + answered - nodes.length), confirmed);
   const times = heads.map((head) => head.nextAttemptAt).sort((a, b) => a - b);
   return {
     generation,
@@ -123,7 +131,9 @@ function activeStatus(
     activation,
     nextAttempt: Math.max(attempt, confirmed) + 1,
     confirmed,
-    attemptsLeft: budgetLeft(policy, Math.max(attempt, confirmed), confirmed),
+    counted,
+    attemptsLeft: budgetLeft(policy, counted, confirmed),
+    spent: budgetLeft(policy, Math.max(attempt, confirmed), confirmed) === 0,
     nextAttemptAt: times[session.threshold - 1] ?? times.at(-1) ?? 0,
   };
 }

@@ -53,8 +53,9 @@ export interface Status {
   /** `active`, `none` where nothing is enrolled, `spent` where no attempts are left, `destroyed`. */
   readonly state: 'active' | 'none' | 'spent' | 'destroyed';
   readonly generation: number;
+  /** The least that may be left. While nodes differ it can be less than they will take: 0 in the state `active`, too. */
   readonly attemptsLeft: number;
-  /** Attempts since the last time the right PIN was used. */
+  /** Attempts since the last time the right PIN was used, at most. */
   readonly attemptsSinceSuccess: number;
   /** Uses that the record has left in its life, right ones included. */
   readonly lifetimeLeft: number;
@@ -118,8 +119,8 @@ export class VaultClient {
     const status = await readStatus(session);
     const { active } = status;
     const { policy } = this.#options.fleet;
-    const attempts = active ? active.nextAttempt - 1 : 0;
-    const state = active ? (active.attemptsLeft > 0 ? 'active' : 'spent') : status.destroyed > 0 ? 'destroyed' : 'none';
+    const attempts = active?.counted ?? 0;
+    const state = active ? (active.spent ? 'spent' : 'active') : status.destroyed > 0 ? 'destroyed' : 'none';
     return {
       fleet: this.#options.fleet.fleet,
       record: this.#options.record,
@@ -321,7 +322,7 @@ export class VaultClient {
     this.#step('status');
     const status = await readStatus(session);
     const active = requireActive(status);
-    if (active.attemptsLeft === 0) {
+    if (active.spent) {
       throw new HoldfastError('spent', 'no attempts are left; the record will be destroyed after the policy’s delay');
     }
     const input = await this.#input(session, pin, call);
