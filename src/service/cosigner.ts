@@ -41,13 +41,13 @@ class Opened {
 
 /** The cosigner's four keys, each behind its checks and the journal. */
 async function openSigners(
-  { name, token: tokenConfiguration, journal: path }: CosignerConfiguration,
+  { name, token: tokenConfiguration, journal: path, store }: CosignerConfiguration,
   policy: SignedPolicy,
   { readPin, clock = systemClock }: StartCosignerOptions,
   opened: Opened,
 ): Promise<CosignerSigners> {
   const journal = opened.add(await SigningJournal.open(path, { clock }));
-  const token = opened.add(await openConfiguredToken(tokenConfiguration, readPin));
+  const token = opened.add(await openConfiguredToken(tokenConfiguration, readPin, store.directory));
   const { vault, environment } = policy.policy;
   const origin = originOf(policy);
   const open = async (options: Pick<PurposeKeyOptions, 'name' | 'scope' | 'refuseForks'>) =>

@@ -9,7 +9,7 @@ import type { TlsIdentity } from '../pki/index.ts';
 import { decodeNodeState, type Fleet, fleetToEnter, NODE_STATE_KEY, type ServiceSoftware } from '../protocol/index.ts';
 import { openDictionary, openLmdbStore, wipeStore } from '../store/index.ts';
 import type { KeyValueStore } from '../store/port.ts';
-import { openToken } from '../token/index.ts';
+import { openToken, openUnlessRefused } from '../token/index.ts';
 import type { Token } from '../token/port.ts';
 import { type PinnedTrust, parseTrustFile } from '../trust/index.ts';
 import { readNextTrust, watchForNextEpoch } from './next-epoch.ts';
@@ -35,7 +35,10 @@ export async function readNodeTrust(
   throw new HoldfastError('usage', `the fleet has no node ${configuration.node}; check the setting node`);
 }
 
-/** Opens this node’s part of its token. @throws HoldfastError `token_*`, or what `readPin` throws. */
+/**
+ * Opens this node’s part of its token. A PIN that it refuses is not tried again, whoever starts this process anew.
+ * @throws HoldfastError `token_*`, or what `readPin` throws.
+ */
 export async function openNodeToken(
   configuration: NodeConfiguration,
   trust: PinnedTrust,
@@ -44,21 +47,27 @@ export async function openNodeToken(
   const { module, slot, label, serial, workers, rollbackResistant, syncFolder } = configuration.token;
   const { moduleParameters, timeoutMilliseconds: timeout } = configuration.token;
   applyTokenEnvironment(configuration);
-  using pin = await readPin();
-  return await openToken({
+  const place = {
     module,
-    pin,
-    workers,
-    rollbackResistant,
-    timeout,
-    ...(moduleParameters !== undefined && { moduleParameters }),
-    fleet: trust.fleet.fleet,
-    node: trust.names[configuration.node - 1]!,
-    ...(syncFolder !== undefined && { syncFolder }),
     ...(slot !== undefined && { slot }),
     ...(label !== undefined && { label }),
     ...(serial !== undefined && { serial }),
-  });
+  };
+  using pin = await readPin();
+  const memory = { folder: configuration.store.directory, token: place };
+  return await openUnlessRefused(memory, pin, () =>
+    openToken({
+      ...place,
+      pin,
+      workers,
+      rollbackResistant,
+      timeout,
+      ...(moduleParameters !== undefined && { moduleParameters }),
+      fleet: trust.fleet.fleet,
+      node: trust.names[configuration.node - 1]!,
+      ...(syncFolder !== undefined && { syncFolder }),
+    }),
+  );
 }
 
 export function openNodeStore(configuration: NodeConfiguration): Promise<KeyValueStore> {

@@ -95,7 +95,7 @@ export async function startWitness(
     const journal = await SigningJournal.open(configuration.journal, { clock });
     closing.push(() => journal.close());
     refuseOldState(disk, await signedSizes(configuration.journal, name), logs);
-    const token = await openConfiguredToken(configuration.token, options.readPin);
+    const token = await openConfiguredToken(configuration.token, options.readPin, configuration.store.directory);
     closing.push(() => token.close());
     const scope = {
       purpose: audit ? ('audit' as const) : ('witness' as const),

@@ -64,6 +64,7 @@ export {
 } from './pkcs11/token.ts';
 export * from './port.ts';
 export { probeToken, type SigningProfile, type TokenProfile } from './probe.ts';
+export * from './refused-pin.ts';
 export { MAXIMUM_MESSAGE, verifySignature } from './signature.ts';
 export * from './softhsm.ts';
 export * from './software.ts';

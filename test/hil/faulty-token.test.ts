@@ -3,15 +3,21 @@
  * The node says so, ends where only that helps, never answers what is wrong, and serves again when the device does.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { findSoftHsm } from '../../src/token/index.ts';
+import { findSoftHsm, REFUSED_PIN_FILE } from '../../src/token/index.ts';
 import { codeOf, FaultFleet, failure, PIN, recovers, until, WRONG } from '../faults/fault-fleet.ts';
 import { buildFaultyModule, FaultControl } from './faulty-module.ts';
 
 /** PKCS#11 v2.40, section 3.6. */
-const CKR = { GENERAL_ERROR: 0x5, DEVICE_REMOVED: 0x32, PIN_LOCKED: 0xa4, SESSION_HANDLE_INVALID: 0xb3 };
+const CKR = {
+  GENERAL_ERROR: 0x5,
+  DEVICE_REMOVED: 0x32,
+  PIN_INCORRECT: 0xa0,
+  PIN_LOCKED: 0xa4,
+  SESSION_HANDLE_INVALID: 0xb3,
+};
 const CKM = { SHA256_HMAC: 0x251, ECDSA: 0x1041 };
 const CKA_VALUE = 0x11;
 /** Whatever a node asks of its token while it serves. */
@@ -104,6 +110,22 @@ test('a PIN that is locked: the node does not start and says why; the others go 
   expect(await recovers(client)).toBe(true);
   expect(await isReady()).toBe(false);
   control.clear();
+  await fleet.untilServing(5);
+  expect(await needed(() => recovers(client))).toBe(true);
+});
+
+test('a PIN that is refused is not tried again, however often the node is started', async () => {
+  const client = await fleet.enrolled('refused');
+  const marker = fleet.of(5, 'store', REFUSED_PIN_FILE);
+  // Only once: a second try would succeed, and show.
+  control.set(`C_Login 1 1 return ${CKR.PIN_INCORRECT}`);
+  fleet.signal('node-5', 'SIGKILL');
+  await until('it was started three times', () => log().split('is not asked again').length > 3);
+  expect(control.done).toBe(1);
+  expect(await isReady()).toBe(false);
+  expect(await recovers(client)).toBe(true);
+  expect(readFileSync(marker, 'utf8')).not.toContain(readFileSync(fleet.of(5, 'pin'), 'utf8').trim());
+  rmSync(marker);
   await fleet.untilServing(5);
   expect(await needed(() => recovers(client))).toBe(true);
 });
