@@ -299,11 +299,12 @@ function addToken(program: Command): void {
     'holdfast token inventory --module /usr/lib/vendor/pkcs11.so      # what can be seen without a login',
   );
 
-  const probe = withToken(
-    ofModule(token.command('probe').description('try what a token can do for us, and how fast; leaves nothing behind')),
-  ).addOption(
-    new Option('--require <role>', 'fail with exit code 6 where it does not suit the role').choices(['node', 'signer']),
-  );
+  const tried = token
+    .command('probe')
+    .description('try what a token can do for us, and how fast; leaves nothing behind');
+  const probe = withToken(ofModule(tried))
+    .addOption(new Option('--require <role>', 'fail with exit code 6 where it is not fit').choices(['node', 'signer']))
+    .option('--sweep', 'first remove what probes that were killed have left; only while no other one runs');
   act(probe, async (flags, signal) => (await load()).probe(flags, signal));
   examples(
     probe,

@@ -52,11 +52,17 @@ export interface TokenReport {
   readonly advice: readonly string[];
   /** Objects of this examination that could not be removed. Empty, or the token is at fault. */
   readonly left: readonly string[];
+  /** Other examinations, by the names of their objects, that were under way at the start, or were killed: see `sweep`. */
+  readonly others: readonly string[];
+  /** How many of their objects were removed. */
+  readonly swept: number;
 }
 
 export interface ExamineOptions extends TokenAccess {
   /** Told of each step as it begins. */
   readonly onStep?: (step: string) => void;
+  /** Removes what other examinations have left on the token. Only while none is under way. Default false. */
+  readonly sweep?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -108,6 +114,7 @@ export async function examineToken(options: ExamineOptions): Promise<TokenReport
     await withPool(single, undefined, async (pool, description) => {
       token = description;
       before = await pool.callFirst('objects', {});
+      await examination.lookAtOthers(pool, before);
       await examination.mechanisms(pool);
       await pool.close();
     });
@@ -178,11 +185,24 @@ class Examination {
   readonly #rates: (Rate & { workers: number })[] = [];
   readonly #algorithms: SigningAlgorithm[] = [];
   #left: readonly string[] = [];
+  #others: readonly string[] = [];
+  #swept = 0;
 
   constructor(options: ExamineOptions, name: string, scratch: string) {
     this.#options = options;
     this.#name = name;
     this.#scratch = scratch;
+  }
+
+  /** A process that was killed cleans nothing up, and nobody can tell it from one that goes on. */
+  async lookAtOthers(pool: WorkerPool, objects: readonly string[]): Promise<void> {
+    const names = objects.flatMap((line) => /holdfast\/(probe-[0-9a-f]{16})\//.exec(line)?.[1] ?? []);
+    this.#others = [...new Set(names)].sort();
+    if (!this.#options.sweep) return;
+    for (const name of this.#others) {
+      this.#options.onStep?.(`removing what ${name} left`);
+      this.#swept += await pool.callFirst('remove', { prefix: `holdfast/${name}/` });
+    }
   }
 
   async mechanisms(pool: WorkerPool): Promise<void> {
@@ -295,6 +315,11 @@ class Examination {
     if (profile && !this.#failed.has('sessions') && this.#gain() < 1.3) {
       advice.push('more threads gain little here: leave token.workers at 1');
     }
+    if (this.#others.length > 0 && !this.#options.sweep) {
+      advice.push(
+        `there are objects of other probes (${this.#others.join(', ')}): where none is under way they were killed, and --sweep removes them`,
+      );
+    }
     if (this.#left.length > 0)
       advice.push('objects were left behind that the token would not destroy: remove them by hand');
     const verdict = (role: TokenRole): Verdict => ({
@@ -310,6 +335,8 @@ class Examination {
       verdicts: { node: verdict('node'), signer: verdict('signer') },
       advice,
       left: this.#left,
+      others: this.#others,
+      swept: this.#swept,
     };
   }
 

@@ -102,6 +102,25 @@ test.each(['probe', 'bench'])('%s, interrupted, leaves nothing behind', async (c
   expect(code).toBe(130);
 });
 
+test('what a probe that was killed has left is told of, and swept away when asked', async () => {
+  control.set('C_GetAttributeValue 1 1 set 0x163 1');
+  await holdfast(words('probe', '--module', shim), {
+    environment: { ...environment, FAULTY_MODULE: hsm.module, FAULTY_CONTROL: control.path },
+    onStart: (child) => {
+      const watch = setInterval(() => control.done > 0 && child.kill('SIGKILL'), 5);
+      child.once('exit', () => clearInterval(watch));
+    },
+  });
+  const left = objects().length - before.length;
+  expect(left).toBeGreaterThan(0);
+  const seen = await examineToken({ module: hsm.module, label: hsm.label, pin: secret(PIN) });
+  expect(seen).toMatchObject({ others: [expect.stringMatching(/^probe-[0-9a-f]{16}$/)], swept: 0, left: [] });
+  expect(seen.advice.join()).toContain('--sweep');
+  expect(objects()).toHaveLength(before.length + left);
+  const { stdout } = await holdfast([...words('probe'), '--sweep', '--json'], { environment });
+  expect(JSON.parse(stdout.toString('utf8'))).toMatchObject({ others: seen.others, swept: left, left: [] });
+});
+
 test.each([
   ['C_DeriveKey 1 0 return 0x70', 'ECDH on P-256', /ECDH/],
   ['C_SetAttributeValue 1 0 return 0x1b', 'data object, new label', undefined],

@@ -100,6 +100,7 @@ export async function inventory(flags: LoginFlags): Promise<CommandResult> {
 
 export interface ProbeFlags extends LoginFlags {
   readonly require?: TokenRole;
+  readonly sweep?: boolean;
 }
 
 const VERDICTS: Readonly<Record<TokenRole, string>> = { node: 'Vault node', signer: 'Signer' };
@@ -108,7 +109,11 @@ export async function probe(flags: ProbeFlags, signal: AbortSignal): Promise<Com
   const access = selectorOf(flags);
   using pin = await pinOf(flags);
   using progress = new StepLine();
-  const report = await examineToken({ ...access, pin, signal, onStep: (step) => progress.show(`Trying: ${step}`) });
+  const { sweep = false } = flags;
+  const report = await examineToken({
+    ...{ ...access, pin, sweep, signal },
+    onStep: (step) => progress.show(`Trying: ${step}`),
+  });
   const role = flags.require;
   if (role !== undefined && !report.verdicts[role].suitable) {
     throw new HoldfastError('token_unsuitable', `not for a ${role}: ${report.verdicts[role].reasons.join('; ')}`, {
@@ -118,7 +123,7 @@ export async function probe(flags: ProbeFlags, signal: AbortSignal): Promise<Com
   return { value: { ...report }, lines: linesOf(report) };
 }
 
-function linesOf({ token, findings, profile, verdicts, advice, left }: TokenReport): string[] {
+function linesOf({ token, findings, profile, verdicts, advice, left, swept }: TokenReport): string[] {
   const width = Math.max(...findings.map(({ step }) => step.length));
   return [
     `${token.label} (${token.manufacturer} ${token.model}, serial ${token.serial}, firmware ${token.firmware})`,
@@ -132,6 +137,7 @@ function linesOf({ token, findings, profile, verdicts, advice, left }: TokenRepo
       return `${VERDICTS[role]}: ${suitable ? 'suitable' : `not suitable: ${reasons.join('; ')}`}`;
     }),
     ...advice.map((line) => `Note: ${line}.`),
+    ...(swept > 0 ? [`Removed ${swept} objects of probes that had been killed.`] : []),
     left.length === 0 ? 'Nothing was left on the token.' : `Left on the token: ${left.join('; ')}`,
   ];
 }
