@@ -3,6 +3,7 @@
 import { lstat } from 'node:fs/promises';
 import { Encrypter } from 'age-encryption';
 import { HoldfastError } from '../core/index.ts';
+import { methodsStanza } from '../recovery/index.ts';
 import { OutputFile } from './output-file.ts';
 import { type OnProgress, throwIfCancelled, Warnings } from './report.ts';
 import { fromWebStream, toWebStream } from './streams.ts';
@@ -16,6 +17,8 @@ export interface CreateBackupOptions {
   readonly out: string;
   /** `age1...`, X25519. */
   readonly recipient: string;
+  /** The sealed list of recovery ways that the file is to carry (src/recovery). */
+  readonly methods?: Uint8Array | undefined;
   /** Whether `out` may be replaced. */
   readonly overwrite?: boolean;
   /** Leaves out what cannot be read, with a warning, instead of failing. */
@@ -49,6 +52,7 @@ export interface CreatedBackup {
 export async function createBackup(options: CreateBackupOptions): Promise<CreatedBackup> {
   const { paths, out, signal } = options;
   const encrypter = encrypterFor(options.recipient);
+  if (options.methods) encrypter.addRecipient(methodsStanza(options.methods));
   namesOf(paths);
   throwIfCancelled(signal);
   const warnings = new Warnings();

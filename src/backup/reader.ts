@@ -3,6 +3,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { Decrypter } from 'age-encryption';
 import { HoldfastError, utf8 } from '../core/index.ts';
+import { methodsIn } from '../recovery/index.ts';
 import { parseIdentity } from './identity.ts';
 import { printable, systemReason, throwIfCancelled } from './report.ts';
 import { fromWebStream, toWebStream } from './streams.ts';
@@ -75,6 +76,13 @@ export class EncryptedFile {
     }
   }
 
+  /** The sealed list of recovery ways in its header, not verified. @throws HoldfastError `bad_input`, `too_large`. */
+  async methods(): Promise<Uint8Array | undefined> {
+    const start = new Uint8Array(Math.min(this.size, MAXIMUM_HEADER));
+    const { bytesRead } = await this.#handle.read(start, 0, start.length, 0);
+    return methodsIn(start.subarray(0, bytesRead));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#handle.close();
   }
@@ -103,6 +111,12 @@ export class EncryptedFile {
     const what = inHeader ? 'has a damaged header' : 'is damaged or cut short';
     return new HoldfastError('bad_input', `${file} ${what}; use another copy of it`, { cause });
   }
+}
+
+/** The sealed list of recovery ways that a backup carries, not verified. @throws HoldfastError `bad_input`, `too_large`. */
+export async function methodsOf(path: string): Promise<Uint8Array | undefined> {
+  await using file = await EncryptedFile.open(path);
+  return await file.methods();
 }
 
 async function checkIntro(handle: FileHandle, path: string): Promise<void> {

@@ -3,10 +3,11 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { equalBytes, parseJson, toBase64Url } from '../core/index.ts';
+import { MAXIMUM_SEALED_BYTES } from '../recovery/index.ts';
 import { makeParent, readTextFile, writeWholeFile } from './files.ts';
 
 const FORMAT = 'holdfast/profile/v1';
-const MAXIMUM_BYTES = 4096;
+const MAXIMUM_BYTES = 4096 + 2 * MAXIMUM_SEALED_BYTES;
 
 export interface Profile {
   readonly fleet: string;
@@ -16,6 +17,8 @@ export interface Profile {
   readonly generation: number;
   /** `age1...`. */
   readonly recipient: string;
+  /** The sealed list of the ways to its key, which every backup carries. */
+  readonly methods?: Uint8Array | undefined;
 }
 
 /** `$XDG_CONFIG_HOME/holdfast/profile.json`, or below `~/.config`. */
@@ -34,7 +37,7 @@ export async function readProfile(
     throw error;
   });
   if (text === undefined) return undefined;
-  const file = parseJson(text, 'bad_input').object(['format', 'fleet', 'record', 'generation', 'recipient']);
+  const file = parseJson(text, 'bad_input').object(['format', 'fleet', 'record', 'generation', 'recipient', 'methods']);
   file.required('format').word([FORMAT]);
   const recipient = file.required('recipient');
   if (!/^age1[0-9a-z]{58}$/.test(recipient.text(62))) recipient.fail('must be an age X25519 recipient');
@@ -43,13 +46,21 @@ export async function readProfile(
     record: file.required('record').bytes(32, 32),
     generation: file.required('generation').integer(1),
     recipient: recipient.text(62),
+    methods: file.optional('methods')?.bytes(1, MAXIMUM_SEALED_BYTES),
   };
   return profile.fleet === owner.fleet && equalBytes(profile.record, owner.record) ? profile : undefined;
 }
 
 export async function writeProfile(path: string, profile: Profile): Promise<void> {
-  const { fleet, record, generation, recipient } = profile;
-  const content = { format: FORMAT, fleet, record: toBase64Url(record), generation, recipient };
+  const { fleet, record, generation, recipient, methods } = profile;
+  const content = {
+    format: FORMAT,
+    fleet,
+    record: toBase64Url(record),
+    generation,
+    recipient,
+    ...(methods && { methods: toBase64Url(methods) }),
+  };
   await makeParent(path);
   await writeWholeFile(path, `${JSON.stringify(content, undefined, 2)}\n`, { mode: 0o600, overwrite: true });
 }

@@ -1,7 +1,7 @@
 /** What the tables of commands have in common: how a command's work is run, groups, the option --json. */
 
-import type { Command } from 'commander';
-import { collect } from './options.ts';
+import { type Command, Option } from 'commander';
+import { checked, collect, whole } from './options.ts';
 import { type CommandResult, runCommand } from './run.ts';
 
 export const JSON_OPTION = ['--json', 'print exactly one JSON object'] as const;
@@ -57,4 +57,32 @@ export function withApproval(command: Command): Command {
   return onSigningToken(command)
     .requiredOption('--journal <file>', 'the signing journal; it is made if it is not there')
     .option('--approve <digest>', 'SHA-256 of the text: sign it without asking; repeatable', collect);
+}
+
+/** Options of every command that talks to a fleet as a user. */
+export function connected(command: Command): Command {
+  return command
+    .option('--trust <file>', 'trust anchor, or trust file of a fleet that is pinned (or HOLDFAST_TRUST)')
+    .option('--trust-state <file>', 'what this device remembers of the fleets that it trusts (or HOLDFAST_TRUST_STATE)')
+    .addOption(
+      new Option(
+        '--user <file>',
+        'your credential file, or a folder with one for each fleet; repeatable (or HOLDFAST_USER)',
+      ).argParser(collect),
+    )
+    .addOption(
+      new Option('--url <url>', 'coordinator, instead of the trust file’s; repeatable (or HOLDFAST_URL)').argParser(
+        collect,
+      ),
+    )
+    .addOption(checked('--patience <seconds>', 'how long to go on trying without a majority', whole(0, 3600), 15))
+    .option(...JSON_OPTION);
+}
+
+/** The same with a PIN. */
+export function withPin(command: Command): Command {
+  return connected(command)
+    .option('--pin-file <file>', 'take the PIN from the first line of a file instead of asking')
+    .option('--pin-stdin', 'take the PIN from the first line of standard input')
+    .option('--recovery-code', 'what is entered is a recovery code, not a PIN');
 }

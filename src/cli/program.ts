@@ -5,11 +5,12 @@ import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../core/index.ts';
 import { checked, collect, examples, whole } from './options.ts';
 import { reportError } from './output.ts';
+import { addBackup, addRecoveryCode } from './program-backup.ts';
 import { addBundle } from './program-bundle.ts';
 import { addCertificate } from './program-certificate.ts';
 import { addCosigner } from './program-cosigner.ts';
 import { addFleet } from './program-fleet.ts';
-import { act, group, JSON_OPTION, onSigningToken } from './program-parts.ts';
+import { act, connected, group, JSON_OPTION, onSigningToken, withPin } from './program-parts.ts';
 import { addPolicy } from './program-policy.ts';
 import { addTrust } from './program-trust.ts';
 
@@ -54,6 +55,7 @@ export function createProgram(): Command {
     .addHelpText('after', EXIT_CODES);
   addSecret(program);
   addBackup(program);
+  addRecoveryCode(program);
   addFleet(program);
   addServices(program);
   addWitness(program);
@@ -71,33 +73,6 @@ export function createProgram(): Command {
 function version(): string {
   const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(file) as { version: string }).version;
-}
-
-/** Options of every command that talks to a fleet as a user. */
-function connected(command: Command): Command {
-  return command
-    .option('--trust <file>', 'trust anchor, or trust file of a fleet that is pinned (or HOLDFAST_TRUST)')
-    .option('--trust-state <file>', 'what this device remembers of the fleets that it trusts (or HOLDFAST_TRUST_STATE)')
-    .addOption(
-      new Option(
-        '--user <file>',
-        'your credential file, or a folder with one for each fleet; repeatable (or HOLDFAST_USER)',
-      ).argParser(collect),
-    )
-    .addOption(
-      new Option('--url <url>', 'coordinator, instead of the trust file’s; repeatable (or HOLDFAST_URL)').argParser(
-        collect,
-      ),
-    )
-    .addOption(checked('--patience <seconds>', 'how long to go on trying without a majority', whole(0, 3600), 15))
-    .option(...JSON_OPTION);
-}
-
-function withPin(command: Command): Command {
-  return connected(command)
-    .option('--pin-file <file>', 'take the PIN from the first line of a file instead of asking')
-    .option('--pin-stdin', 'take the PIN from the first line of standard input')
-    .option('--recovery-code', 'what is entered is a recovery code, not a PIN');
 }
 
 function addSecret(program: Command): void {
@@ -145,32 +120,6 @@ function addSecret(program: Command): void {
   const cancel = withPin(secret.command('cancel-takeover').description('stop somebody who is taking the record over'));
   act(cancel, async (flags, signal) => (await load()).cancelTakeover(flags, signal));
   examples(cancel, 'holdfast secret cancel-takeover');
-}
-
-function addBackup(program: Command): void {
-  const backup = group(program, 'backup', 'back files up, and restore them on a new device with the PIN');
-  const load = () => import('./commands/backup.ts');
-  const profile = ['--profile <file>', 'what this device remembers, nothing secret (or HOLDFAST_PROFILE)'] as const;
-
-  const create = withPin(backup.command('create').description('write files and folders into one age file'))
-    .argument('<path...>', 'files and folders')
-    .requiredOption('--out <file>', 'the age file to write')
-    .option(...profile)
-    .option('--overwrite', 'replace the age file')
-    .option('--skip-unreadable', 'leave out what cannot be read, with a warning')
-    .option('--offline', 'do not ask the fleet whether the record is still there')
-    .option('--accept-degraded', 'go on where not all nodes take part in a first enrolment');
-  act(create, async (flags, signal, paths) => (await load()).create(paths, flags, signal));
-  examples(create, 'holdfast backup create ~/Documents --out documents.age');
-
-  const restore = withPin(backup.command('restore').description('decrypt and unpack an age file'))
-    .argument('<file>', 'the age file')
-    .requiredOption('--to <folder>', 'where to')
-    .option(...profile)
-    .option('--overwrite', 'the folder may hold something already; files of the same name are replaced')
-    .option('--keep-partial', 'of a damaged backup, keep what was whole');
-  act(restore, async (flags, signal, [file]) => (await load()).restore(file!, flags, signal));
-  examples(restore, 'holdfast backup restore documents.age --to ~/Restored');
 }
 
 function addServices(program: Command): void {

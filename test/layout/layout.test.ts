@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   evidence: ['core', 'crypto', 'protocol', 'trust'],
   audit: ['core', 'crypto', 'protocol', 'trust', 'evidence'],
   access: ['core', 'crypto'],
-  backup: ['core'],
+  backup: ['core', 'recovery'],
   recovery: ['core', 'crypto'],
   configuration: ['core'],
   http: ['core'],

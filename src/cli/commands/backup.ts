@@ -4,22 +4,26 @@ import { access, constants } from 'node:fs/promises';
 import {
   createBackup,
   generateIdentity,
+  methodsOf,
   type Progress,
   parseIdentity,
   recipientOf,
   restoreBackup,
 } from '../../backup/index.ts';
 import { equalBytes, fromUtf8, HoldfastError, utf8 } from '../../core/index.ts';
+import { type RecoveryCode, readMethods } from '../../recovery/index.ts';
 import { type Connection, connect } from '../connect.ts';
 import { explainWaiting, recoveryNotices } from '../notices.ts';
 import { askPin, kindOf } from '../pins.ts';
 import { defaultProfilePath, type Profile, readProfile, writeProfile } from '../profile.ts';
 import { formatBytes, ProgressLine } from '../progress.ts';
+import { correctionsOf, identityByCode, isListed, readCode, waysTo } from '../recovery-ways.ts';
 import type { CommandResult } from '../run.ts';
 import type { SecretFlags } from './secret.ts';
 
 export interface BackupFlags extends SecretFlags {
   readonly profile?: string;
+  readonly recoveryCodeFile?: string;
 }
 
 export interface CreateFlags extends BackupFlags {
@@ -37,12 +41,13 @@ export async function create(
   flags: CreateFlags,
   signal: AbortSignal,
 ): Promise<CommandResult> {
-  const recipient = await recipientFor(flags, signal);
+  const { recipient, methods } = await profileFor(flags, signal);
   using progress = new ProgressLine('Encrypting');
   const created = await createBackup({
     paths,
     out: flags.out,
     recipient,
+    methods,
     overwrite: flags.overwrite ?? false,
     skipUnreadable: flags.skipUnreadable ?? false,
     ...(process.stderr.isTTY && {
@@ -61,29 +66,40 @@ export async function create(
   };
 }
 
+/** The code that the person names, with what was put right in it. */
+async function codeFor(flags: BackupFlags, signal: AbortSignal): Promise<RecoveryCode | undefined> {
+  if (flags.recoveryCodeFile === undefined) return undefined;
+  const read = await readCode(flags.recoveryCodeFile, signal);
+  for (const line of correctionsOf(read)) say(line);
+  return read.code;
+}
+
 /** The recipient of this user's backups: remembered, or of the identity in the vault, or of a new one put there. */
-async function recipientFor(flags: CreateFlags, signal: AbortSignal): Promise<string> {
+async function profileFor(flags: CreateFlags, signal: AbortSignal): Promise<Profile> {
   const path = flags.profile ?? defaultProfilePath(process.env);
+  const code = await codeFor(flags, signal);
   await using connection = await connect(flags);
   const { client } = connection;
   const known = await knownProfile(path, await connection.accounts());
-  if (known && flags.offline) return known.recipient;
+  // Adding a way needs the key, and so the PIN, once.
+  const listed = code === undefined || (await isListed(known?.methods, code));
+  if (known && flags.offline && listed) return known;
   // Without a PIN the record can be seen to be there, and to be the same generation: nothing is encrypted to a
   // recipient whose identity nobody could get back.
   const { fleet, record, state, generation, takenOver } = await client.status({ signal });
   connection.clear();
   for (const notice of await connection.notices()) say(notice);
   const same = known && known.fleet === fleet && equalBytes(known.record, record) && known.generation === generation;
-  if (state === 'active' && same && !takenOver) return known.recipient;
+  if (state === 'active' && same && !takenOver && listed) return known;
   if (state === 'spent') {
     throw new HoldfastError('spent', 'no attempts are left on the record that your backups need; nothing was written');
   }
   const profile =
     state === 'active'
-      ? await recoverProfile(connection, flags, signal)
-      : await enrolProfile(connection, flags, signal);
+      ? await recoverProfile(connection, flags, { before: known?.methods, code }, signal)
+      : await enrolProfile(connection, flags, code, signal);
   await writeProfile(path, profile);
-  return profile.recipient;
+  return profile;
 }
 
 /** What this device remembers of any of the user's records. */
@@ -98,7 +114,12 @@ async function knownProfile(
   return undefined;
 }
 
-async function enrolProfile(connection: Connection, flags: CreateFlags, signal: AbortSignal): Promise<Profile> {
+async function enrolProfile(
+  connection: Connection,
+  flags: CreateFlags,
+  code: RecoveryCode | undefined,
+  signal: AbortSignal,
+): Promise<Profile> {
   const { client } = connection;
   say('There is no record yet: choose the PIN that your backups will be restored with.');
   const pin = await askPin(flags, { prompt: 'New PIN: ', confirm: true, signal });
@@ -110,12 +131,19 @@ async function enrolProfile(connection: Connection, flags: CreateFlags, signal: 
   });
   connection.clear();
   if (degraded) say('Fewer nodes than the fleet has hold a share. When all are back: holdfast secret change-pin');
-  return { fleet, record, generation, recipient };
+  const methods = await waysTo(identity, { fleet, before: undefined, code });
+  return { fleet, record, generation, recipient, methods };
 }
 
-async function recoverProfile(connection: Connection, flags: BackupFlags, signal: AbortSignal): Promise<Profile> {
+async function recoverProfile(
+  connection: Connection,
+  flags: BackupFlags,
+  ways: { before: Uint8Array | undefined; code: RecoveryCode | undefined },
+  signal: AbortSignal,
+): Promise<Profile & { readonly identity: string }> {
   const { identity, ...place } = await recoverIdentity(connection, flags, signal);
-  return { ...place, recipient: await recipientOf(identity) };
+  const methods = await waysTo(identity, { fleet: place.fleet, ...ways });
+  return { ...place, identity, recipient: await recipientOf(identity), methods };
 }
 
 /** The age identity that the vault keeps. Costs one attempt, given back by the right PIN. */
@@ -154,7 +182,7 @@ export async function restore(file: string, flags: RestoreFlags, signal: AbortSi
   await access(file, constants.R_OK).catch((cause: unknown) => {
     throw new HoldfastError('usage', `cannot read the backup ${JSON.stringify(file)}`, { cause });
   });
-  const identity = await identityFor(flags, signal);
+  const identity = await identityFor(file, flags, signal);
   using progress = new ProgressLine('Restoring');
   const restored = await restoreBackup({
     file,
@@ -174,11 +202,25 @@ export async function restore(file: string, flags: RestoreFlags, signal: AbortSi
   };
 }
 
-async function identityFor(flags: RestoreFlags, signal: AbortSignal): Promise<string> {
+async function identityFor(file: string, flags: RestoreFlags, signal: AbortSignal): Promise<string> {
+  const code = await codeFor(flags, signal);
+  // Without a fleet, so that it helps where none is left, or the PIN is forgotten.
+  if (code) return await identityByCode(await methodsOf(file), code);
   await using connection = await connect(flags);
-  const { identity, ...place } = await recoverIdentity(connection, flags, signal);
-  // This device can make backups without the PIN from now on.
-  const path = flags.profile ?? defaultProfilePath(process.env);
-  await writeProfile(path, { ...place, recipient: await recipientOf(identity) });
-  return identity;
+  const before = await methodsOf(file).catch(() => undefined);
+  const profile = await recoverProfile(connection, flags, { before, code }, signal);
+  // This device can make backups without the PIN from now on, and they carry the ways that this one carries.
+  await writeProfile(flags.profile ?? defaultProfilePath(process.env), profile);
+  return profile.identity;
+}
+
+export async function ways(file: string): Promise<CommandResult> {
+  const sealed = await methodsOf(file);
+  const methods = sealed ? readMethods(sealed).methods : [];
+  const listed = methods.map(({ kind, label, addedAt }) => ({ kind, label, addedAt: new Date(addedAt).toISOString() }));
+  const names = { pin: 'PIN, in the fleet', 'recovery-code': 'recovery code that begins with', passkey: 'passkey' };
+  const lines = listed.map(({ kind, label, addedAt }) => `${names[kind]} ${label} (since ${addedAt.slice(0, 10)})`);
+  const note = 'This is what the file says of itself; it is verified when one of the ways opens it.';
+  const without = 'The backup carries no list: it opens with the key that the vault keeps under the PIN.';
+  return { value: { ways: listed }, lines: lines.length > 0 ? [...lines, note] : [without] };
 }
