@@ -96,10 +96,15 @@ for (const { name } of nodes) {
   });
 }
 for (const coordinator of numbers(plan.coordinators)) {
-  deliver(`coordinator-${coordinator}`, (configuration) => ({ ...configuration, nodes }));
+  deliver(`coordinator-${coordinator}`, (configuration, target) => {
+    cpSync(join(made, 'dashboard.credential'), join(target, 'dashboard.credential'));
+    const { credentialFile } = configuration.dashboard;
+    const dashboard = { credentialFile, host: '0.0.0.0', certificate: 'public.pem', key: 'public.key' };
+    return { ...configuration, nodes, dashboard };
+  });
 }
 mkdirSync(owner, { recursive: true });
-for (const name of ['authority', 'tenant', 'tenants.json', 'trust.json']) {
+for (const name of ['authority', 'dashboard.credential', 'tenant', 'tenants.json', 'trust.json']) {
   cpSync(join(made, name), join(owner, name), { recursive: true });
 }
 

@@ -1,4 +1,4 @@
-/** Writes the documents that are made from code: docs/configuration.md's tables and docs/api/openapi.json. Tests compare them. */
+/** Writes the documents that are made from code: docs/configuration.md's tables and docs/api. Tests compare them. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import {
@@ -15,6 +15,7 @@ import {
   WITNESS_SETTINGS,
 } from '../src/configuration/index.ts';
 import { openApiDocument } from '../src/coordinator/http/openapi.ts';
+import { operatorApiDocument } from '../src/coordinator/operator/openapi.ts';
 
 const at = (path: string) => new URL(`../docs/${path}`, import.meta.url);
 
@@ -41,6 +42,7 @@ export function documents(): ReadonlyMap<string, string> {
   return new Map([
     ['configuration.md', configuration],
     ['api/openapi.json', `${JSON.stringify(openApiDocument, undefined, 2)}\n`],
+    ['api/operator.json', `${JSON.stringify(operatorApiDocument, undefined, 2)}\n`],
   ]);
 }
 

@@ -34,7 +34,19 @@ export interface CoordinatorConfiguration {
   readonly trustSource:
     | { readonly urls: readonly string[]; readonly authority: string | undefined; readonly interval: number }
     | undefined;
+  /** The operator's dashboard; undefined where there is none. */
+  readonly dashboard: DashboardConfiguration | undefined;
   readonly logLevel: LogLevel;
+}
+
+export interface DashboardConfiguration {
+  readonly listen: ListenConfiguration;
+  /** Undefined serves plain HTTP on loopback. */
+  readonly tls: Pick<TlsFiles, 'certificate' | 'key'> | undefined;
+  /** Path of the file with the operator's credential. */
+  readonly credentialFile: string;
+  /** Milliseconds between two looks at the nodes. */
+  readonly interval: number;
 }
 
 export const COORDINATOR_PREFIX = 'HOLDFAST_COORDINATOR';
@@ -203,6 +215,39 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     description: 'Milliseconds between two looks at them.',
   },
   {
+    path: 'dashboard.credentialFile',
+    kind: 'path',
+    description:
+      'File of mode 600 with the credential of the operator’s dashboard, 20 to 512 printable characters; without it there is no dashboard.',
+  },
+  {
+    path: 'dashboard.host',
+    kind: 'text',
+    default: '127.0.0.1',
+    description: 'Address of the dashboard. On another than loopback it needs a certificate.',
+  },
+  {
+    path: 'dashboard.port',
+    kind: 'integer',
+    maximum: 65_535,
+    default: 9470,
+    description: 'Port of the dashboard; 0 takes any free one.',
+  },
+  {
+    path: 'dashboard.certificate',
+    kind: 'path',
+    description: 'PEM certificate of the dashboard, with its chain; without it, plain HTTP on loopback.',
+  },
+  { path: 'dashboard.key', kind: 'path', description: 'PEM private key of that certificate, mode 600.' },
+  {
+    path: 'dashboard.intervalMilliseconds',
+    kind: 'integer',
+    minimum: 100,
+    maximum: 60_000,
+    default: 5000,
+    description: 'Milliseconds between looks at the nodes’ figures.',
+  },
+  {
     path: 'logLevel',
     kind: 'text',
     words: LOG_LEVELS,
@@ -248,6 +293,7 @@ export function loadCoordinatorConfiguration(sources: Sources): CoordinatorConfi
     trustedProxies: settings.list('trustedProxies'),
     maximumInFlight: settings.integer('maximumInFlight'),
     trustSource: readTrustSource(settings),
+    dashboard: readDashboard(settings),
     logLevel: settings.text('logLevel') as LogLevel,
   });
 }
@@ -284,6 +330,32 @@ function readTrustSource(settings: Settings): CoordinatorConfiguration['trustSou
     urls,
     authority: settings.optionalText('trustSource.authority'),
     interval: settings.integer('trustSource.intervalMilliseconds'),
+  });
+}
+
+function readDashboard(settings: Settings): CoordinatorConfiguration['dashboard'] {
+  const credentialFile = settings.optionalText('dashboard.credentialFile');
+  const certificate = settings.optionalText('dashboard.certificate');
+  const key = settings.optionalText('dashboard.key');
+  const host = settings.text('dashboard.host');
+  if (credentialFile === undefined) {
+    if (certificate === undefined && key === undefined) return undefined;
+    throw new HoldfastError('usage', 'the dashboard has a certificate and no credential; set dashboard.credentialFile');
+  }
+  if ((certificate === undefined) !== (key === undefined)) {
+    throw new HoldfastError('usage', 'set both dashboard.certificate and dashboard.key, or neither');
+  }
+  if (certificate === undefined && !LOOPBACK.includes(host)) {
+    throw new HoldfastError(
+      'usage',
+      'the dashboard is for loopback: set dashboard.host to 127.0.0.1, or dashboard.certificate and dashboard.key',
+    );
+  }
+  return Object.freeze({
+    listen: Object.freeze({ host, port: settings.integer('dashboard.port') }),
+    tls: certificate === undefined || key === undefined ? undefined : Object.freeze({ certificate, key }),
+    credentialFile,
+    interval: settings.integer('dashboard.intervalMilliseconds'),
   });
 }
 

@@ -80,6 +80,7 @@ export const ERROR_KINDS = {
   passkey_alone: kind(7, 409, false, 'A passkey cannot be the only way to a backup.'),
   last_method: kind(7, 409, false, 'This is the last way to the backup.'),
   forbidden: kind(7, 403, false, 'The user token does not allow this.'),
+  not_authenticated: kind(7, 401, false, 'This needs a credential that is missing, wrong or no longer valid.'),
   owner_required: kind(7, 403, false, 'This needs the proof of the record’s owner.'),
   not_found: kind(8, 404, false, 'There is no such record.'),
   bad_input: kind(9, 422, false, 'The input file is not valid.'),

@@ -29,6 +29,7 @@ import {
 import {
   COSIGNER,
   coordinatorName,
+  dashboardPortOf,
   FleetFolder,
   type FleetPlan,
   type LogPlan,
@@ -99,6 +100,7 @@ export async function createFleet(options: CreateFleetOptions): Promise<FleetFol
     const authorityPem = await makeCertificates(folder, plan, authority);
     await workshop.deliver();
     await makeTenant(folder, home);
+    await write(folder.dashboardCredential, `${toBase64Url(systemRandom(32))}\n`, 0o600);
     await write(folder.trust, trustText(plan, keys, authorityPem, settled), 0o644);
     if (home) await makeJoined(folder, plan, home);
     await makeConfigurations(folder, plan, module, home ?? folder);
@@ -323,6 +325,7 @@ async function makeConfigurations(
       nodeTls: CERTIFICATE_FILES,
       // All clients of a fleet on one machine have one address.
       rateLimit: { requests: 0 },
+      dashboard: { credentialFile: '../dashboard.credential', host: HOST, port: dashboardPortOf(plan, coordinator) },
       ...(plan.log.kind !== 'none' && { trustSource }),
     };
     await write(folder.configuration(name), json(configuration), 0o600);

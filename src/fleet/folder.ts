@@ -68,6 +68,11 @@ export class FleetFolder {
     return join(this.path, 'tenant', 'development.json');
   }
 
+  /** The credential of the operator's dashboards, of all coordinators. Fleets that were made before there were any have none. */
+  get dashboardCredential(): string {
+    return join(this.path, 'dashboard.credential');
+  }
+
   get authority(): string {
     return join(this.path, 'authority');
   }
@@ -157,6 +162,11 @@ export function portsOf(plan: Pick<FleetPlan, 'basePort'>, name: string): { serv
 }
 
 const FIRST_PORT: Readonly<Record<ProcessRole, number>> = { coordinator: 0, node: 20, cosigner: 40, witness: 41 };
+
+/** The port of a coordinator's dashboard, in what others leave free. */
+export function dashboardPortOf({ basePort }: Pick<FleetPlan, 'basePort'>, coordinator: number): number {
+  return basePort + (coordinator <= 5 ? 44 : 49) + coordinator;
+}
 
 /** Where operators send bundles to the cosigner. */
 export const submissionPortOf = ({ basePort }: Pick<FleetPlan, 'basePort'>): number => basePort + 41;

@@ -23,5 +23,5 @@ export {
   revokeFleet,
 } from './retire.ts';
 export { readState } from './state.ts';
-export { type FleetBundle, type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
+export { type Dashboards, type FleetBundle, type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
 export { Supervisor, type SupervisorOptions } from './supervisor.ts';

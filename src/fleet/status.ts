@@ -1,11 +1,12 @@
 /** How a fleet stands: what its supervisor wrote, and what each process says of itself on its monitoring port. */
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { parseJson } from '../core/index.ts';
 import { threshold } from '../protocol/index.ts';
 import { parseBundle, parseNote, parseTrustFile, parseTrustSet, requireLive } from '../trust/index.ts';
 import {
   COSIGNER,
+  dashboardPortOf,
   type FleetFolder,
   type FleetPlan,
   logFolderOf,
@@ -50,6 +51,15 @@ export interface FleetStatus {
   /** Why it is not, where the last attempt has failed. */
   readonly announcement: { readonly code: string; readonly message: string; readonly final: boolean } | null;
   readonly processes: readonly ProcessStatus[];
+  /** Of the coordinators that run; null where the fleet has no dashboards. */
+  readonly dashboards: Dashboards | null;
+}
+
+export interface Dashboards {
+  /** Path of the file with the credential that opens them. */
+  readonly credentialFile: string;
+  /** By the coordinator's name. */
+  readonly urls: Readonly<Record<string, string>>;
 }
 
 export interface FleetBundle {
@@ -102,6 +112,17 @@ export async function fleetStatus(folder: FleetFolder): Promise<FleetStatus> {
     announced: bundle !== null && !bundle.revoked && bundle.epoch === epochOf(folder),
     announcement: readAnnouncement(folder),
     processes,
+    dashboards: dashboardsOf(folder, plan, processes),
+  };
+}
+
+function dashboardsOf(folder: FleetFolder, plan: FleetPlan, processes: readonly ProcessStatus[]): Dashboards | null {
+  if (!existsSync(folder.dashboardCredential)) return null;
+  const running = processes.filter(({ name, pid }) => roleOf(name) === 'coordinator' && pid !== null);
+  const url = (name: string) => `http://127.0.0.1:${dashboardPortOf(plan, Number(name.split('-').at(-1)))}/`;
+  return {
+    credentialFile: folder.dashboardCredential,
+    urls: Object.fromEntries(running.map(({ name }) => [name, url(name)])),
   };
 }
 

@@ -26,11 +26,15 @@ export interface MonitoringOptions {
 /** `GET /healthz`: the process is alive. `GET /readyz`: 200, or 503 with the reason. `GET /metrics`. */
 export function createMonitoring({ registry, readiness }: MonitoringOptions): FastifyInstance {
   const app = fastify({ logger: false, bodyLimit: 1024, requestTimeout: 10_000, forceCloseConnections: true });
+  addMonitoringRoutes(app, { registry, readiness });
+  return app;
+}
+
+export function addMonitoringRoutes(app: FastifyInstance, { registry, readiness }: MonitoringOptions): void {
   addHealthRoutes(app, readiness);
   app.get('/metrics', async (_request, reply) => {
     return reply.header('content-type', registry.contentType).send(await registry.metrics());
   });
-  return app;
 }
 
 export function addHealthRoutes(app: FastifyInstance, readiness: MonitoringOptions['readiness']): void {

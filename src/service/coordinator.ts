@@ -4,7 +4,7 @@ import type { CoordinatorConfiguration } from '../configuration/index.ts';
 import { type RunningCoordinator, startCoordinatorService } from '../coordinator/http/index.ts';
 import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
 import { verifyEcdsa, verifyEd25519 } from '../crypto/index.ts';
-import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
+import { createLogger, type Logger, readNamedFile, readPrivateFile } from '../http/index.ts';
 import { type PinnedTrust, parseTrustFile } from '../trust/index.ts';
 
 export interface StartCoordinatorOptions {
@@ -36,9 +36,20 @@ export async function startCoordinator(
     privateKeyPem: await readNamedFile('the private key for clients', configuration.tls.key),
   };
   const trustSource = await readTrustSource(configuration);
+  const dashboard = await readDashboard(configuration, trust, authorityPem);
   const { trustFile: _, logLevel: __, ...settings } = configuration;
   const checks = { ecdsa: verifyEcdsa, ed25519: verifyEd25519 };
-  return startCoordinatorService({ ...settings, trustSource, fleet: trust.fleet, checks, nodeTls, tls, log, clock });
+  return startCoordinatorService({
+    ...settings,
+    trustSource,
+    dashboard,
+    fleet: trust.fleet,
+    checks,
+    nodeTls,
+    tls,
+    log,
+    clock,
+  });
 }
 
 async function readTrustSource({ trustSource }: CoordinatorConfiguration) {
@@ -46,6 +57,22 @@ async function readTrustSource({ trustSource }: CoordinatorConfiguration) {
   const { urls, authority, interval } = trustSource;
   const what = 'the authority of the sources of trust sets';
   return { urls, interval, authorityPem: authority && (await readNamedFile(what, authority)) };
+}
+
+async function readDashboard(
+  { dashboard }: CoordinatorConfiguration,
+  { expires, coordinators }: PinnedTrust,
+  authorityPem: string,
+) {
+  if (!dashboard) return undefined;
+  const { listen, interval, credentialFile } = dashboard;
+  const tls = dashboard.tls && {
+    authorityPem,
+    certificatePem: await readNamedFile('the dashboard’s certificate', dashboard.tls.certificate),
+    privateKeyPem: await readNamedFile('the dashboard’s private key', dashboard.tls.key),
+  };
+  const credential = await readPrivateFile('the dashboard’s credential', credentialFile);
+  return { listen, tls, interval, credential, coordinators: coordinators.length, trustExpires: expires };
 }
 
 /** A node under another's name would be refused at every connection: better said at the start. */

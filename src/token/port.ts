@@ -32,7 +32,14 @@ export interface TokenUsage {
   readonly count: number;
   /** Time spent inside the module, in seconds. */
   readonly seconds: number;
+  /** How many took at most `TOKEN_SECONDS[i]` and more than the bound before it; the last: longer than all. Where measured. */
+  readonly durations?: readonly number[];
 }
+
+/** Seconds: from a MAC in software to a hardware token that is about to count as hung. */
+export const TOKEN_SECONDS = [
+  0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
+] as const;
 
 export interface Token {
   readonly description: TokenDescription;

@@ -111,7 +111,7 @@ describe('a body', () => {
   });
 
   it('elsewhere finds nothing', async () => {
-    const response = await pool.request({ path: '/metrics', method: 'GET' });
+    const response = await pool.request({ path: '/v1/records', method: 'GET' });
     expect(response.statusCode).toBe(404);
     expect(await response.body.json()).toMatchObject({ code: 'not_found' });
   });
@@ -241,11 +241,27 @@ describe('monitoring', () => {
   });
 });
 
+describe('monitoring behind the fleet’s certificates', () => {
+  it('gives coordinators what the monitoring listener gives, and nobody else', async () => {
+    const metrics = await pool.request({ path: '/metrics', method: 'GET' });
+    expect(await metrics.body.text()).toContain('holdfast_node_phase{phase="serving"} 1');
+    const ready = await pool.request({ path: '/readyz', method: 'GET' });
+    expect(await ready.body.json()).toEqual({ status: 'ready' });
+    const stranger = await coordinatorPool(nodes.running[0]!.url, await createFleet(FLEET));
+    await expect(stranger.request({ path: '/metrics', method: 'GET' })).rejects.toThrow();
+    await stranger.destroy();
+    const node = await coordinatorPool(nodes.running[0]!.url, nodes.pki, 'node');
+    await expect(node.request({ path: '/metrics', method: 'GET' })).rejects.toThrow();
+    await node.destroy();
+  });
+});
+
 describe('a node with its hands full', () => {
   async function serve(handle: (asked: NodeRequest) => Promise<NodeAnswer>, maximumInFlight = 100) {
     const metrics = new NodeMetrics(new SoftwareToken(), silent, () => 0);
     const tls = await nodes.pki.issue('node', nodeName(1));
-    const server = createNodeServer({ fleet: FLEET, tls, handle, metrics, log: silent, maximumInFlight });
+    const readiness = () => ({ ready: true, reason: '' });
+    const server = createNodeServer({ fleet: FLEET, tls, handle, metrics, readiness, log: silent, maximumInFlight });
     return { server, to: await coordinatorPool(await server.listen(LOOPBACK)) };
   }
 

@@ -31,7 +31,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['core', 'protocol'],
   pki: ['core', 'crypto', 'token/port.ts'],
   node: ['core', 'crypto', 'protocol', 'access', 'pki', 'http', 'token/port.ts', 'store/port.ts'],
-  coordinator: ['core', 'protocol', 'trust', 'access', 'pki', 'http'],
+  dashboard: ['core'],
+  coordinator: ['core', 'protocol', 'trust', 'access', 'pki', 'http', 'dashboard'],
   service: [
     'core',
     'crypto',
@@ -59,12 +60,23 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts', 'signer'],
   operator: ['core', 'protocol', 'trust', 'pki', 'cosigner/replay/index.ts'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
-  pages: ['core', 'crypto', 'protocol', 'trust', 'evidence', 'audit', 'access/client.ts', 'client', 'recovery'],
+  pages: [
+    'core',
+    'crypto',
+    'protocol',
+    'trust',
+    'evidence',
+    'audit',
+    'access/client.ts',
+    'client',
+    'recovery',
+    'dashboard',
+  ],
   cli: ['*'],
 };
 
 const BROWSER_SAFE = [
-  'src/{core,crypto,protocol,trust,evidence,audit,client,recovery,pages}/**/*.ts',
+  'src/{core,crypto,protocol,trust,evidence,audit,client,recovery,dashboard,pages}/**/*.ts',
   'src/access/client*.ts',
 ];
 

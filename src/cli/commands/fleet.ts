@@ -262,7 +262,7 @@ export async function down(directory: string): Promise<CommandResult> {
 
 export async function status(directory: string): Promise<CommandResult> {
   const found = await fleetStatus(new FleetFolder(directory));
-  const { fleet, up: isUp, serving, nodesServing, nodesNeeded, processes, bundle, announcement } = found;
+  const { fleet, up: isUp, serving, nodesServing, nodesNeeded, processes, bundle, announcement, dashboards } = found;
   const summary = `Fleet ${fleet} is ${isUp ? (serving ? 'up and serves' : 'up, but does not serve') : 'down'}`;
   const lines = [`${summary}: ${nodesServing} nodes serve, ${nodesNeeded} are needed.`];
   if (bundle) {
@@ -282,6 +282,10 @@ export async function status(directory: string): Promise<CommandResult> {
     if (one.epoch !== null) parts.push(`epoch ${one.epoch}`);
     if (one.restarts > 0) parts.push(`restarted ${one.restarts} times`);
     lines.push(`  ${parts.join('  ')}`);
+  }
+  const urls = Object.values(dashboards?.urls ?? {});
+  if (dashboards && urls.length > 0) {
+    lines.push(`  dashboard: ${urls.join(' or ')}, which asks for what is in ${dashboards.credentialFile}`);
   }
   return { value: { ...found }, lines };
 }

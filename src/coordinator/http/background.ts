@@ -28,6 +28,7 @@ export class Background {
   readonly #running = new Set<Promise<void>>();
   #infos: ReadonlyMap<number, NodeInfo> = new Map();
   #looking: Promise<ReadonlyMap<number, NodeInfo>> | undefined;
+  #looked = false;
   #closed = false;
 
   constructor(options: BackgroundOptions) {
@@ -37,6 +38,11 @@ export class Background {
   /** What the nodes said of themselves in the last round. */
   get infos(): ReadonlyMap<number, NodeInfo> {
     return this.#infos;
+  }
+
+  /** Whether there was a round. */
+  get looked(): boolean {
+    return this.#looked;
   }
 
   start(): void {
@@ -75,6 +81,7 @@ export class Background {
   async #look(): Promise<ReadonlyMap<number, NodeInfo>> {
     const { maintenance, metrics, nodes } = this.#options;
     this.#infos = await maintenance.infos();
+    this.#looked = true;
     for (let node = 1; node <= nodes; node++) metrics.seen(node, this.#infos.get(node));
     return this.#infos;
   }

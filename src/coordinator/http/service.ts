@@ -6,6 +6,7 @@ import type { TlsIdentity } from '../../pki/index.ts';
 import { type Fleet, type SignatureChecks, threshold } from '../../protocol/index.ts';
 import { Coordinator } from '../coordinator.ts';
 import { Maintenance } from '../maintenance.ts';
+import { type DashboardOptions, type RunningDashboard, startDashboard } from '../operator/index.ts';
 import { Background, type MaintenanceIntervals } from './background.ts';
 import { CoordinatorMetrics } from './metrics.ts';
 import { createCoordinatorServer, type RateLimit } from './server.ts';
@@ -36,6 +37,8 @@ export interface CoordinatorServiceOptions {
   readonly maximumInFlight: number;
   /** Where trust sets for clients come from; undefined: the coordinator has none. */
   readonly trustSource?: TrustSourceSettings | undefined;
+  /** The operator's dashboard; undefined: there is none. */
+  readonly dashboard?: DashboardOptions | undefined;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -45,6 +48,8 @@ export interface RunningCoordinator {
   readonly url: string;
   /** http://host:port for monitoring. */
   readonly monitoringUrl: string;
+  /** http(s)://host:port of the operator's dashboard, where there is one. */
+  readonly dashboardUrl: string | undefined;
   /** Finishes requests and background work in flight. The same promise for every call. */
   close(): Promise<void>;
 }
@@ -83,7 +88,7 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     intervals: options.maintenance,
     metrics,
   });
-  const trustSource = options.trustSource && new TrustSource(fleet.fleet, options.trustSource, log);
+  const trustSource = options.trustSource && new TrustSource(fleet.fleet, options.trustSource, log, clock);
   const records =
     trustSource &&
     new ServiceRecordSource({ fleet, transport, checks, clock, observer, bundle: () => trustSource.known?.digest });
@@ -106,13 +111,31 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     serviceRecords: records && (() => records.get()),
   });
   const monitoring = createMonitoring({ registry: metrics.registry, readiness });
+  let dashboard: RunningDashboard | undefined;
+  const startOperatorsDashboard = async (own: DashboardOptions) => {
+    dashboard = await startDashboard(own, {
+      fleet,
+      nodes: options.nodes,
+      nodeTls: options.nodeTls,
+      publicTls: options.tls,
+      trustedProxies: options.trustedProxies,
+      read: (node, path, maximumBytes, signal) => transport.read(node, path, maximumBytes, signal),
+      infos: () => background.infos,
+      looked: () => background.looked,
+      ownMetrics: () => metrics.registry.metrics(),
+      trust: trustSource && (() => trustSource.known),
+      log,
+      clock,
+    });
+  };
   const stop = async () => {
     closing = true;
     log.info({ event: 'stopping' });
     const steps = [
       () => closeGracefully(server, CLOSE_DEADLINE),
       // Rounds under way end with their connections: each of their steps may be cut short and done again by others.
-      async () => void (await Promise.all([background.close(), transport.close(), trustSource?.close()])),
+      async () =>
+        void (await Promise.all([background.close(), transport.close(), trustSource?.close(), dashboard?.close()])),
       () => monitoring.close(),
     ];
     let failure: unknown;
@@ -124,6 +147,7 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
   try {
     const url = await listen(server, options.listen);
     const monitoringUrl = await listen(monitoring, options.metrics);
+    if (options.dashboard) await startOperatorsDashboard(options.dashboard);
     background.start();
     trustSource?.start();
     log.info({ event: 'listening', url, monitoringUrl });
@@ -131,13 +155,20 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
     return {
       url,
       monitoringUrl,
+      dashboardUrl: dashboard?.url,
       close: () => {
         closed ??= stop();
         return closed;
       },
     };
   } catch (error) {
-    await Promise.allSettled([server.close(), monitoring.close(), transport.close(), trustSource?.close()]);
+    await Promise.allSettled([
+      server.close(),
+      monitoring.close(),
+      transport.close(),
+      trustSource?.close(),
+      dashboard?.close(),
+    ]);
     throw error;
   }
 }

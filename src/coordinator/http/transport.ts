@@ -4,7 +4,7 @@
  */
 
 import { Pool } from 'undici';
-import { asHoldfastError, type Clock, HoldfastError, systemClock } from '../../core/index.ts';
+import { asHoldfastError, type Clock, concatBytes, HoldfastError, systemClock } from '../../core/index.ts';
 import { type TlsIdentity, tlsClientOptions } from '../../pki/index.ts';
 import {
   decodeNodeAnswer,
@@ -36,6 +36,12 @@ export interface HttpNodeTransportOptions {
   /** Milliseconds from `send` to its answer; then `no_majority`. */
   readonly timeout: number;
   readonly clock?: Clock;
+}
+
+/** A node's answer at one of its monitoring routes. */
+export interface MonitoringAnswer {
+  readonly status: number;
+  readonly bytes: Uint8Array;
 }
 
 /** Batches in flight to one node, in each lane. */
@@ -80,6 +86,16 @@ export class HttpNodeTransport implements NodeTransport {
     const peer = this.#peers.get(node);
     if (!peer) throw new HoldfastError('no_majority', `node ${node} is not in this coordinator’s configuration`);
     return peer.send(request);
+  }
+
+  /**
+   * What a node says of itself at `path` of its monitoring routes (src/http/monitoring.ts), at most `maximumBytes` of it, on a
+   * connection beside those of the requests. @throws HoldfastError `no_majority` where it does not come before `signal` ends.
+   */
+  async read(node: number, path: string, maximumBytes: number, signal: AbortSignal): Promise<MonitoringAnswer> {
+    const peer = this.#peers.get(node);
+    if (!peer) throw new HoldfastError('no_majority', `node ${node} is not in this coordinator’s configuration`);
+    return peer.read(path, maximumBytes, signal);
   }
 
   /** Ends all connections; what waits is refused. */
@@ -127,6 +143,7 @@ class Peer {
   readonly #client = newLane();
   readonly #background = newLane();
   #closed = false;
+  #reading = false;
 
   constructor(options: HttpNodeTransportOptions, endpoint: NodeEndpoint) {
     const { fleet, tls, timeout } = options;
@@ -134,7 +151,8 @@ class Peer {
     this.#timeout = timeout;
     this.#clock = options.clock ?? systemClock;
     this.#pool = new Pool(endpoint.url, {
-      connections: 2 * IN_FLIGHT,
+      // Of each lane, and one for `read`: whatever it waits for, no request waits behind it.
+      connections: 2 * IN_FLIGHT + 1,
       pipelining: 1,
       connect: {
         ...tlsClientOptions(tls, { fleet, role: 'node', name: endpoint.name }),
@@ -181,6 +199,41 @@ class Peer {
       // After the callers of this moment have all had their say: what begins together travels together.
       queueMicrotask(() => this.#pump(lane));
     });
+  }
+
+  async read(path: string, maximumBytes: number, signal: AbortSignal): Promise<MonitoringAnswer> {
+    if (this.#closed) throw this.#unreachable('this coordinator is stopping');
+    // One at a time: a second one would take a connection of the lanes.
+    if (this.#reading) throw this.#unreachable('it is still being asked for its figures');
+    this.#reading = true;
+    const answer = this.#read(path, maximumBytes, signal).finally(() => {
+      this.#reading = false;
+    });
+    // A request on a connection that is still being made cannot be called off: it is left to its own end.
+    const overdue = Promise.withResolvers<never>();
+    const onAbort = () => overdue.reject(new HoldfastError('no_majority', NOT_IN_TIME));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await Promise.race([answer, overdue.promise]);
+    } catch (thrown) {
+      throw this.#unreachable(reasonOf(thrown));
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      answer.catch(() => {});
+    }
+  }
+
+  async #read(path: string, maximumBytes: number, signal: AbortSignal): Promise<MonitoringAnswer> {
+    const { statusCode, body } = await this.#pool.request({ path, method: 'GET', signal });
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      length += chunk.length;
+      if (length > maximumBytes) throw new HoldfastError('too_large', `it says more than ${maximumBytes} bytes`);
+      chunks.push(chunk);
+    }
+    return { status: statusCode, bytes: concatBytes(...chunks) };
   }
 
   async close(): Promise<void> {

@@ -5,7 +5,7 @@
  */
 
 import { Agent, request } from 'undici';
-import { asHoldfastError, HoldfastError } from '../../core/index.ts';
+import { asHoldfastError, type Clock, HoldfastError, systemClock } from '../../core/index.ts';
 import type { Logger } from '../../http/index.ts';
 import { MAXIMUM_TRUST_SET, parseBundle, parseNote, parseTrustSet } from '../../trust/index.ts';
 
@@ -24,6 +24,8 @@ export interface KnownTrustSet {
   /** SHA-256 of the bundle's text, in hexadecimal. */
   readonly digest: string;
   readonly set: Uint8Array;
+  /** Milliseconds since 1970. */
+  readonly fetchedAt: number;
 }
 
 /** Milliseconds for one source to answer. */
@@ -33,16 +35,18 @@ export class TrustSource {
   readonly #fleet: string;
   readonly #settings: TrustSourceSettings;
   readonly #log: Logger;
+  readonly #clock: Clock;
   readonly #agent: Agent;
   #known: KnownTrustSet | undefined;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #closed = false;
 
-  constructor(fleet: string, settings: TrustSourceSettings, log: Logger) {
+  constructor(fleet: string, settings: TrustSourceSettings, log: Logger, clock: Clock = systemClock) {
     this.#fleet = fleet;
     this.#settings = settings;
     this.#log = log;
+    this.#clock = clock;
     const { authorityPem } = settings;
     this.#agent = new Agent({
       maxResponseSize: MAXIMUM_TRUST_SET,
@@ -100,7 +104,7 @@ export class TrustSource {
     const set = Uint8Array.from(await body.bytes());
     if (statusCode !== 200) throw new HoldfastError('trust_unavailable', `it answered ${statusCode}`);
     const { manifest, digest } = parseBundle(parseNote(parseTrustSet(set).bundle).text);
-    if (manifest.fleet === this.#fleet) return { serial: manifest.serial, digest, set };
+    if (manifest.fleet === this.#fleet) return { serial: manifest.serial, digest, set, fetchedAt: this.#clock.now() };
     throw new HoldfastError('wrong_environment', 'the trust set is of another fleet');
   }
 }

@@ -1,8 +1,8 @@
 /** The node's metrics (Prometheus), and the observer that feeds them and the log. */
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from 'prom-client';
 import type { Logger } from '../../http/index.ts';
-import type { Token } from '../../token/port.ts';
+import { TOKEN_SECONDS, type Token, type TokenUsage } from '../../token/port.ts';
 import type { NodeCounter, NodeObserver } from '../ports.ts';
 
 /** What is read from the node at each scrape. */
@@ -121,6 +121,7 @@ export class NodeMetrics {
         for (const { operation, seconds } of token.usage()) this.inc({ operation }, seconds);
       },
     });
+    this.registry.registerMetric(new TokenDurations(() => token.usage()) as unknown as Metric);
     const { keysCreatedAt } = token;
     if (keysCreatedAt === undefined) return;
     new Gauge({
@@ -160,5 +161,44 @@ export class NodeMetrics {
         if (now) for (const phase of PHASES) this.set({ phase }, phase === now.phase ? 1 : 0);
       },
     });
+  }
+}
+
+/**
+ * A histogram that the token keeps itself: the module's calls are too many and too short to be told one by one. Only what a
+ * registry asks of a metric.
+ */
+class TokenDurations {
+  readonly name = 'holdfast_token_operation_seconds';
+  readonly help = 'Seconds that one operation took inside the token’s module.';
+  readonly type = 'histogram';
+  readonly aggregator = 'sum';
+  readonly #usage: () => readonly TokenUsage[];
+
+  constructor(usage: () => readonly TokenUsage[]) {
+    this.#usage = usage;
+  }
+
+  async get() {
+    const { name, help, type, aggregator } = this;
+    return { name, help, type, aggregator, values: this.#usage().flatMap((usage) => this.#values(usage)) };
+  }
+
+  reset(): void {}
+
+  #values({ operation, seconds, durations }: TokenUsage) {
+    if (!durations) return [];
+    let count = 0;
+    const buckets = durations.map((more, i) => {
+      count += more;
+      const labels = { operation, le: i < TOKEN_SECONDS.length ? String(TOKEN_SECONDS[i]) : '+Inf' };
+      return { labels, value: count, metricName: `${this.name}_bucket` };
+    });
+    const labels = { operation };
+    return [
+      ...buckets,
+      { labels, value: seconds, metricName: `${this.name}_sum` },
+      { labels, value: count, metricName: `${this.name}_count` },
+    ];
   }
 }

@@ -3,7 +3,14 @@
 import type { Server } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { asHoldfastError, HoldfastError } from '../../core/index.ts';
-import { errorFromHttp, type Logger, PROBLEM_TYPE, problemOf } from '../../http/index.ts';
+import {
+  addMonitoringRoutes,
+  errorFromHttp,
+  type Logger,
+  PROBLEM_TYPE,
+  problemOf,
+  type Readiness,
+} from '../../http/index.ts';
 import { requirePeer, type TlsIdentity, tlsServerOptions } from '../../pki/index.ts';
 import {
   decodeNodeBatch,
@@ -22,7 +29,9 @@ export interface NodeServerOptions {
   readonly tls: TlsIdentity;
   /** Answers one request; never rejects (`VaultNode.handle`). */
   readonly handle: (request: NodeRequest) => Promise<NodeAnswer>;
-  readonly metrics: Pick<NodeMetrics, 'requests' | 'inFlight'>;
+  readonly metrics: Pick<NodeMetrics, 'requests' | 'inFlight' | 'registry'>;
+  /** Also for coordinators, who show them to the operator. */
+  readonly readiness: () => Readiness | Promise<Readiness>;
   readonly log: Logger;
   /** Requests (not batches) in flight beyond which `overloaded` is answered. */
   readonly maximumInFlight: number;
@@ -36,7 +45,10 @@ const REQUEST_TIMEOUT = 30_000;
 /** Longer than coordinators keep a connection, so that they close first and no request meets a closed one. */
 const KEEP_ALIVE = 75_000;
 
-/** `POST /v1/node`: a batch of node requests; answers a batch in the same order. Not yet listening. */
+/**
+ * `POST /v1/node`: a batch of node requests; answers a batch in the same order. The monitoring listener's routes are here too,
+ * behind the same certificates, so that coordinators need no other way to them. Not yet listening.
+ */
 export function createNodeServer(options: NodeServerOptions): FastifyInstance {
   const { fleet, tls, log } = options;
   const app = fastify({
@@ -60,6 +72,10 @@ export function createNodeServer(options: NodeServerOptions): FastifyInstance {
     const answers = await Promise.all(decodeNodeBatch(request.body).map((element) => batches.answer(element)));
     const { buffer, byteOffset, length } = encodeNodeBatchAnswer(answers);
     return reply.header('content-type', NODE_CONTENT_TYPE).send(Buffer.from(buffer, byteOffset, length));
+  });
+  addMonitoringRoutes(app as unknown as FastifyInstance, {
+    registry: options.metrics.registry,
+    readiness: options.readiness,
   });
   app.setNotFoundHandler((_request, reply) => {
     sendProblem(reply, new HoldfastError('not_found', 'there is nothing here; use POST /v1/node'));

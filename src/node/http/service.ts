@@ -124,6 +124,7 @@ async function start(options: NodeServiceOptions): Promise<RunningNode> {
     tls: options.tls,
     handle: (request) => vault.handle(request),
     metrics,
+    readiness,
     log,
     maximumInFlight: options.maximumInFlight,
   });

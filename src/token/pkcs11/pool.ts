@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { HoldfastError, type Secret } from '../../core/index.ts';
-import type { TokenDescription, TokenUsage } from '../port.ts';
+import { TOKEN_SECONDS, type TokenDescription, type TokenUsage } from '../port.ts';
 import type { SignatureCheck } from '../signature.ts';
 import { Channel, type WorkerLike } from './channel.ts';
 import type { TokenSelector } from './connection.ts';
@@ -32,10 +32,17 @@ const spawnThread: Spawn = (setup) =>
     execArgv: [], // flags that suit the main script (--input-type, --eval) may be refused for a thread
   });
 
+interface Measured {
+  count: number;
+  nanoseconds: number;
+  /** As `TokenUsage.durations`. */
+  readonly durations: number[];
+}
+
 export class WorkerPool {
   readonly #channels: Channel[];
   readonly #module: string;
-  readonly #usage = new Map<string, { count: number; nanoseconds: number }>();
+  readonly #usage = new Map<string, Measured>();
   #closed: Promise<void> | undefined;
 
   private constructor(access: TokenAccess, spawn: Spawn) {
@@ -112,15 +119,27 @@ export class WorkerPool {
   }
 
   count(operation: string, count: number, nanoseconds = 0): void {
-    const entry = this.#usage.get(operation) ?? { count: 0, nanoseconds: 0 };
-    this.#usage.set(operation, { count: entry.count + count, nanoseconds: entry.nanoseconds + nanoseconds });
+    let entry = this.#usage.get(operation);
+    if (!entry) {
+      entry = { count: 0, nanoseconds: 0, durations: new Array<number>(TOKEN_SECONDS.length + 1).fill(0) };
+      this.#usage.set(operation, entry);
+    }
+    entry.count += count;
+    entry.nanoseconds += nanoseconds;
+    if (nanoseconds === 0) return;
+    // Several in one call of the module: each took its part.
+    const seconds = nanoseconds / count / 1e9;
+    let i = 0;
+    while (i < TOKEN_SECONDS.length && seconds > TOKEN_SECONDS[i]!) i++;
+    entry.durations[i]! += count;
   }
 
   usage(): TokenUsage[] {
-    return [...this.#usage].map(([operation, { count, nanoseconds }]) => ({
+    return [...this.#usage].map(([operation, { count, nanoseconds, durations }]) => ({
       operation,
       count,
       seconds: nanoseconds / 1e9,
+      durations: [...durations],
     }));
   }
 
