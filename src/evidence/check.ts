@@ -1,13 +1,23 @@
 /** What each statement must fulfil besides its signature: that it is about this fleet, and contradicts nothing. */
 
-import { equalBytes, HoldfastError, utf8 } from '../core/index.ts';
+import { bytesToHex, equalBytes, HoldfastError, utf8 } from '../core/index.ts';
 import { verifyEcdsa } from '../crypto/index.ts';
-import type { NodeKeys } from '../protocol/index.ts';
-import { type BundleNode, type Digest, ecdsaFromDer, type LiveManifest } from '../trust/index.ts';
+import { type NodeKeys, verifyServiceStatement } from '../protocol/index.ts';
+import {
+  type Bundle,
+  type BundleNode,
+  canonicalJson,
+  type Digest,
+  ecdsaFromDer,
+  fleetOf,
+  type LiveManifest,
+  writePolicy,
+} from '../trust/index.ts';
 import { presenceText } from './ceremony.ts';
 import { publicKeyOf, verifyWithKey } from './keys.ts';
 import { agreementTexts, type NodeKeyFacts, possessionText } from './node-keys.ts';
-import { descriptionSubject, type StatementOf, type StatementSubject } from './statement.ts';
+import type { SignedServiceReport } from './service-record.ts';
+import { bundleSubject, descriptionSubject, type StatementOf, type StatementSubject } from './statement.ts';
 
 /** Keys of a node that its bundle has. */
 const BUNDLE_KEYS = ['identity', 'session', 'oprf'] as const satisfies readonly (keyof NodeKeys)[];
@@ -168,6 +178,64 @@ export function checkCeremony(
     }
   }
   return { made, earlier: before.map(({ name }) => name) };
+}
+
+/** What one node has reported. */
+export interface ServiceFinding {
+  /** The node's name in the bundle. */
+  readonly node: string;
+  /** Milliseconds since 1970, by the node's clock. */
+  readonly time: number;
+  /** Version of Holdfast and commit, as the node says. */
+  readonly version: string;
+  readonly commit: string;
+}
+
+export interface ServiceRecordFinding {
+  readonly reports: readonly ServiceFinding[];
+  /** Nodes of the bundle that have not reported. */
+  readonly silent: readonly string[];
+}
+
+/**
+ * Running nodes count by the bundle's policy: each report is signed by its node's identity key, and names the bundle.
+ * @throws HoldfastError `evidence_malformed`, `evidence_mismatch`, `evidence_signature`.
+ */
+export function checkServiceRecord(
+  { predicate, subject }: StatementOf<'service-record'>,
+  { digest, manifest }: Pick<Bundle<LiveManifest>, 'digest' | 'manifest'>,
+): ServiceRecordFinding {
+  const { fleet, nodes, policy } = manifest;
+  if (subject.sha256 !== digest || subject.name !== bundleSubject(fleet, digest).name) {
+    throw mismatch(`the service record is about ${subject.name}, ${subject.sha256}, which is not this bundle`);
+  }
+  const limits = canonicalJson(writePolicy(policy));
+  const reports = predicate.reports.map((report) => {
+    const name = nodes[report.node - 1]?.name;
+    if (name === undefined) throw mismatch(`the service record has a node ${report.node}, which the bundle has not`);
+    const says = readReport(report, name, manifest);
+    if (says.node !== report.node || bytesToHex(says.bundle) !== digest) {
+      throw mismatch(`the report of ${name} is of another node, or about another bundle`, { node: name });
+    }
+    if (canonicalJson(writePolicy(says.policy)) !== limits) {
+      throw mismatch(`${name} counts by other limits than the bundle says`, { node: name });
+    }
+    return { node: name, time: says.time, version: says.software.version, commit: says.software.commit };
+  });
+  const silent = nodes.map(({ name }) => name).filter((name) => !reports.some(({ node }) => node === name));
+  return { reports, silent };
+}
+
+function readReport({ statement, signature }: SignedServiceReport, node: string, manifest: LiveManifest) {
+  const both = ecdsaFromDer(signature);
+  try {
+    if (both === undefined) throw new HoldfastError('untrusted', 'the signature is not ECDSA in DER');
+    return verifyServiceStatement({ statement, signature: both }, fleetOf(manifest), { ecdsa: verifyEcdsa });
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    const code = error.code === 'untrusted' ? 'evidence_signature' : 'evidence_malformed';
+    throw new HoldfastError(code, `the report of ${node}: ${error.message}`, { cause: error, details: { node } });
+  }
 }
 
 function nodeOf(name: string, nodes: readonly BundleNode[]): BundleNode {

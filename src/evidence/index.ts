@@ -2,6 +2,7 @@
 
 export * from './attestation.ts';
 export * from './ceremony.ts';
+export { MAXIMUM_CERTIFICATE } from './certificate.ts';
 export * from './check.ts';
 export * from './description.ts';
 export * from './dsse.ts';
