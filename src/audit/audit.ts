@@ -193,6 +193,6 @@ export async function runAudit(
 export function failureOf({ steps }: AuditReport): HoldfastError | undefined {
   const failed = steps.filter(({ state }) => state === 'failed');
   const errors = failed.map(({ code, number, message }) => new HoldfastError(code!, `step ${number}: ${message}`));
-  const gravity = ({ exitCode }: HoldfastError) => [6, 9, 1, 5].indexOf(exitCode);
+  const gravity = ({ exitCode }: HoldfastError) => [6, 9, 1].indexOf(exitCode) >>> 0;
   return errors.sort((a, b) => gravity(a) - gravity(b))[0];
 }

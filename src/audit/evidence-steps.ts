@@ -246,7 +246,7 @@ export async function serviceRecordStep(
   let unavailable = 0;
   for (const candidate of candidates.slice(0, MAXIMUM_RECORDS)) {
     const statement = await recordIn(site, candidate, evidence, bundle).catch((error: unknown) => {
-      if (error instanceof HoldfastError && ['not_found', 'not_ready'].includes(error.code)) unavailable++;
+      if (error instanceof HoldfastError && ['evidence_missing', 'not_ready'].includes(error.code)) unavailable++;
       else throw error;
       return undefined;
     });

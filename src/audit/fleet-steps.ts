@@ -31,7 +31,8 @@ export async function bundleStep(
   { policy }: SignedPolicy,
 ): Promise<Finding<ReadSet>> {
   const served = await site.trustSet(fleet);
-  if (served === undefined) throw new HoldfastError('not_found', `the site serves no trust set of the fleet ${fleet}`);
+  if (served === undefined)
+    throw new HoldfastError('trust_unavailable', `the site serves no trust set of the fleet ${fleet}`);
   const set = readTrustSet(served);
   const { note, bundle } = set;
   const { manifest } = bundle;
@@ -202,9 +203,13 @@ export function earlierBundles({ manifest }: Bundle<LiveManifest>, log: Replayed
   });
 }
 
-/** The roster's entry of each fleet that is asked for. @throws HoldfastError `not_accepted` for a name that it has not. */
+/**
+ * The roster's entries to be looked at: the fleet that is named, or all that are not revoked; those only where there are no
+ * others. @throws HoldfastError `not_accepted` for a name that it has not.
+ */
 export function fleetsOf({ fleets }: Roster, name: string | undefined): readonly RosterEntry[] {
-  if (name === undefined) return fleets;
+  const inForce = fleets.filter(({ state }) => state !== 'revoked');
+  if (name === undefined) return inForce.length > 0 ? inForce : fleets;
   const found = fleets.filter(({ fleet }) => fleet === name);
   if (found.length > 0) return found;
   throw new HoldfastError('not_accepted', `the log lists no fleet ${name}`);

@@ -76,7 +76,7 @@ async function firstPolicy(site: AuditedSite): Promise<SignedPolicy> {
   const note = await site.policy(1);
   if (note === undefined) {
     throw new HoldfastError(
-      'not_found',
+      'trust_unavailable',
       'the site has neither anchor.json nor a trust policy; give the one that you have',
     );
   }
@@ -136,7 +136,7 @@ export async function policyStep(site: AuditedSite, anchor: SignedPolicy, now: n
 /** Step `checkpoint`: the log's own signature on what it says it is. */
 export async function checkpointStep(site: AuditedSite, policy: SignedPolicy): Promise<Finding<Head>> {
   const served = await site.checkpoint('witnessed');
-  if (served === undefined) throw new HoldfastError('not_found', 'the site serves no checkpoint');
+  if (served === undefined) throw new HoldfastError('trust_unavailable', 'the site serves no checkpoint');
   const note = parseNote(served, { maximumBytes: MAXIMUM_NOTE_BYTES });
   const checkpoint = parseCheckpoint(note.text);
   const origin = originOf(policy);

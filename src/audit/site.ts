@@ -84,7 +84,8 @@ export class AuditedSite implements LogSource {
   /**
    * A file of the evidence: from the site itself by its digest, or else from where it is said to be.
    * @param beside the absolute address of the file that names it, for addresses relative to that.
-   * @throws HoldfastError `evidence_wrong` where only other content is to be had, `not_found`, `not_ready`.
+   * @throws HoldfastError `evidence_wrong` where only other content is to be had, `evidence_missing`, `too_large`; and
+   * whatever the source throws of the site itself.
    */
   async evidence(file: EvidenceFile, maximumBytes: number, beside: string): Promise<Uint8Array> {
     if (file.size > maximumBytes) {
@@ -94,17 +95,24 @@ export class AuditedSite implements LogSource {
     for (const address of this.#placesOf(file, beside)) {
       try {
         const content = await this.#fetch(address, maximumBytes);
-        if (content === undefined) continue;
-        if (isContentOf({ ...file, size: file.size || content.length }, content)) return content;
-        failure = new HoldfastError('evidence_wrong', `${address} is not the file that is named by its SHA-256`, {
-          details: { sha256: file.sha256 },
-        });
+        if (content === undefined) {
+          failure ??= new HoldfastError('evidence_missing', `${address} is not there`, {
+            details: { sha256: file.sha256 },
+          });
+        } else if (isContentOf({ ...file, size: file.size || content.length }, content)) {
+          return content;
+        } else {
+          failure = new HoldfastError('evidence_wrong', `${address} is not the file that is named by its SHA-256`, {
+            details: { sha256: file.sha256 },
+          });
+        }
       } catch (error) {
         if (error instanceof HoldfastError && error.code === 'cancelled') throw error;
+        // What the site itself says counts, not whether an address of its choice can be reached.
         failure ??= error;
       }
     }
-    throw failure ?? new HoldfastError('not_found', `nobody serves the evidence with the SHA-256 ${file.sha256}`);
+    throw failure;
   }
 
   #placesOf({ sha256, address }: EvidenceFile, beside: string): Set<string> {

@@ -67,7 +67,7 @@ export interface AuditOptions {
    * party that is checked choose who vouches for it.
    */
   readonly anchor?: TrustAnchor | undefined;
-  /** Only this fleet; default all in the log's roster. */
+  /** Only this fleet; default all in the log's roster that are not revoked, or all where there are no others. */
   readonly fleet?: string | undefined;
   /** What was seen of the log before: it must be the beginning of what is seen now. */
   readonly seen?: SeenLog | undefined;

@@ -5,6 +5,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../core/index.ts';
 import { checked, collect, examples, whole } from './options.ts';
 import { reportError } from './output.ts';
+import { addAudit } from './program-audit.ts';
 import { addBackup, addRecoveryCode } from './program-backup.ts';
 import { addBundle } from './program-bundle.ts';
 import { addCertificate } from './program-certificate.ts';
@@ -63,6 +64,7 @@ export function createProgram(): Command {
   addSigner(program);
   addCosigner(program);
   addBundle(program);
+  addAudit(program);
   addPolicy(program);
   addTrust(program);
   addCertificate(program);

@@ -1,5 +1,6 @@
 /** The operator's and the policy keyholders' side of trust distribution: making, checking, signing and submitting. Prints nothing. */
 
+export { checkUrl, Fetcher } from '../cosigner/replay/index.ts';
 export {
   type CheckpointKind,
   type LogSource,

@@ -25,7 +25,7 @@ import {
   signPolicy,
   TestLog,
 } from '../trust/fixture.ts';
-import { DAY, deployment, NOW, revocation } from '../trust/manifests.ts';
+import { bundleNode, DAY, deployment, NOW, revocation } from '../trust/manifests.ts';
 import { following } from '../trust/verify/scene.ts';
 import { AuditScene, resultOf, type SceneChanges, SITE } from './scene.ts';
 
@@ -81,7 +81,7 @@ const TAMPERED: readonly (readonly [string, AuditStepId, string, Tampering])[] =
   [
     'the anchor left out, with the policies',
     'anchor',
-    'not_found',
+    'trust_unavailable',
     {
       tamper: ({ files }) => ['anchor.json', 'policies/1'].forEach((path) => void files.delete(path)),
       options: { anchor: undefined },
@@ -100,7 +100,12 @@ const TAMPERED: readonly (readonly [string, AuditStepId, string, Tampering])[] =
   ],
   ['an old policy', 'policy', 'policy_expired', { options: { now: NOW + 301 * DAY } }],
   ['a policy that protects nobody', 'policy', 'policy_unsafe', { changes: { policy: { auditors: [] } } }],
-  ['the checkpoint left out', 'checkpoint', 'not_found', { tamper: ({ files }) => void files.delete('checkpoint') }],
+  [
+    'the checkpoint left out',
+    'checkpoint',
+    'trust_unavailable',
+    { tamper: ({ files }) => void files.delete('checkpoint') },
+  ],
   [
     'the checkpoint’s root',
     'checkpoint',
@@ -198,7 +203,12 @@ const TAMPERED: readonly (readonly [string, AuditStepId, string, Tampering])[] =
       options: { seen: { origin: 'log.example/family/production', size: 300, root: '3'.repeat(64) } },
     },
   ],
-  ['the trust set left out', 'bundle', 'not_found', { tamper: ({ files }) => void files.delete('trust/first') }],
+  [
+    'the trust set left out',
+    'bundle',
+    'trust_unavailable',
+    { tamper: ({ files }) => void files.delete('trust/first') },
+  ],
   [
     'a limit in the bundle',
     'bundle',
@@ -266,7 +276,12 @@ const TAMPERED: readonly (readonly [string, AuditStepId, string, Tampering])[] =
       changes: { bundle: { policy: { ...deployment().policy, limit: 50 } } },
     },
   ],
-  ['the evidence left out', 'evidence', 'not_found', { tamper: (scene) => void scene.files.delete(bundlePath(scene)) }],
+  [
+    'the evidence left out',
+    'evidence',
+    'evidence_missing',
+    { tamper: (scene) => void scene.files.delete(bundlePath(scene)) },
+  ],
   [
     'the evidence manifest',
     'evidence',
@@ -297,7 +312,7 @@ const TAMPERED: readonly (readonly [string, AuditStepId, string, Tampering])[] =
   [
     'a statement left out',
     'statements',
-    'not_found',
+    'evidence_missing',
     { tamper: (scene) => void scene.files.delete(statementPath(scene, 0)) },
   ],
   [
@@ -464,6 +479,18 @@ describe('an audit', () => {
     expect(resultOf(report, 'strength')).toBe('passed');
     expect(report.steps.find(({ id }) => id === 'strength')!.message).toContain('It has retired; second follows it');
     expect(resultOf(report, 'evidence')).toBe('passed');
+  });
+
+  it('passes over a revoked fleet where others are in force, unless it is named', async () => {
+    const scene = await AuditScene.make();
+    const { manifest } = scene.folder;
+    const digest = digestOfManifest(manifest);
+    await scene.log.append(await revocationLeaf(revocation({ fleet: 'first', serial: 1, digest })));
+    const nodes = [7, 8, 9].map((number) => bundleNode(number));
+    await scene.log.accept(deployment({ fleet: 'second', nodes, evidence: manifest.evidence }));
+    await scene.publish();
+    expect((await scene.audit()).fleets).toEqual(['second']);
+    expect(resultOf(await scene.audit({ fleet: 'first' }), 'revocations')).toBe('bundle_revoked');
   });
 
   it('of one fleet that the log does not list is refused', async () => {
