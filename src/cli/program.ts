@@ -1,6 +1,5 @@
 /** All commands and their options. A command's own code is loaded when it runs, so that help comes at once. */
 
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../core/index.ts';
 import { checked, collect, examples, whole } from './options.ts';
@@ -8,12 +7,14 @@ import { reportError } from './output.ts';
 import { addAudit } from './program-audit.ts';
 import { addBackup, addRecoveryCode } from './program-backup.ts';
 import { addBundle } from './program-bundle.ts';
+import { addCeremony } from './program-ceremony.ts';
 import { addCertificate } from './program-certificate.ts';
 import { addCosigner } from './program-cosigner.ts';
 import { addFleet } from './program-fleet.ts';
 import { act, connected, group, JSON_OPTION, onSigningToken, withPin } from './program-parts.ts';
 import { addPolicy } from './program-policy.ts';
 import { addTrust } from './program-trust.ts';
+import { version } from './version.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 something unexpected; 2 wrong usage; 3 wrong PIN, or too early; 4 no attempts left: out of reach
@@ -62,6 +63,7 @@ export function createProgram(): Command {
   addWitness(program);
   addToken(program);
   addSigner(program);
+  addCeremony(program);
   addCosigner(program);
   addBundle(program);
   addAudit(program);
@@ -69,12 +71,6 @@ export function createProgram(): Command {
   addTrust(program);
   addCertificate(program);
   return program;
-}
-
-/** From package.json, which lies two folders up from both src/cli and dist/cli. */
-function version(): string {
-  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
 }
 
 function addSecret(program: Command): void {

@@ -1,6 +1,7 @@
 /** Asks for a PIN without showing it, or takes it from a file or standard input. Nothing here prints, keeps or logs it. */
 
 import { open } from 'node:fs/promises';
+import { createInterface } from 'node:readline/promises';
 import { StringDecoder } from 'node:string_decoder';
 import { HoldfastError, Secret, utf8 } from '../core/index.ts';
 
@@ -93,6 +94,32 @@ function readLine(input: TerminalInput, signal: AbortSignal | undefined): Promis
     signal?.addEventListener('abort', onEnd, { once: true });
     input.resume();
   });
+}
+
+/**
+ * Asks for one line that may be seen; what comes after it stays for the next question.
+ * @throws HoldfastError `usage` without a terminal; `cancelled` for Ctrl-C, a closed terminal or an aborted signal.
+ */
+export async function askLine(question: string, signal?: AbortSignal): Promise<string> {
+  if (!process.stdin.isTTY) {
+    throw new HoldfastError('usage', 'there is no terminal to ask at; bring the answers in a file: --answers FILE');
+  }
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const closed = new Promise<never>((_resolve, reject) => {
+      lines.once('close', () => reject(new HoldfastError('cancelled', 'cancelled at a question')));
+      lines.once('SIGINT', () => lines.close());
+    });
+    const answer = lines.question(question, signal ? { signal } : {});
+    // The one that loses is answered for.
+    for (const each of [closed, answer]) each.catch(() => undefined);
+    return await Promise.race([answer, closed]);
+  } catch (cause) {
+    if (cause instanceof HoldfastError) throw cause;
+    throw new HoldfastError('cancelled', 'cancelled at a question', { cause });
+  } finally {
+    lines.close();
+  }
 }
 
 /** A line being typed, by the keys a terminal in raw mode sends. */

@@ -100,6 +100,7 @@ export const ERROR_KINDS = {
   signing_refused: kind(7, 403, false, 'The signing key does not sign this.'),
   not_approved: kind(7, 403, false, 'Nobody approved this signature.'),
   journal_damaged: kind(6, 503, false, 'The signing journal is not as it was written.'),
+  ceremony_damaged: kind(6, 502, false, 'The transcript of the key ceremony is not as it was written.'),
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERROR_KINDS;

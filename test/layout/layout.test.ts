@@ -58,6 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   fleet: ['core', 'protocol', 'trust', 'access', 'pki', 'token', 'token/port.ts', 'signer', 'operator'],
   signer: ['core', 'crypto', 'trust', 'evidence', 'pki', 'token/port.ts'],
   cosigner: ['core', 'trust', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts', 'signer'],
+  ceremony: ['core', 'crypto', 'trust', 'token', 'token/port.ts', 'signer', 'evidence'],
   operator: ['core', 'protocol', 'trust', 'pki', 'cosigner/replay/index.ts'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
   pages: [
@@ -78,6 +79,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const BROWSER_SAFE = [
   'src/{core,crypto,protocol,trust,evidence,audit,client,recovery,dashboard,pages}/**/*.ts',
   'src/access/client*.ts',
+  'src/ceremony/transcript/*.ts',
 ];
 
 /** What browser-safe code may load from outside. Each of these runs in browsers itself. */

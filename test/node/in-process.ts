@@ -95,9 +95,6 @@ export class InProcessFleet {
     this.#coordinate();
   }
 
-  /** Records that one answer of a node lists at most, from its next start on. */
-  crowdedBucket: number | undefined;
-
   #coordinate(): void {
     const options: CoordinatorOptions = {
       fleet: this.fleet,
@@ -151,7 +148,6 @@ export class InProcessFleet {
       random: systemRandom,
       observer: silentObserver,
       batchInterval: 0,
-      ...(this.crowdedBucket !== undefined && { crowdedBucket: this.crowdedBucket }),
       requestsPerRecord: 10_000,
       repairOverride,
       onFatal: () => {

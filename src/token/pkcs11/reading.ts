@@ -27,6 +27,8 @@ export interface KeyReading {
   readonly name: string;
   /** CKA_LABEL. */
   readonly label: string;
+  /** CKA_ID in hexadecimal; empty for none. */
+  readonly id: string;
   readonly object: 'private key' | 'secret key';
   /** CKA_KEY_TYPE: `EC`, `EC Edwards`, `generic secret`, `HMAC-SHA256`, or the number in hexadecimal. */
   readonly type: string;
@@ -156,6 +158,7 @@ function readKey(module: Cryptoki, session: Handle, spec: KeySpec, profile: KeyP
   return {
     name: spec.name,
     label: spec.label,
+    id: bytesToHex(Uint8Array.from(read(CK.CKA_ID) ?? [])),
     object: elliptic ? 'private key' : 'secret key',
     type: type === undefined ? 'not told' : (TYPES[type] ?? `0x${type.toString(16)}`),
     curve,
