@@ -14,6 +14,7 @@ import {
   encodeCertificate,
   encodeNodeAnswer,
   encodePortableRecord,
+  isDigests,
   type NodeAnswer,
   type NodeRequest,
   type SignedStatement,
@@ -38,6 +39,7 @@ const REPAIR_ROUNDS = 200;
 const COMPARED_PER_ROUND = 1024;
 /** Records that one node may call due in one round. */
 const DUE_PER_NODE = 16;
+const EMPTY = new Uint8Array(0);
 
 interface Spent {
   readonly generation: number;
@@ -155,10 +157,8 @@ export class Maintenance {
       const prefix = prefixes.pop()!;
       const [left, right] = await Promise.all(pair.map((node) => this.#content(node, { kind: 'compare', prefix })));
       if (!left || !right) break;
-      if (prefix.length < 2) {
-        const a = CONTENT.digests.decode(left).digests;
-        const b = CONTENT.digests.decode(right).digests;
-        const below = a.flatMap((digest, i) => (bytesToHex(digest) === bytesToHex(b[i]!) ? [] : [i]));
+      if (isDigests(left) || isDigests(right)) {
+        const below = differingBelow(left, right);
         // Begins elsewhere each time: records that differ only in votes must not hide the others for ever.
         const start = below.length === 0 ? 0 : this.#turn % below.length;
         for (const i of [...below.slice(start), ...below.slice(0, start)]) prefixes.push(Uint8Array.of(...prefix, i));
@@ -313,4 +313,12 @@ export class Maintenance {
 /** The `rank`-th largest of the numbers (1 is the largest), or 0 where there are fewer. */
 function ranked(numbers: readonly number[], rank: number): number {
   return [...numbers].sort((a, b) => b - a)[rank - 1] ?? 0;
+}
+
+/** The children in which two nodes differ. All of them where a bucket is crowded on one side only, which lists no digests. */
+function differingBelow(left: Uint8Array, right: Uint8Array): number[] {
+  const all = Array.from({ length: 256 }, (_, child) => child);
+  if (!isDigests(left) || !isDigests(right)) return all;
+  const [a, b] = [left, right].map((content) => CONTENT.digests.decode(content).digests);
+  return all.filter((child) => bytesToHex(a![child] ?? EMPTY) !== bytesToHex(b![child] ?? EMPTY));
 }

@@ -3,6 +3,7 @@
 import { equalBytes, HoldfastError, sha256 } from '../core/index.ts';
 import {
   CONTENT,
+  CROWDED_BUCKET,
   decodeSignedStatement,
   encodeFacts,
   encodeSignedStatement,
@@ -19,15 +20,29 @@ import {
 import type { AuthenticatedDictionary } from '../store/port.ts';
 import type { Committer } from './committer.ts';
 
+/** Bytes of the longest prefix. */
+const DEEPEST = 31;
+
+interface Entry {
+  readonly key: Uint8Array;
+  readonly syncHash: Uint8Array;
+}
+
 export class PeerSync {
   readonly #fleet: Fleet;
   readonly #node: number;
   readonly #dictionary: AuthenticatedDictionary;
   readonly #verifier: StatementVerifier;
   readonly #committer: Committer;
+  readonly #crowded: number;
 
   constructor(
-    options: { readonly fleet: Fleet; readonly node: number; readonly dictionary: AuthenticatedDictionary },
+    options: {
+      readonly fleet: Fleet;
+      readonly node: number;
+      readonly dictionary: AuthenticatedDictionary;
+      readonly crowdedBucket?: number;
+    },
     verifier: StatementVerifier,
     committer: Committer,
   ) {
@@ -36,6 +51,7 @@ export class PeerSync {
     this.#dictionary = options.dictionary;
     this.#verifier = verifier;
     this.#committer = committer;
+    this.#crowded = options.crowdedBucket ?? CROWDED_BUCKET;
   }
 
   /**
@@ -61,7 +77,7 @@ export class PeerSync {
     const { prefix } = request;
     let content: Uint8Array = new Uint8Array(0);
     const signed = await this.#committer.sign(() => {
-      const told = prefix.length === 2 ? this.#facts(prefix) : this.digests(prefix);
+      const told = this.#told(prefix, (entries) => this.#facts(entries));
       const payload = accepted ? told : new Uint8Array(0);
       const proofs = prefix.length === 0 ? this.#committer.node().proofs.filter((proof) => proof.length > 0) : [];
       const { joined, leave } = this.#committer.node();
@@ -82,22 +98,29 @@ export class PeerSync {
     return fences[node - 1] === incarnation && equalBytes(proofs[node - 1]!, proof);
   }
 
-  /** Digests of the subtrees under a prefix of 0 or 1 byte, or the records in the bucket of a prefix of 2 bytes. */
+  /** Digests of the subtrees under a prefix, or its records where they are few. */
   digests(prefix: Uint8Array): Uint8Array {
-    if (prefix.length < 2) return CONTENT.digests.encode({ digests: this.#dictionary.syncChildren(prefix) });
-    const entries = this.#records(prefix).map(({ key, syncHash }) => ({ record: key, syncHash }));
-    return CONTENT.bucket.encode({ entries });
+    return this.#told(prefix, (entries) =>
+      CONTENT.bucket.encode({ entries: entries.map(({ key, syncHash }) => ({ record: key, syncHash })) }),
+    );
   }
 
-  #facts(prefix: Uint8Array): Uint8Array {
-    const facts = this.#records(prefix).flatMap(({ key }) => {
+  #told(prefix: Uint8Array, list: (entries: readonly Entry[]) => Uint8Array): Uint8Array {
+    const entries = prefix.length < 2 ? undefined : this.#records(prefix);
+    // 31 bytes of a hash are not shared by as many as that.
+    if (entries && (entries.length <= this.#crowded || prefix.length === DEEPEST)) return list(entries);
+    return CONTENT.digests.encode({ digests: this.#dictionary.syncChildren(prefix) });
+  }
+
+  #facts(entries: readonly Entry[]): Uint8Array {
+    const facts = entries.flatMap(({ key }) => {
       const state = this.#committer.durableRecord(key);
       return state ? [encodeFacts({ record: key, facts: factsOf(state) })] : [];
     });
     return CONTENT.factsBucket.encode({ facts });
   }
 
-  #records(prefix: Uint8Array): { key: Uint8Array; syncHash: Uint8Array }[] {
+  #records(prefix: Uint8Array): Entry[] {
     return this.#dictionary.syncBucket(prefix).filter(({ key }) => !equalBytes(key, NODE_STATE_KEY));
   }
 }

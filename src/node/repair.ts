@@ -24,6 +24,7 @@ import {
   encodeSignedStatement,
   enterEpoch,
   type Fleet,
+  isDigests,
   openLeave,
   type RecordFacts,
   raiseFence,
@@ -270,9 +271,11 @@ export class Repair {
     if (this.#round !== round) return undefined;
     // Its first word counts: a peer that joins while it is walked has been walked for what it knew before, in part.
     walk.standing ??= standing;
-    if (pending.length === 2) this.#compareFacts(walk, payload);
-    else this.#compareDigests(walk, pending, payload);
-    walk.prefixes = walk.prefixes.filter((prefix) => prefix !== pending);
+    let below: Uint8Array[] = [];
+    if (pending.length < 2 || isDigests(payload)) below = this.#differing(pending, payload);
+    else this.#compareFacts(walk, payload);
+    // What is below comes first: so a peer that tells of crowded buckets without end takes its time, and no memory.
+    walk.prefixes = [...below, ...walk.prefixes.filter((prefix) => prefix !== pending)];
     return undefined;
   }
 
@@ -320,13 +323,12 @@ export class Repair {
     throw new HoldfastError('untrusted', 'a rejoin speaks for another node or incarnation');
   }
 
-  #compareDigests(walk: Walk, prefix: Uint8Array, content: Uint8Array): void {
+  /** The prefixes below, of those subtrees that differ from this node's. */
+  #differing(prefix: Uint8Array, content: Uint8Array): Uint8Array[] {
     const { digests } = CONTENT.digests.decode(content);
     if (digests.length !== 256) throw new HoldfastError('malformed', 'expected 256 digests');
     const own = this.#options.dictionary.syncChildren(prefix);
-    digests.forEach((digest, i) => {
-      if (!equalBytes(digest, own[i]!)) walk.prefixes.push(Uint8Array.of(...prefix, i));
-    });
+    return digests.flatMap((digest, i) => (equalBytes(digest, own[i]!) ? [] : [Uint8Array.of(...prefix, i)]));
   }
 
   #compareFacts(walk: Walk, content: Uint8Array): void {
@@ -338,9 +340,7 @@ export class Repair {
   }
 
   #ownHash(record: Uint8Array): Uint8Array {
-    const { dictionary } = this.#options;
-    const prefix = dictionary.syncPrefix(record);
-    return dictionary.syncBucket(prefix).find((entry) => equalBytes(entry.key, record))?.syncHash ?? new Uint8Array(0);
+    return this.#options.dictionary.syncHash(record) ?? new Uint8Array(0);
   }
 
   async #takeExport(round: Round, peer: number, walk: Walk, content: Uint8Array): Promise<void> {

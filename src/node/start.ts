@@ -17,7 +17,8 @@ import type { AuthenticatedDictionary } from '../store/port.ts';
 import { anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } from './anchor.ts';
 import { signLeave } from './leave.ts';
 import type { DictionarySource } from './ports.ts';
-import { VaultNode, type VaultNodeOptions } from './vault-node.ts';
+import { VaultNode } from './vault-node.ts';
+import type { VaultNodeOptions } from './vault-options.ts';
 
 /**
  * An operator's decision to let one named node serve without the heads of the others, where too few can be reached. The

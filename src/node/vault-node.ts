@@ -3,7 +3,7 @@
  * where a certificate allows it, the token's evaluation. Nothing here is specific to a transport, store or token.
  */
 
-import { asHoldfastError, type Clock, equalBytes, HoldfastError, type Random } from '../core/index.ts';
+import { asHoldfastError, equalBytes, HoldfastError } from '../core/index.ts';
 import {
   type Body,
   blindHash,
@@ -28,52 +28,20 @@ import {
   portable,
   type RecordState,
   requireShare,
-  type SignatureChecks,
   type Signer,
   StatementVerifier,
   type Transitions,
   threshold,
   transitions,
 } from '../protocol/index.ts';
-import type { AuthenticatedDictionary } from '../store/port.ts';
-import type { Token } from '../token/port.ts';
 import { Admission, type AdmittedRequest, RefusedRequest, refusalsSealed } from './admission.ts';
 import { Committer } from './committer.ts';
 import { PeerState } from './peer-state.ts';
 import { PeerSync } from './peer-sync.ts';
-import type { ClientAuthentication, NodeObserver, RequestSealing } from './ports.ts';
 import { Repair } from './repair.ts';
 import { transitionFor } from './requested-transition.ts';
-import type { ServiceStatements } from './service-statements.ts';
 import { SpentRecords } from './spent-records.ts';
-
-export interface VaultNodeOptions {
-  readonly fleet: Fleet;
-  readonly node: number;
-  readonly token: Token;
-  readonly dictionary: AuthenticatedDictionary;
-  readonly sealing: RequestSealing;
-  readonly authentication: ClientAuthentication;
-  readonly checks: SignatureChecks;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly observer: NodeObserver;
-  readonly batchInterval: number;
-  readonly requestsPerRecord: number;
-  /** Whether the store was what the token's anchor says. */
-  readonly intact: boolean;
-  /** Sequence of the newest anchor: batches are numbered above it. */
-  readonly anchorSequence: number;
-  /** Heads of others to wait for; by default `t`, or none for a node alone or an intact store on a token declared rollback-resistant. */
-  readonly headsNeeded: number;
-  readonly onFatal: (error: HoldfastError) => void;
-  /** This node's signed `leave` of the epoch before, where it left that one whole and now enters this one. */
-  readonly leave?: Uint8Array;
-  /** What it says of itself for the deployment's evidence. */
-  readonly service?: ServiceStatements;
-  /** The record state machine; the real one by default. */
-  readonly transitions?: Transitions;
-}
+import type { VaultNodeOptions } from './vault-options.ts';
 
 export type Phase = 'repairing' | 'serving' | 'stopped';
 

@@ -29,10 +29,10 @@ const NODE_REQUESTS = {
   repair: message('holdfast/node/repair/v1', {
     answers: list(struct({ peer: uint, query: bytes(65_536), answer: bytes(4_400_000) }), 64),
   }),
-  /** One query of a node that repairs, to a peer. `rejoin` is its signed statement; the prefix has 0 to 2 bytes. */
-  sync: message('holdfast/node/sync/v1', { rejoin: bytes(20_000), prefix: bytes(2) }),
+  /** One query of a node that repairs, to a peer. `rejoin` is its signed statement; the prefix has 0 to 31 bytes. */
+  sync: message('holdfast/node/sync/v1', { rejoin: bytes(20_000), prefix: bytes(31) }),
   /** Unsigned digests for anti-entropy between serving nodes. */
-  compare: message('holdfast/node/compare/v1', { prefix: bytes(2) }),
+  compare: message('holdfast/node/compare/v1', { prefix: bytes(31) }),
   info: message('holdfast/node/info/v1', {}),
   /** What the node signs of its limits, software and token, about the bundle with this digest. */
   service: message('holdfast/node/service/v1', { bundle: fixed(32) }),
@@ -93,16 +93,24 @@ export function nodeAnswerWith(parts: Partial<NodeAnswer>): NodeAnswer {
   };
 }
 
+const DIGESTS = 'holdfast/node/digests/v1';
+
+/** Records that one answer lists at most: with 2 KiB of facts each, half of what an answer holds. */
+export const CROWDED_BUCKET = 1024;
+
 /** The content of answers, by kind. */
 export const CONTENT = {
   due: message('holdfast/node/due-content/v1', { records: list(fixed(32), 256) }),
-  /** Prefix of 0 or 1 byte: 256 digests. Prefix of 2 bytes: the bucket's records. */
-  digests: message('holdfast/node/digests/v1', { digests: list(fixed(32), 256) }),
+  /**
+   * Prefix of 0 or 1 byte: 256 digests. Prefix of 2 bytes: the bucket's records, or where they are more than
+   * `CROWDED_BUCKET`, 256 digests again, and so on: whoever names records freely can crowd one bucket.
+   */
+  digests: message(DIGESTS, { digests: list(fixed(32), 256) }),
   bucket: message('holdfast/node/bucket/v1', {
-    entries: list(struct({ record: fixed(32), syncHash: fixed(32) }), 65_536),
+    entries: list(struct({ record: fixed(32), syncHash: fixed(32) }), CROWDED_BUCKET),
   }),
   /** As `bucket`, with the encoded facts themselves: what a repairing node merges. */
-  factsBucket: message('holdfast/node/facts-bucket/v1', { facts: list(bytes(2048), 65_536) }),
+  factsBucket: message('holdfast/node/facts-bucket/v1', { facts: list(bytes(2048), CROWDED_BUCKET) }),
   /** What a sync answer's content hash covers: one of the above, the proofs of the peer's fences, how it came here. */
   sync: message('holdfast/node/sync-content/v2', {
     payload: bytes(4_194_304),
@@ -132,3 +140,8 @@ export const CONTENT = {
     reason: text(512),
   }),
 } as const;
+
+/** Whether the content of an answer to a prefix of 2 bytes or more is digests, one level down. */
+export function isDigests(content: Uint8Array): boolean {
+  return codec.labelOf(content) === DIGESTS;
+}

@@ -56,7 +56,7 @@ const BODIES = {
     fleet: text(64),
     epoch: uint,
     rejoin: fixed(32),
-    prefix: bytes(2),
+    prefix: bytes(31),
     contentHash: fixed(32),
     /** False where the incarnation was not above the fence: the signer's fence vector says what it must exceed. */
     accepted: flag,

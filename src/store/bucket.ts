@@ -29,6 +29,37 @@ export function bucketOf(key: Uint8Array): number {
   return hash[0]! * 256 + hash[1]!;
 }
 
+/**
+ * The entries of a bucket whose keys' labelled hashes begin with `prefix`, as a bucket of its own. Whoever chooses keys can
+ * crowd one bucket: deeper prefixes take it apart.
+ */
+export function partOf(bucket: Uint8Array, prefix: Uint8Array): Uint8Array {
+  if (prefix.length <= 2) return bucket;
+  const starts = startsOf(bucket).filter((at) => beginsWith(hashAt(bucket, at), prefix));
+  return gather(bucket, starts);
+}
+
+/** The sync hashes of the 256 parts of a bucket that one more byte after `prefix` makes. */
+export function partHashes(bucket: Uint8Array, prefix: Uint8Array): Uint8Array[] {
+  const parts = Array.from({ length: 256 }, (): number[] => []);
+  for (const at of startsOf(bucket)) {
+    const hash = hashAt(bucket, at);
+    if (beginsWith(hash, prefix)) parts[hash[prefix.length]!]!.push(at);
+  }
+  return parts.map((starts) => syncBucketHash(gather(bucket, starts)));
+}
+
+const startsOf = (bucket: Uint8Array): number[] =>
+  Array.from({ length: bucket.length / ENTRY_SIZE }, (_, index) => index * ENTRY_SIZE);
+const hashAt = (bucket: Uint8Array, at: number) => hashKey(bucket.subarray(at, at + KEY_SIZE));
+const beginsWith = (bytes: Uint8Array, prefix: Uint8Array) => prefix.every((byte, index) => byte === bytes[index]);
+
+function gather(bucket: Uint8Array, starts: readonly number[]): Uint8Array {
+  const part = new Uint8Array(starts.length * ENTRY_SIZE);
+  for (const [index, at] of starts.entries()) part.set(bucket.subarray(at, at + ENTRY_SIZE), index * ENTRY_SIZE);
+  return part;
+}
+
 /** Ties a value to its key: a value copied to another key has another hash. */
 export function valueHash(key: Uint8Array, value: Uint8Array): Uint8Array {
   return hashValue(key, value);

@@ -40,12 +40,15 @@ export interface AuthenticatedDictionary {
   readonly mac: Uint8Array | undefined;
   /** Root over all sync digests: equal on two nodes that hold the same facts. */
   syncRoot(): Uint8Array;
-  /** Hashes of the 256 children of a sync tree node: prefix of 0 bytes (the top) or 1 byte; 256 × 32 bytes. */
+  /**
+   * Hashes of the 256 children of a sync tree node, 256 × 32 bytes: prefix of 0 bytes (the top) to 31. From 2 bytes on they
+   * are made when asked for, out of one bucket.
+   */
   syncChildren(prefix: Uint8Array): Uint8Array[];
-  /** The 2-byte prefix of the bucket that a key belongs to. */
-  syncPrefix(key: Uint8Array): Uint8Array;
-  /** Keys and sync digests in the bucket with this 2-byte prefix. */
+  /** Keys and sync digests in the bucket with this 2-byte prefix, or in that part of it which a longer one names. */
   syncBucket(prefix: Uint8Array): { key: Uint8Array; syncHash: Uint8Array }[];
+  /** The sync digest of a key, or undefined for one that is not there. */
+  syncHash(key: Uint8Array): Uint8Array | undefined;
   /** All keys, lazily, each once, in the order of their buckets (not of the keys). Commits meanwhile may be missed. */
   keys(): Iterable<Uint8Array>;
   close(): Promise<void>;

@@ -19,6 +19,8 @@ import {
   findEntry,
   KEY_SIZE,
   mergeEntries,
+  partHashes,
+  partOf,
   syncBucketHash,
   valueHash,
 } from './bucket.ts';
@@ -219,18 +221,23 @@ class Dictionary implements AuthenticatedDictionary {
   }
 
   syncChildren(prefix: Uint8Array): Uint8Array[] {
-    if (prefix.length > 1) throw new HoldfastError('malformed', 'sync prefix is longer than 1 byte');
-    return prefix.length === 0 ? this.#syncTree.groups() : this.#syncTree.leavesOf(prefix[0]!);
-  }
-
-  syncPrefix(key: Uint8Array): Uint8Array {
-    return bucketKey(bucketOf(key));
+    if (prefix.length === 0) return this.#syncTree.groups();
+    if (prefix.length === 1) return this.#syncTree.leavesOf(prefix[0]!);
+    if (prefix.length >= HASH_SIZE) throw new HoldfastError('malformed', 'sync prefix is longer than 31 bytes');
+    return partHashes(this.#bucket(prefix[0]! * 256 + prefix[1]!), prefix);
   }
 
   syncBucket(prefix: Uint8Array): { key: Uint8Array; syncHash: Uint8Array }[] {
-    checkLength(prefix, 2, 'sync bucket prefix');
-    const entries = entriesOf(this.#bucket(prefix[0]! * 256 + prefix[1]!));
+    if (prefix.length < 2 || prefix.length > HASH_SIZE) {
+      throw new HoldfastError('malformed', 'sync bucket prefix has not 2 to 32 bytes');
+    }
+    const entries = entriesOf(partOf(this.#bucket(prefix[0]! * 256 + prefix[1]!), prefix));
     return entries.map(({ key, syncHash }) => ({ key: key.slice(), syncHash: syncHash.slice() }));
+  }
+
+  syncHash(key: Uint8Array): Uint8Array | undefined {
+    checkLength(key, KEY_SIZE, 'key');
+    return findEntry(this.#bucket(bucketOf(key)), key)?.syncHash.slice();
   }
 
   *keys(): Iterable<Uint8Array> {

@@ -95,6 +95,9 @@ export class InProcessFleet {
     this.#coordinate();
   }
 
+  /** Records that one answer of a node lists at most, from its next start on. */
+  crowdedBucket: number | undefined;
+
   #coordinate(): void {
     const options: CoordinatorOptions = {
       fleet: this.fleet,
@@ -148,6 +151,7 @@ export class InProcessFleet {
       random: systemRandom,
       observer: silentObserver,
       batchInterval: 0,
+      ...(this.crowdedBucket !== undefined && { crowdedBucket: this.crowdedBucket }),
       requestsPerRecord: 10_000,
       repairOverride,
       onFatal: () => {

@@ -1,7 +1,7 @@
 /** The repair barrier in a whole fleet: fences before answers, votes merged, lies refused, nothing forgotten served. */
 
 import { describe, expect, it } from 'vitest';
-import { sha256, utf8 } from '../../src/core/index.ts';
+import { bytesToHex, sha256, utf8 } from '../../src/core/index.ts';
 import {
   type Body,
   batchToSign,
@@ -349,5 +349,47 @@ describe('the digests', () => {
     expect(exported).toBe(2);
     // From each of two peers: the top, one subtree, one bucket.
     expect(synced).toBe(6);
+  });
+
+  it.each([
+    ['all nodes', [1, 2, 3]],
+    ['one node', [2]],
+  ])('lead there too where buckets are crowded, for %s', async (_who, crowded) => {
+    const { fleet, client } = await withRecord();
+    // None fits into an answer: every record is looked for down to the longest prefix.
+    fleet.crowdedBucket = 0;
+    for (const node of crowded) {
+      fleet.kill(node);
+      await fleet.start(node);
+      await fleet.settle();
+    }
+    fleet.crowdedBucket = crowded.includes(1) ? 0 : undefined;
+    fleet.kill(1);
+    await client.recover('0').catch(() => {});
+    let deepest = 0;
+    fleet.tamper = (_node, request, answer) => {
+      if (request.kind === 'sync' || request.kind === 'compare') deepest = Math.max(deepest, request.prefix.length);
+      return answer;
+    };
+    await fleet.start(1);
+    await fleet.settle();
+    expect((await info(fleet, 1)).phase).toBe('serving');
+    expect(deepest).toBe(31);
+
+    // Anti-entropy brings what a node missed while it served.
+    deepest = 0;
+    const member = fleet.members[0]!;
+    const { node: unreachable } = member;
+    member.node = undefined;
+    await client.recover('123456');
+    member.node = unreachable;
+    const roots = async () => {
+      const all = await Promise.all([1, 2, 3].map(async (node) => bytesToHex((await info(fleet, node)).syncRoot)));
+      return new Set(all).size;
+    };
+    expect(await roots()).toBe(2);
+    for (let round = 0; round < 6; round++) await fleet.maintenance.antiEntropy(await fleet.maintenance.infos());
+    expect(deepest).toBeGreaterThanOrEqual(crowded.length > 1 ? 31 : 2);
+    expect(await roots()).toBe(1);
   });
 });

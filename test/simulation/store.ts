@@ -104,19 +104,19 @@ export class SimulatedDictionary implements AuthenticatedDictionary {
   syncChildren(prefix: Uint8Array): Uint8Array[] {
     const children = new Array<Uint8Array>(256).fill(ZERO);
     for (const { key } of this.#image.entries.values()) {
-      if (prefix.length === 1 && key[0] !== prefix[0]) continue;
+      if (!prefix.every((byte, i) => byte === key[i])) continue;
       const child = key[prefix.length]!;
       children[child] = this.#sync(Uint8Array.of(...prefix, child));
     }
     return children;
   }
 
-  syncPrefix(key: Uint8Array): Uint8Array {
-    return key.slice(0, 2);
+  syncHash(key: Uint8Array): Uint8Array | undefined {
+    return this.#image.entries.get(bytesToHex(key))?.syncHash;
   }
 
   syncBucket(prefix: Uint8Array): { key: Uint8Array; syncHash: Uint8Array }[] {
-    const entries = [...this.#image.entries.values()].filter(({ key }) => key[0] === prefix[0] && key[1] === prefix[1]);
+    const entries = [...this.#image.entries.values()].filter(({ key }) => prefix.every((byte, i) => byte === key[i]));
     return entries.sort((a, b) => (bytesToHex(a.key) < bytesToHex(b.key) ? -1 : 1));
   }
 

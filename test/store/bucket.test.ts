@@ -1,7 +1,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { bytesToHex, compareBytes } from '../../src/core/index.ts';
-import { bucketHash, checkShape, entriesOf, findEntry, mergeEntries, syncBucketHash } from '../../src/store/bucket.ts';
+import {
+  bucketHash,
+  bucketOf,
+  checkShape,
+  entriesOf,
+  findEntry,
+  mergeEntries,
+  partHashes,
+  partOf,
+  syncBucketHash,
+} from '../../src/store/bucket.ts';
 
 /** Keys that differ in their last byte only, so that they meet and order matters. */
 const entry = fc.record({
@@ -28,6 +38,42 @@ test('merging gives the union in key order, later entries in place of earlier on
         expect(findEntry(bucket, key)).toEqual(model.get(hex(key)));
       }
     }),
+  );
+});
+
+test('parts of a bucket are what their prefix says, and all parts together are the bucket', () => {
+  const random = fc.uniqueArray(
+    fc.record({
+      ...Object.fromEntries(
+        ['key', 'valueHash', 'syncHash'].map((name) => [name, fc.uint8Array({ minLength: 32, maxLength: 32 })]),
+      ),
+    }) as typeof entry,
+    { selector: ({ key }) => hex(key), minLength: 1, maxLength: 40 },
+  );
+  fc.assert(
+    fc.property(random, (given) => {
+      // Their hashes differ in the first two bytes, too: the parts of an empty prefix are by the first byte.
+      const bucket = mergeEntries(new Uint8Array(0), given);
+      const none = new Uint8Array(0);
+      const hashes = partHashes(bucket, none);
+      expect(hashes).toHaveLength(256);
+      const empty = hex(syncBucketHash(none));
+      expect(hashes.filter((hash) => hex(hash) !== empty).length).toBe(
+        new Set(given.map(({ key }) => bucketOf(key) >> 8)).size,
+      );
+      for (const { key } of given) {
+        const number = bucketOf(key);
+        const two = Uint8Array.of(number >> 8, number & 255);
+        const below = partHashes(bucket, two).flatMap((hash, third) => (hex(hash) === empty ? [] : [third]));
+        const parts = below.map((third) => partOf(bucket, Uint8Array.of(...two, third)));
+        for (const [index, part] of parts.entries()) {
+          expect(hex(syncBucketHash(part))).toBe(hex(partHashes(bucket, two)[below[index]!]!));
+        }
+        const found = parts.flatMap((part) => entriesOf(part)).filter((one) => hex(one.key) === hex(key));
+        expect(found).toHaveLength(1);
+      }
+    }),
+    { numRuns: 30 },
   );
 });
 

@@ -114,7 +114,9 @@ describe('an authenticated dictionary', () => {
     expect(() => dictionary.get(new Uint8Array(31))).toThrow(malformed);
     expect(() => dictionary.prepare([{ ...good, key: new Uint8Array(33) }])).toThrow(malformed);
     expect(() => dictionary.prepare([{ ...good, syncHash: new Uint8Array(0) }])).toThrow(malformed);
-    expect(() => dictionary.syncChildren(new Uint8Array(2))).toThrow(malformed);
+    expect(() => dictionary.syncChildren(new Uint8Array(32))).toThrow(malformed);
+    expect(() => dictionary.syncBucket(new Uint8Array(33))).toThrow(malformed);
+    expect(() => dictionary.syncHash(new Uint8Array(31))).toThrow(malformed);
     expect(() => dictionary.syncBucket(new Uint8Array(1))).toThrow(malformed);
   });
 
@@ -385,7 +387,8 @@ describe('comparing two nodes', () => {
       return mine.flatMap((hash, i) => (hex(hash) === hex(theirs[i]!) ? [] : [Uint8Array.of(...prefix, i)]));
     };
     const found = new Set<string>();
-    for (const bucket of differing(new Uint8Array(0)).flatMap(differing)) {
+    // Deeper than the tree that is kept: buckets are taken apart when that is asked for.
+    for (const bucket of differing(new Uint8Array(0)).flatMap(differing).flatMap(differing).flatMap(differing)) {
       const lines = [one, two].map((side) =>
         side.syncBucket(bucket).map(({ key, syncHash }) => hex(key) + hex(syncHash)),
       );
