@@ -70,6 +70,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'audit',
     'access/client.ts',
     'client',
+    'client/download.ts',
     'recovery',
     'dashboard',
   ],

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib';
 import { fastify } from 'fastify';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type BuiltPage, buildPages } from '../../scripts/build-pages.ts';
@@ -64,6 +64,14 @@ describe('the build of all pages', () => {
       expect(textOf(page, '.js')).not.toMatch(/\beval\s*\(|new Function\b|innerHTML|\bimport\s*\(/);
     }
   });
+});
+
+test('the page that checks a site is small enough for any connection', () => {
+  const [page] = pages.filter(({ name }) => name === 'transparency');
+  const [, script] = [...page!.files].find(([name]) => name.endsWith('.js'))!;
+  const bytes = gzipSync(script, { level: 9 }).length;
+  console.log(`the transparency page’s script: ${bytes} bytes gzip`);
+  expect(bytes).toBeLessThan(100_000);
 });
 
 describe('a template', () => {
