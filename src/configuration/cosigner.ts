@@ -34,6 +34,8 @@ export interface CosignerConfiguration {
   readonly rules: { readonly maximumValidity: number; readonly maximumAhead: number };
   /** Milliseconds, but for `authority`: a PEM file with authorities for the witnesses' HTTPS, besides the system's. */
   readonly witnesses: { readonly timeout: number; readonly refresh: number; readonly authority: string | undefined };
+  /** Whether evidence that was not uploaded is fetched, from where inside the own network, and bytes that are kept. */
+  readonly evidence: { readonly fetch: boolean; readonly origins: readonly string[]; readonly maximumBytes: number };
   readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
   readonly trustedProxies: readonly string[];
   readonly logLevel: LogLevel;
@@ -184,6 +186,26 @@ export const COSIGNER_SETTINGS: readonly Setting[] = [
     description: 'PEM file with authorities for the witnesses’ HTTPS, besides the system’s.',
   },
   {
+    path: 'evidence.fetch',
+    kind: 'boolean',
+    default: true,
+    description: 'Fetch the evidence that a proposal names where no operator has uploaded it; without redirects.',
+  },
+  {
+    path: 'evidence.origins',
+    kind: 'list',
+    default: [],
+    description:
+      'Origins such as `https://evidence.internal` that evidence may be fetched from although they are inside the own network.',
+  },
+  {
+    path: 'evidence.maximumBytes',
+    kind: 'integer',
+    minimum: 1_048_576,
+    default: 1_073_741_824,
+    description: 'Bytes of all evidence that is kept and served.',
+  },
+  {
     path: 'rateLimit.requests',
     kind: 'integer',
     maximum: 1_000_000,
@@ -248,6 +270,11 @@ export function loadCosignerConfiguration(sources: Sources): CosignerConfigurati
       timeout: settings.integer('witnesses.timeout'),
       refresh: settings.integer('witnesses.refresh'),
       authority: settings.optionalText('witnesses.authority'),
+    }),
+    evidence: Object.freeze({
+      fetch: settings.boolean('evidence.fetch'),
+      origins: settings.list('evidence.origins'),
+      maximumBytes: settings.integer('evidence.maximumBytes'),
     }),
     rateLimit:
       requests === 0

@@ -1,11 +1,14 @@
 /** From a configuration to a running cosigner: opens policy, token, journal, store and certificates. */
 
+import { join } from 'node:path';
 import type { CosignerConfiguration } from '../configuration/index.ts';
 import { type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
-import { LOG_TABLES, type LogStore, readRows } from '../cosigner/log/index.ts';
+import { LOG_TABLES, type LogStore, readRows, TileFiles } from '../cosigner/log/index.ts';
 import { Fetcher } from '../cosigner/replay/index.ts';
 import {
   type CosignerSigners,
+  createEvidenceCheck,
+  EvidenceFiles,
   initialiseCosigner,
   type RunningCosigner,
   startCosignerService,
@@ -15,6 +18,7 @@ import type { TlsIdentity } from '../pki/index.ts';
 import { openPurposeKey, type PurposeKeyOptions, readJournal, SigningJournal } from '../signer/index.ts';
 import { openLmdbStore } from '../store/index.ts';
 import { originOf, type SignedPolicy } from '../trust/index.ts';
+import { openEvidenceFetcher } from './evidence-fetch.ts';
 import { readPolicyFile } from './policy.ts';
 import { openConfiguredToken } from './signing-token.ts';
 
@@ -24,6 +28,9 @@ export interface StartCosignerOptions {
   readonly log?: Logger;
   readonly clock?: Clock;
 }
+
+/** Milliseconds for one file of evidence to be fetched. */
+const EVIDENCE_TIMEOUT = 15_000;
 
 /** Things to close, the last opened first. */
 class Opened {
@@ -128,6 +135,7 @@ export async function startCosigner(
   const log = options.log ?? createLogger(configuration.logLevel, { service: 'cosigner', name: configuration.name });
   const policy = await readPolicyFile(configuration.policy);
   const { listen, submission, rateLimit, trustedProxies, witnesses, rules, approvers, metrics } = configuration;
+  const { evidence } = configuration;
   const authority = witnesses.authority && (await readNamedFile('the file of authorities', witnesses.authority));
   const publicTls = await readPublicTls(configuration);
   const page = configuration.page === undefined ? await builtPage('transparency') : await readPage(configuration.page);
@@ -145,12 +153,21 @@ export async function startCosigner(
       await store.close();
       throw error;
     });
+    const fetcher = opened.add(
+      openEvidenceFetcher({ authority, origins: evidence.origins, timeout: EVIDENCE_TIMEOUT }),
+    );
+    const evidenceFolder = join(configuration.files.directory, 'evidence');
+    const evidenceFiles = await EvidenceFiles.open({
+      files: new TileFiles({ folder: evidenceFolder, rows: readRows(store) }),
+      folder: evidenceFolder,
+      maximumBytes: evidence.maximumBytes,
+    });
     if (approvers === undefined) log.warn({ event: 'proposals are signed without a person' });
     return await startCosignerService({
       ...{ policy, store, signers, transport, rules, approvers, metrics, log, clock },
       folder: configuration.files.directory,
-      // What the evidence says is verified where it is made and by audits; here it must be in the log.
-      evidence: { verify: async () => {} },
+      evidence: createEvidenceCheck({ files: evidenceFiles, fetch: evidence.fetch ? fetcher.fetch : undefined }),
+      evidenceFiles,
       public: { listen, tls: publicTls, rateLimit, trustedProxies, page },
       submission: { listen: submission.listen, tls: submissionTls, authority: submission.authorityName },
       witnesses,

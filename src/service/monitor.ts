@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import type { MonitorConfiguration } from '../configuration/index.ts';
 import { type Clock, HoldfastError, systemClock, utf8 } from '../core/index.ts';
 import {
+  evidenceCheck,
   keepProofFiles,
   MONITOR_TABLES,
   type MonitorOptions,
@@ -19,6 +20,7 @@ import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
 import { type JournalEntry, readJournal } from '../signer/index.ts';
 import { openLmdbStore } from '../store/index.ts';
 import { MAXIMUM_NOTE_BYTES, type SignedPolicy } from '../trust/index.ts';
+import { openEvidenceFetcher } from './evidence-fetch.ts';
 import { readPolicyFile } from './policy.ts';
 
 /** Bytes of an answer of the Plexi view. */
@@ -39,11 +41,14 @@ export async function openMonitor(
     configuration.authority && (await readNamedFile('the file of authorities', configuration.authority));
   const url = logUrl(configuration, policy);
   const webhook = await readWebhook(configuration);
-  const origins = evidence.origins.map(originFrom);
+  const files = openEvidenceFetcher({
+    ...{ authority, timeout: 6 * timeout },
+    origins: [url.origin, ...evidence.origins],
+  });
   const disk = await openLmdbStore(configuration.store.directory, MONITOR_TABLES);
-  const [fetcher, stranger] = [new Fetcher({ authority }), new Fetcher({ authority, publicOnly: true })];
+  const fetcher = new Fetcher({ authority });
   const close = async () => {
-    await Promise.all([fetcher.close(), stranger.close()]);
+    await Promise.all([fetcher.close(), files.close()]);
     await disk.close();
   };
   try {
@@ -59,15 +64,10 @@ export async function openMonitor(
         withheldAfter: configuration.withheldAfter * 1000,
         unacceptedAfter: configuration.unacceptedAfter * 1000,
         evidence: {
-          fetch: evidence.fetch
-            ? (address, maximumBytes, signal) => {
-                const where = new URL(address);
-                const own = where.origin === url.origin || origins.includes(where.origin);
-                return getWhole(own ? fetcher : stranger, where, { maximumBytes, timeout: 6 * timeout, signal });
-              }
-            : undefined,
+          fetch: evidence.fetch ? files.fetch : undefined,
           maximumBytes: evidence.maximumBytes,
           interval: evidence.interval * 1000,
+          verify: evidenceCheck(replay, files.fetch),
         },
         journal: journal === undefined ? undefined : { read: () => entriesOf(journal) },
         plexi: plexiOf(configuration, fetcher),
@@ -111,12 +111,6 @@ function logUrl({ url }: MonitorConfiguration, policy: SignedPolicy): URL {
   throw new HoldfastError('usage', 'the policy does not say where the log is; set url');
 }
 
-function originFrom(text: string): string {
-  const url = checkUrl('evidence.origins', text);
-  if (url.origin === text) return text;
-  throw new HoldfastError('usage', 'evidence.origins must be https://host:port, nothing more');
-}
-
 /** The policy's witnesses, and what is configured besides. */
 function vantagesOf(configuration: MonitorConfiguration, policy: SignedPolicy, fetcher: Fetcher): Vantage[] {
   const [log] = policy.tlog.logs;
@@ -153,12 +147,6 @@ function plexiOf({ plexi, timeout }: MonitorConfiguration, fetcher: Fetcher): Mo
       throw new HoldfastError('not_ready', `${where.href} answered with status ${status}`);
     },
   };
-}
-
-async function getWhole(fetcher: Fetcher, url: URL, options: Parameters<Fetcher['get']>[1]): Promise<Uint8Array> {
-  const { status, body } = await fetcher.get(url, options);
-  if (status === 200) return body;
-  throw new HoldfastError('not_ready', `${url.href} answered with status ${status}`);
 }
 
 async function entriesOf(path: string): Promise<JournalEntry[]> {

@@ -24,9 +24,9 @@ import {
   verifyNote,
 } from '../../src/trust/index.ts';
 import { builtCommand } from '../built-command.ts';
+import { evidenceFolder } from '../evidence/scene.ts';
 import { PIN, type SoftHsm, softHsm } from '../token/fixture.ts';
 import { acceptance, LOG, ORIGIN, proposal, signPolicy, TestLog, trustPolicy } from '../trust/fixture.ts';
-import { deployment } from '../trust/manifests.ts';
 import { evidenceOf } from './monitor/fixtures.ts';
 import { type ServedLog, serveLog } from './serve-log.ts';
 
@@ -93,8 +93,6 @@ async function add(url: string, oldSize: number, from = log) {
   const response = await fetch(`${url}/add-checkpoint`, { method: 'POST', body });
   return { status: response.status, body: await response.text() };
 }
-
-const EVIDENCE = utf8('{"statements":[]}\n');
 
 beforeAll(async () => {
   hsm = await softHsm('witness');
@@ -163,9 +161,12 @@ describe('holdfast witness and monitor', () => {
     server.content.leaves = log.entries;
     const first = await add(witness.url, 0);
     expect(first.status).toBe(200);
-    const manifest = deployment({ evidence: { ...evidenceOf(EVIDENCE), address: `${server.url}evidence` } });
-    server.content.files.set('evidence', EVIDENCE);
-    const evidence = evidenceLeaf({ ...manifest.evidence, size: EVIDENCE.length });
+    const scene = evidenceFolder();
+    const { sha256 } = scene.manifest.evidence;
+    const address = `${server.url}evidence/${sha256}.json`;
+    const manifest = { ...scene.manifest, evidence: { sha256, address } };
+    for (const [name, content] of scene.files) server.content.files.set(`evidence/${name}.json`, content);
+    const evidence = evidenceLeaf({ ...manifest.evidence, size: scene.files.get(sha256)!.length });
     await log.append(evidence, await proposal(manifest), await acceptance(manifest));
     const second = await add(witness.url, 1);
     expect(second.status).toBe(200);

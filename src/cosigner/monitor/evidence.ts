@@ -19,7 +19,7 @@ export interface EvidenceOptions {
   /** Milliseconds after which evidence that was right is looked at again. */
   readonly interval: number;
   /** A deeper look at bytes whose SHA-256 is right: what is wrong with them, or undefined. */
-  readonly verify?: (item: EvidenceItem, bytes: Uint8Array) => Promise<string | undefined>;
+  readonly verify?: (item: EvidenceItem, bytes: Uint8Array, signal?: AbortSignal) => Promise<string | undefined>;
 }
 
 /** Fetches of one look: a log that names a million addresses costs no more. */
@@ -109,7 +109,7 @@ async function look(
     return wrong(`it has ${bytes.length} bytes, and the log says ${item.size}`);
   }
   if (bytesToHex(sha256(bytes)) !== item.sha256) return wrong('its SHA-256 is not the one in the log');
-  return wrong((await verify?.(item, bytes)) ?? '');
+  return wrong((await verify?.(item, bytes, signal)) ?? '');
 }
 
 function findingOf({ sha256: digest, address, fault, missing, index }: EvidenceItem): Finding[] {

@@ -2,6 +2,7 @@
 
 export { inForce } from './alert-book.ts';
 export type { EvidenceOptions } from './evidence.ts';
+export { evidenceCheck } from './evidence-check.ts';
 export * from './findings.ts';
 export type { JournalLine, JournalSource } from './journal.ts';
 export { type Looked, type LookOptions, look } from './look.ts';

@@ -38,7 +38,17 @@ import { breachError, checkProposal, type ProposalRules } from './rules.ts';
 /** How the evidence that a bundle names is checked, before it is signed. */
 export interface EvidencePort {
   /** Rejects with a HoldfastError that says what is missing or wrong. */
-  verify(bundle: Bundle<LiveManifest>, logged: Evidence): Promise<void>;
+  verify(bundle: Bundle<LiveManifest>, context: EvidenceContext): Promise<void>;
+}
+
+/** What the log says of a bundle's evidence. */
+export interface EvidenceContext {
+  /** The leaf that names it. */
+  readonly logged: Evidence;
+  /** The fleet's accepted bundles, the oldest first: a renewal may name the evidence of one of them again. */
+  readonly earlier: readonly LiveManifest[];
+  /** Whether a leaf says where the file with this SHA-256 is. */
+  readonly isLogged: (sha256: string) => boolean;
 }
 
 export interface CosignerOptions {
@@ -103,7 +113,11 @@ export class Cosigner {
     if (known) return known;
     const { ledger, approvals } = this.#options;
     const logged = this.#check(ledger.state, bundle);
-    await this.#options.evidence.verify(bundle, logged);
+    await this.#options.evidence.verify(bundle, {
+      logged,
+      earlier: this.#acceptedBefore(bundle.manifest.fleet),
+      isLogged: (sha256) => ledger.evidence(sha256) !== undefined,
+    });
     if (approvals && !approvals.isApproved(bundle.digest)) {
       await approvals.add(bundle);
       return { status: 'pending', digest: bundle.digest };
@@ -266,6 +280,13 @@ export class Cosigner {
       );
     }
     return leaf.evidence;
+  }
+
+  #acceptedBefore(fleet: string): LiveManifest[] {
+    return this.#options.ledger.fleet(fleet).accepted.flatMap(({ index }) => {
+      const leaf = this.#leafAt(index);
+      return leaf.type === 'acceptance' ? [leaf.bundle.manifest] : [];
+    });
   }
 
   /** The fleet's last proposal if it is this bundle, or the accepted one. */

@@ -77,7 +77,7 @@ export async function submit(
   reply: FastifyReply,
   kind: string,
   metrics: Pick<CosignerMetrics, 'submissions' | 'seconds'>,
-  work: () => Promise<Logged | Pending | { readonly index: number }>,
+  work: () => Promise<Logged | Pending | { readonly index: number } | { readonly sha256: string }>,
 ): Promise<FastifyReply> {
   const stop = metrics.seconds.startTimer({ kind });
   try {

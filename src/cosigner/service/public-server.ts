@@ -13,9 +13,11 @@ import { addHealthRoutes, addPage, type Logger, type Page, type Readiness } from
 import { type TlsIdentity, tlsPublicServerOptions } from '../../pki/index.ts';
 import { parseTilePath } from '../../trust/index.ts';
 import type { Cosigner } from './cosigner.ts';
+import type { EvidenceFiles } from './evidence-files.ts';
 import { newApp, submit, textBody } from './http-common.ts';
 import type { CosignerMetrics } from './metrics.ts';
 import type { PlexiView } from './plexi-view.ts';
+import { SITE_FILES } from './site-files.ts';
 import { fleetPath, setPath } from './trust-sets.ts';
 
 export interface PublicServerOptions {
@@ -33,6 +35,8 @@ export interface PublicServerOptions {
   readonly policy: (version: number) => string | undefined;
   /** The text of an accepted bundle by its digest, in hexadecimal. */
   readonly bundle: (digest: string) => string | undefined;
+  /** Files of evidence by their SHA-256. */
+  readonly evidenceFiles: Pick<EvidenceFiles, 'find'> | undefined;
   readonly metrics: Pick<CosignerMetrics, 'submissions' | 'seconds'>;
   readonly readiness: () => Readiness;
   readonly log: Logger;
@@ -75,6 +79,7 @@ export async function createPublicServer(options: PublicServerOptions): Promise<
   if (options.page) addPage(app, options.page);
   addLog(app, options);
   addTrust(app, options);
+  addSite(app, options);
   addPlexi(app, options.plexi);
   addSubmissions(app, options);
   return app;
@@ -122,6 +127,19 @@ function addTrust(app: FastifyInstance, { folder, policy, bundle }: PublicServer
     const found = /^[1-9]\d{0,8}$/.test(version) ? policy(Number(version)) : undefined;
     if (found === undefined) throw new HoldfastError('not_found', 'the log has no trust policy of this version');
     return reply.headers({ 'content-type': TEXT, 'cache-control': IMMUTABLE }).send(found);
+  });
+}
+
+/** Where an audit begins, and the evidence that it reads (docs/cosigner.md). */
+function addSite(app: FastifyInstance, { folder, evidenceFiles }: PublicServerOptions): void {
+  for (const name of SITE_FILES) {
+    app.get(`/${name}`, (_request, reply) => sendFile(reply, join(folder, name), 'application/json', BRIEF));
+  }
+  app.get<{ Params: { name: string } }>('/evidence/:name', async (request, reply) => {
+    const [, digest] = /^([0-9a-f]{64})(?:\.[a-z0-9]{1,8})?$/.exec(request.params.name) ?? [];
+    const found = digest === undefined ? undefined : evidenceFiles?.find(digest);
+    if (!found) throw new HoldfastError('not_found', 'there is no evidence with this SHA-256 here');
+    return sendFile(reply, found.path, found.type, IMMUTABLE);
   });
 }
 

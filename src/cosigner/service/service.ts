@@ -16,12 +16,14 @@ import type { WitnessTransport } from '../gather/index.ts';
 import { type LogStore, readRows, TileFiles, TransparencyLog } from '../log/index.ts';
 import { Approvals } from './approvals.ts';
 import { Cosigner, type EvidencePort } from './cosigner.ts';
+import type { EvidenceFiles } from './evidence-files.ts';
 import { Gathering } from './gathering.ts';
 import { Ledger } from './ledger.ts';
 import { CosignerMetrics } from './metrics.ts';
 import { PlexiView } from './plexi-view.ts';
 import { createPublicServer } from './public-server.ts';
 import type { ProposalRules } from './rules.ts';
+import { publishSite } from './site-files.ts';
 import { createSubmissionServer } from './submission-server.ts';
 import { TrustSets } from './trust-sets.ts';
 
@@ -50,6 +52,8 @@ export interface CosignerServiceOptions extends CosignerLogOptions {
   readonly transport: WitnessTransport;
   readonly rules: ProposalRules;
   readonly evidence: EvidencePort;
+  /** Files of evidence that are served, and taken from operators; undefined: none. */
+  readonly evidenceFiles?: EvidenceFiles | undefined;
   /** Names of the operators' certificates that may approve; undefined asks nobody. */
   readonly approvers: readonly string[] | undefined;
   readonly public: {
@@ -136,9 +140,14 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
   const trustSets = new TrustSets({ log, ledger, files, folder, clock, keep: KEEP_SETS });
   const plexi = new PlexiView({ store, ledger, signer: signers.plexi, notBefore: options.plexiNotBefore });
   const approvals = options.approvers && new Approvals(store, (key) => ledger.read(key), clock);
+  const site = () =>
+    publishSite({ files, policy: () => newestPolicy(log, ledger) ?? policy, state: () => ledger.state });
   const gathering: Gathering = new Gathering({
     ...{ log, ledger, store, clock, metrics, logger, ...options.witnesses, transport: options.transport },
-    onQuorum: (checkpoint) => trustSets.publish(checkpoint),
+    onQuorum: async (checkpoint) => {
+      await trustSets.publish(checkpoint);
+      await site();
+    },
     onRound: () => housekeeping(),
   });
   const cosigner = new Cosigner({
@@ -160,21 +169,23 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
   // What was published before an end in between.
   const quorum = rows.cosigned('quorum');
   if (quorum) await trustSets.publish(quorum);
+  await site();
   let closing = false;
   const readiness = (): Readiness => {
     if (closing) return { ready: false, reason: 'the cosigner is stopping' };
     const reason = gathering.fault;
     return { ready: reason === '', reason };
   };
+  const { evidenceFiles } = options;
   const publicServer = await createPublicServer({
-    ...{ folder, cosigner, plexi, metrics, readiness, log: logger, ...options.public },
+    ...{ evidenceFiles, folder, cosigner, plexi, metrics, readiness, log: logger, ...options.public },
     checkpoint: () => (rows.cosigned('quorum') ?? rows.cosigned('newest'))?.note ?? log.head.checkpoint,
     newestCheckpoint: () => newest(log, rows),
     policy: (version) => policyOf(log, ledger, version),
     bundle: (digest) => bundleOf(log, ledger, digest),
   });
   const submissionServer = createSubmissionServer({
-    ...{ cosigner, approvals, metrics, log: logger, approvers: options.approvers ?? [] },
+    ...{ evidenceFiles, cosigner, approvals, metrics, log: logger, approvers: options.approvers ?? [] },
     tls: options.submission.tls,
     authority: options.submission.authority,
   });
@@ -221,6 +232,12 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
 function newest(log: TransparencyLog, rows: ReturnType<typeof readRows>): string {
   const cosigned = rows.cosigned('newest');
   return cosigned && cosigned.size === log.head.size ? cosigned.note : log.head.checkpoint;
+}
+
+function newestPolicy(log: TransparencyLog, ledger: Ledger): SignedPolicy | undefined {
+  const index = ledger.policies.at(-1);
+  const leaf = index === undefined ? undefined : parseLeaf(log.entry(index)!);
+  return leaf?.type === 'policy' ? { ...leaf.policy, note: leaf.note } : undefined;
 }
 
 function policyOf(log: TransparencyLog, ledger: Ledger, version: number): string | undefined {

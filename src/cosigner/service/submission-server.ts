@@ -7,6 +7,12 @@ import type { Logger } from '../../http/index.ts';
 import { checkPeer, requirePeer, type TlsIdentity, tlsServerOptions } from '../../pki/index.ts';
 import type { Approvals } from './approvals.ts';
 import type { Cosigner } from './cosigner.ts';
+import {
+  EVIDENCE_EXTENSIONS,
+  type EvidenceExtension,
+  type EvidenceFiles,
+  MAXIMUM_EVIDENCE_FILE,
+} from './evidence-files.ts';
 import { newApp, submit, textBody } from './http-common.ts';
 import type { CosignerMetrics } from './metrics.ts';
 
@@ -18,6 +24,8 @@ export interface SubmissionServerOptions {
   readonly approvals: Approvals | undefined;
   /** Names of the operators' certificates that may approve. */
   readonly approvers: readonly string[];
+  /** Where uploaded evidence is kept; undefined takes none. */
+  readonly evidenceFiles: EvidenceFiles | undefined;
   readonly metrics: CosignerMetrics;
   readonly log: Logger;
 }
@@ -39,8 +47,30 @@ export function createSubmissionServer(options: SubmissionServerOptions): Fastif
   app.post('/submit/evidence', (request, reply) =>
     submit(reply, 'evidence', metrics, () => cosigner.addEvidence(evidenceOf(request))),
   );
+  addEvidenceFiles(app, options);
   addApprovals(app, options);
   return app;
+}
+
+/** Files of evidence, which the public listener then serves by their SHA-256. */
+function addEvidenceFiles(app: FastifyInstance, { evidenceFiles, metrics }: SubmissionServerOptions): void {
+  app.addContentTypeParser(
+    'application/octet-stream',
+    { parseAs: 'buffer' },
+    async (_request: FastifyRequest, body: Buffer) => body,
+  );
+  for (const extension of Object.keys(EVIDENCE_EXTENSIONS) as EvidenceExtension[]) {
+    const options = { bodyLimit: MAXIMUM_EVIDENCE_FILE };
+    app.post(`/submit/evidence-file/${extension}`, options, (request, reply) =>
+      submit(reply, 'evidence-file', metrics, async () => {
+        if (!Buffer.isBuffer(request.body)) {
+          throw new HoldfastError('malformed', 'the body must be the file, content type application/octet-stream');
+        }
+        if (!evidenceFiles) throw new HoldfastError('not_found', 'this cosigner keeps no evidence');
+        return { sha256: await evidenceFiles.keep(new Uint8Array(request.body), extension) };
+      }),
+    );
+  }
 }
 
 function addApprovals(app: FastifyInstance, options: SubmissionServerOptions): void {

@@ -1,0 +1,273 @@
+/** What the cosigner asks of evidence before it signs, from where it takes it, and that it serves what it took. */
+
+import { mkdtempSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Pool } from 'undici';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { HoldfastError, utf8 } from '../../src/core/index.ts';
+import { LOG_TABLES, type LogTable, readRows, TileFiles } from '../../src/cosigner/log/index.ts';
+import { createEvidenceCheck, EvidenceFiles, type FetchEvidence } from '../../src/cosigner/service/index.ts';
+import { fileEntry } from '../../src/evidence/index.ts';
+import { openEvidenceFetcher } from '../../src/service/evidence-fetch.ts';
+import { MemoryKeyValueStore } from '../../src/store/index.ts';
+import { serialiseBundle } from '../../src/trust/index.ts';
+import { EVIDENCE_KEY, type EvidenceFolder, evidenceFolder, signed } from '../evidence/scene.ts';
+import { DAY } from '../trust/manifests.ts';
+import { countersigned, text } from './cosigner-fixture.ts';
+import { get, post, ServiceBench, until } from './service-fixture.ts';
+
+const MEGABYTE = 1_048_576;
+
+async function files(maximumBytes = MEGABYTE): Promise<EvidenceFiles> {
+  const folder = mkdtempSync(join(tmpdir(), 'evidence-'));
+  // Nothing of a log is written here.
+  const rows = readRows(new MemoryKeyValueStore<LogTable>(undefined, LOG_TABLES));
+  return EvidenceFiles.open({ files: new TileFiles({ folder, rows }), folder, maximumBytes });
+}
+
+/** Serves a folder of evidence at the addresses that it names. */
+const serving =
+  (scene: EvidenceFolder, asked: string[] = []): FetchEvidence =>
+  async (address) => {
+    asked.push(address);
+    const [digest = ''] = /[0-9a-f]{64}/.exec(address) ?? [];
+    const found = scene.files.get(digest);
+    if (found) return found;
+    throw new HoldfastError('not_ready', `${address} answered with status 404`);
+  };
+
+async function codeOf(
+  scene: EvidenceFolder,
+  options: { fetch?: FetchEvidence | undefined; kept?: EvidenceFiles; unlogged?: string } = {},
+): Promise<string> {
+  const { manifest } = scene;
+  const check = createEvidenceCheck({ files: options.kept ?? (await files()), fetch: options.fetch });
+  const bundle = { text: serialiseBundle(manifest), digest: '', manifest };
+  const size = scene.files.get(manifest.evidence.sha256)?.length ?? 1;
+  try {
+    await check.verify(bundle, {
+      logged: { ...manifest.evidence, size },
+      earlier: [],
+      isLogged: (sha256) => sha256 !== options.unlogged,
+    });
+    return 'accepted';
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    return error.code;
+  }
+}
+
+describe('evidence before a bundle is signed', () => {
+  it('is fetched by the addresses that it names, verified, and kept to be served', async () => {
+    const [scene, kept, asked] = [evidenceFolder(), await files(), [] as string[]];
+    expect(await codeOf(scene, { kept, fetch: serving(scene, asked) })).toBe('accepted');
+    expect(asked).toHaveLength(scene.files.size);
+    expect(asked.every((address) => address.startsWith('https://vault.example/evidence/'))).toBe(true);
+    for (const digest of scene.files.keys()) expect(kept.has(digest)).toBe(true);
+    // Nothing is fetched twice.
+    expect(await codeOf(scene, { kept })).toBe('accepted');
+  });
+
+  it('is what was uploaded, also where nothing is fetched', async () => {
+    const [scene, kept] = [evidenceFolder(), await files()];
+    expect(await codeOf(scene, { kept })).toBe('evidence_missing');
+    for (const content of scene.files.values()) await kept.keep(content, 'json');
+    expect(await codeOf(scene, { kept })).toBe('accepted');
+  });
+
+  it('is refused with its own code for each thing that is wrong, and then nothing of it is kept', async () => {
+    const scene = evidenceFolder();
+    const without = (digest: string) => {
+      const files = new Map(scene.files);
+      files.delete(digest);
+      return { ...scene, files };
+    };
+    const [first, second] = scene.evidence.statements;
+    const cases: [string, () => Promise<string>][] = [
+      ['evidence_missing', () => codeOf(scene, { fetch: serving(without(first!.sha256)) })],
+      ['evidence_missing', () => codeOf(scene, { fetch: serving(scene), unlogged: second!.sha256 })],
+      ['evidence_wrong', () => codeOf(scene, { fetch: async () => utf8('{}') })],
+      ['untrusted', () => codeOf(scene, { fetch: () => Promise.reject(new HoldfastError('untrusted', 'inside')) })],
+      ['too_large', () => codeOf(scene, { fetch: () => Promise.reject(new HoldfastError('too_large', 'large')) })],
+    ];
+    for (const [expected, run] of cases) expect(await run()).toBe(expected);
+    const kept = await files();
+    const other = evidenceFolder({ statements: (all) => all.slice(1) });
+    expect(await codeOf(other, { kept, fetch: serving(other) })).toBe('evidence_missing');
+    for (const digest of other.files.keys()) expect(kept.has(digest)).toBe(false);
+  });
+
+  it('is about this fleet’s keys: another key of a node, or one statement for another, is refused', async () => {
+    const scene = evidenceFolder();
+    const manifest = {
+      ...scene.manifest,
+      nodes: scene.manifest.nodes.map((node, i) => (i === 0 ? { ...node, region: 'elsewhere' } : node)),
+    };
+    expect(await codeOf({ ...scene, manifest }, { fetch: serving(scene) })).toBe('evidence_mismatch');
+  });
+});
+
+describe('addresses of evidence', () => {
+  it('lead by HTTPS to the public Internet only, unless the configuration names an origin', async () => {
+    const fetcher = openEvidenceFetcher({ authority: undefined, origins: [], timeout: 1000 });
+    const code = async (address: string) => {
+      try {
+        await fetcher.fetch(address, 10);
+        return 'fetched';
+      } catch (error) {
+        return (error as HoldfastError).code;
+      }
+    };
+    expect(await code('http://127.0.0.1:1/evidence')).toBe('untrusted');
+    expect(await code('https://127.0.0.1:1/evidence')).toBe('untrusted');
+    expect(await code('https://[::1]/evidence')).toBe('untrusted');
+    expect(await code('https://169.254.169.254/latest/meta-data')).toBe('untrusted');
+    for (const wrong of ['http://vault.example/', 'file:///etc/passwd', 'https://a:b@vault.example/', 'x']) {
+      expect(await code(wrong)).toBe('usage');
+    }
+    await fetcher.close();
+    expect(() => openEvidenceFetcher({ authority: undefined, origins: ['https://a.example/x'], timeout: 1 })).toThrow();
+  });
+});
+
+describe('kept files of evidence', () => {
+  it('are evidence and nothing else, and do not fill the disk', async () => {
+    const kept = await files(2000);
+    for (const [content, extension] of [
+      [utf8('<html>'), 'json'],
+      [utf8('{}'), 'json'],
+      [new Uint8Array(3), 'txt'],
+      [utf8('no certificate'), 'cer'],
+    ] as const) {
+      await expect(kept.keep(content, extension)).rejects.toMatchObject({ code: 'evidence_malformed' });
+    }
+    const transcript = utf8('a'.repeat(1500));
+    const digest = await kept.keep(transcript, 'txt');
+    expect(await kept.keep(transcript, 'txt')).toBe(digest);
+    await expect(kept.keep(utf8('b'.repeat(1500)), 'txt')).rejects.toMatchObject({ code: 'overloaded' });
+    expect(await kept.read(digest, 1500)).toEqual(transcript);
+    await expect(kept.read(digest, 1499)).rejects.toMatchObject({ code: 'too_large' });
+  });
+});
+
+describe('a site that is complete on its own', () => {
+  let bench: ServiceBench;
+  let reader: Pool;
+  let operator: Pool;
+  let scene: EvidenceFolder;
+  const start = Math.floor(Date.now() / DAY) * DAY;
+
+  beforeAll(async () => {
+    const kept = await files();
+    bench = await ServiceBench.start({
+      evidence: createEvidenceCheck({ files: kept, fetch: undefined }),
+      evidenceFiles: kept,
+    });
+    [reader, operator] = [await bench.connect('public'), await bench.connect({ role: 'operator', name: 'olga' })];
+    await until(async () => ((await get(reader, '/readyz')).status === 200 ? true : undefined));
+    scene = evidenceFolder({ bundle: { notBefore: start - DAY, notAfter: start + 300 * DAY } });
+  });
+  afterAll(async () => {
+    await bench.close();
+  });
+
+  const upload = (content: Uint8Array, extension = 'json') =>
+    post(operator, `/submit/evidence-file/${extension}`, content, 'application/octet-stream');
+  const log = (content: Uint8Array) =>
+    post(
+      operator,
+      '/submit/evidence',
+      JSON.stringify({
+        ...fileEntry(content),
+        address: `https://vault.example/evidence/${fileEntry(content).address}`,
+      }),
+      'application/json',
+    );
+
+  it('signs once everything is uploaded and in the log, and says before what is missing', async () => {
+    const { manifest, files: all } = scene;
+    const refused = async () => (await post(operator, '/submit/proposal', text(manifest))).json().code;
+    expect(await refused()).toBe('not_found');
+    const named = all.get(manifest.evidence.sha256)!;
+    expect((await log(named)).status).toBe(200);
+    expect(await refused()).toBe('evidence_missing');
+    for (const content of all.values())
+      expect((await upload(content)).json()).toEqual({ sha256: fileEntry(content).sha256 });
+    expect(await refused()).toBe('evidence_missing');
+    for (const content of all.values()) await log(content);
+    const proposed = await post(operator, '/submit/proposal', text(manifest));
+    expect(proposed.json()).toMatchObject({ status: 'logged' });
+    expect((await post(operator, '/submit/acceptance', await countersigned(proposed.json().note))).status).toBe(200);
+  });
+
+  it('serves evidence by its SHA-256, for pages anywhere, never as a page', async () => {
+    for (const [digest, content] of scene.files) {
+      for (const name of [digest, `${digest}.json`]) {
+        const answer = await get(reader, `/evidence/${name}`);
+        expect(answer.bytes).toEqual(content);
+        expect(answer.headers).toMatchObject({
+          'content-type': 'application/json',
+          'access-control-allow-origin': '*',
+          'x-content-type-options': 'nosniff',
+          'cache-control': 'public, max-age=31536000, immutable',
+        });
+      }
+    }
+    for (const name of ['f'.repeat(64), '..%2fcheckpoint', `${'A'.repeat(64)}.json`, 'x']) {
+      expect((await get(reader, `/evidence/${name}`)).status).toBe(404);
+    }
+  });
+
+  it('takes files from operators only, in the three kinds, up to their size', async () => {
+    const content = utf8('a transcript');
+    expect((await post(reader, '/submit/evidence-file/txt', content, 'application/octet-stream')).status).toBe(404);
+    expect((await upload(content, 'html')).status).toBe(404);
+    expect((await upload(utf8('{"x":1}'))).json().code).toBe('evidence_malformed');
+    expect((await upload(new Uint8Array(4_194_305), 'txt')).json().code).toBe('too_large');
+    expect((await upload(content, 'txt')).json()).toEqual({ sha256: fileEntry(content).sha256 });
+    const served = await get(reader, `/evidence/${fileEntry(content).sha256}`);
+    expect([served.text, served.headers['content-type']]).toEqual(['a transcript', 'text/plain; charset=utf-8']);
+  });
+
+  it('says where an audit begins', async () => {
+    const index = await until(async () => {
+      const found = (await get(reader, '/site.json')).json();
+      return found.fleets.length > 0 ? found : undefined;
+    });
+    const { manifest } = scene;
+    expect(index).toMatchObject({
+      format: 'holdfast/site/v1',
+      vault: manifest.vault,
+      environment: manifest.environment,
+      policies: ['policies/1'],
+      fleets: [
+        {
+          fleet: manifest.fleet,
+          serial: 1,
+          state: 'live',
+          evidence: { file: `evidence/${manifest.evidence.sha256}.json` },
+        },
+      ],
+    });
+    expect(index.witnesses.length).toBeGreaterThan(0);
+    for (const path of [...index.policies, index.checkpoint, index.fleets[0].trustSet, index.fleets[0].bundle]) {
+      expect((await get(reader, `/${path}`)).status).toBe(200);
+    }
+    expect(readdirSync(bench.folder)).toContain('site.json');
+  });
+});
+
+it('a signed statement that fits no manifest is still a statement that may be kept', async () => {
+  const kept = await files();
+  const record = {
+    kind: 'software' as const,
+    subject: { name: 'x description', sha256: 'a'.repeat(64) },
+    predicate: {
+      ...{ version: '1', source: 'git+https://code.example/x', commit: 'c'.repeat(40), lockfile: 'd'.repeat(64) },
+      ...{ builder: 'https://b.example/', artifacts: [{ name: 'image', sha256: 'e'.repeat(64) }] },
+    },
+  };
+  const content = signed(record, EVIDENCE_KEY);
+  expect(await kept.keep(content, 'json')).toBe(fileEntry(content).sha256);
+});
