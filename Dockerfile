@@ -49,6 +49,9 @@ COPY scripts/pages scripts/pages
 COPY softhsm softhsm
 COPY container container
 COPY --from=runtime /var/lib/dpkg/status /etc/os-release /tmp/
+# What the program says of itself; scripts/image gives both.
+ARG SOURCE_COMMIT=
+ARG SOURCE_DATE_EPOCH=0
 RUN node_modules/.bin/node scripts/build.ts --command-only --out /out/app/dist && rm /out/app/dist/cli/*.map \
  && node_modules/.bin/node scripts/build-pages.ts --out /out/app/dist/pages \
  && cp -r package.json LICENSE softhsm container /out/app/ \

@@ -6,6 +6,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -78,6 +79,20 @@ function compileClient(folder: string): void {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+/** What the program will say of itself: the commit of sources that were not changed since, its lock file and its time. */
+export function buildFacts(environment: NodeJS.ProcessEnv = process.env): string {
+  const git = (...words: string[]) => spawnSync('git', ['-C', root, ...words], { encoding: 'utf8' });
+  const given = environment.SOURCE_COMMIT;
+  const clean = git('status', '--porcelain', '--untracked-files=no');
+  const unchanged = clean.status === 0 && clean.stdout === '';
+  const commit = given ?? (unchanged ? git('rev-parse', 'HEAD').stdout.trim() : '');
+  const time = environment.SOURCE_DATE_EPOCH ?? (unchanged ? git('log', '-1', '--format=%ct').stdout.trim() : '0');
+  const lockfile = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
+  return `${JSON.stringify({ commit, lockfile: commit === '' ? '' : lockfile, time: Number(time) })}\n`;
+}
+
 if (import.meta.main) {
   const { values } = parseArgs({
     options: { out: { type: 'string', default: 'dist' }, 'command-only': { type: 'boolean', default: false } },
@@ -85,4 +100,5 @@ if (import.meta.main) {
   const out = resolve(values.out);
   if (!values['command-only']) compileClient(out);
   await bundleCommand(join(out, 'cli'));
+  writeFileSync(join(out, 'build.json'), buildFacts());
 }

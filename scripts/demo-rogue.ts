@@ -37,12 +37,15 @@ export async function makeRogues(fleet: string, place: string): Promise<Rogues> 
   const look = () => readLog(policy, site, { which: 'newest', now: Date.now() });
   const genuine = (await site.trustSet(name))!;
   const set = parseTrustSet(genuine);
-  const { draft, evidence } = await draftOfFleet(folder);
+  const draftNow = async (validity?: number) => {
+    const accepted = (await look()).state.fleets.get(name)?.accepted;
+    if (!accepted) throw new HoldfastError('not_ready', 'the fleet is not announced yet');
+    return { ...(await draftOfFleet(folder, validity)), evidence: accepted.manifest.evidence };
+  };
 
   // Cosigner and operator sign that a stranger's coordinator is theirs, but it never comes into the log as accepted.
   const coordinators = ['https://127.0.0.1:1'];
-  const evil = nextDeployment((await look()).state, name, { ...draft, coordinators });
-  await submission.evidence(evidence);
+  const evil = nextDeployment((await look()).state, name, { ...(await draftNow()), coordinators });
   const answer = await submission.proposal(evil.text);
   if (answer.status !== 'logged') throw new HoldfastError('not_ready', 'the cosigner waits for somebody');
   const half = parseNote(answer.note);
@@ -62,8 +65,7 @@ export async function makeRogues(fleet: string, place: string): Promise<Rogues> 
 
   async function publishShort() {
     for (const validity of SHORT) {
-      const short = (await draftOfFleet(folder, validity)).draft;
-      const bundle = nextDeployment((await look()).state, name, short);
+      const bundle = nextDeployment((await look()).state, name, await draftNow(validity));
       try {
         return { expired: await publishBundle(desk, bundle, undefined), expiresAt: bundle.manifest.notAfter };
       } catch (error) {

@@ -69,6 +69,15 @@ function sourceDate(): number {
   }
 }
 
+/** The commit of a checkout that nobody has changed since; empty for any other folder. */
+function commitOf(folder: string): string {
+  const git = (...words: string[]) => spawnSync('git', ['-C', folder, ...words], { encoding: 'utf8' });
+  const top = git('rev-parse', '--show-toplevel');
+  if (top.status !== 0 || resolve(top.stdout.trim()) !== resolve(folder)) return '';
+  const changes = git('status', '--porcelain', '--untracked-files=no');
+  return changes.status === 0 && changes.stdout === '' ? git('rev-parse', 'HEAD').stdout.trim() : '';
+}
+
 async function main(): Promise<void> {
   const epoch = sourceDate();
   const local = exists('holdfast-base:local');
@@ -80,6 +89,7 @@ async function main(): Promise<void> {
     docker([
       ...['build', '--tag', draft, '--file', join(root, 'Dockerfile')],
       ...['--build-arg', `BASE=${base}`, '--build-arg', `BUILDER=${builder}`],
+      ...['--build-arg', `SOURCE_COMMIT=${commitOf(flags.context)}`, '--build-arg', `SOURCE_DATE_EPOCH=${epoch}`],
       ...(flags['no-cache'] ? ['--no-cache'] : []),
       flags.context,
     ]);

@@ -20,7 +20,7 @@ import {
   TRUST_ANCHOR_FORMAT,
   type TrustAnchor,
 } from '../trust/index.ts';
-import { BUILT_AT } from './built.ts';
+import { built } from './built.ts';
 import { type CredentialFile, readCredentials } from './credential.ts';
 import { readTextFile } from './files.ts';
 import { FleetFetch } from './fleet-fetch.ts';
@@ -164,7 +164,7 @@ async function connectBundle(anchor: TrustAnchor, context: Context): Promise<Mod
   const state = new FileTrustStateStore(resolve(path));
   const before = await state.load();
   const trust = new TrustedFleet({
-    ...{ anchor, state, builtAt: BUILT_AT },
+    ...{ anchor, state, builtAt: built().time },
     cache: new FileTrustSetCache(resolve(path)),
     connect: (authority, fleet) => fetcher.of(authority, fleet),
   });

@@ -2,6 +2,7 @@
 
 import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../core/index.ts';
+import { packageVersion } from './built.ts';
 import { checked, collect, examples, whole } from './options.ts';
 import { reportError } from './output.ts';
 import { addAudit } from './program-audit.ts';
@@ -10,6 +11,7 @@ import { addBundle } from './program-bundle.ts';
 import { addCeremony } from './program-ceremony.ts';
 import { addCertificate } from './program-certificate.ts';
 import { addCosigner } from './program-cosigner.ts';
+import { addEvidence } from './program-evidence.ts';
 import { addFleet } from './program-fleet.ts';
 import { act, connected, group, JSON_OPTION, onSigningToken, withPin } from './program-parts.ts';
 import { addPolicy } from './program-policy.ts';
@@ -51,7 +53,7 @@ function exitCodeOf(thrown: unknown, words: readonly string[]): number {
 export function createProgram(): Command {
   const program = new Command('holdfast')
     .description('Keeps a secret under a PIN on PKCS#11 tokens of which no minority, and no operator, can test a PIN.')
-    .version(version(), '--version', 'print the version')
+    .version(packageVersion(), '--version', 'print the version')
     .helpOption('--help', 'show this help')
     .showSuggestionAfterError()
     .addHelpText('after', EXIT_CODES);
@@ -59,6 +61,7 @@ export function createProgram(): Command {
   addBackup(program);
   addRecoveryCode(program);
   addFleet(program);
+  addEvidence(program);
   addServices(program);
   addWitness(program);
   addToken(program);

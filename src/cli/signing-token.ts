@@ -1,7 +1,7 @@
 /** The signing token that a command's options name, and one key on it with its journal and its person's approval. */
 
 import { HoldfastError, type Secret } from '../core/index.ts';
-import { openPurposeKey, type PurposeKeyOptions, SigningJournal } from '../signer/index.ts';
+import { openPurposeKey, type PurposeKey, type PurposeKeyOptions, SigningJournal } from '../signer/index.ts';
 import { findSoftHsm, initialiseToken, openSigningToken, readPin, type SigningToken } from '../token/index.ts';
 import type { NoteSigner } from '../trust/index.ts';
 import { askHidden } from './prompt.ts';
@@ -68,20 +68,28 @@ export async function withToken<T>(
   }
 }
 
-/** Opens one key with its journal, for `body`. Every signature is asked for, and written down before it is released. */
-export async function withSigningKey<T>(
+/** As `withSigningKey`, with the whole key. */
+export async function withPurposeKey<T>(
   flags: SigningKeyFlags,
   key: Pick<PurposeKeyOptions, 'name' | 'scope' | 'approver' | 'render'>,
-  body: (signer: NoteSigner, journal: SigningJournal) => Promise<T>,
+  body: (key: PurposeKey, journal: SigningJournal) => Promise<T>,
 ): Promise<T> {
   return await withToken(flags, async (token) => {
     const journal = await SigningJournal.open(flags.journal);
     try {
       if (journal.recovered > 0) process.stderr.write('warning: a torn last line was cut off the signing journal\n');
-      const { note } = await openPurposeKey({ token, journal, ...key });
-      return await body(note, journal);
+      return await body(await openPurposeKey({ token, journal, ...key }), journal);
     } finally {
       await journal.close();
     }
   });
+}
+
+/** Opens one key with its journal, for `body`. Every signature is asked for, and written down before it is released. */
+export function withSigningKey<T>(
+  flags: SigningKeyFlags,
+  key: Pick<PurposeKeyOptions, 'name' | 'scope' | 'approver' | 'render'>,
+  body: (signer: NoteSigner, journal: SigningJournal) => Promise<T>,
+): Promise<T> {
+  return withPurposeKey(flags, key, ({ note }, journal) => body(note, journal));
 }

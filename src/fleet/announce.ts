@@ -4,6 +4,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { asHoldfastError, type ErrorCode, HoldfastError, Secret, systemClock, utf8 } from '../core/index.ts';
+import type { SoftwarePredicate } from '../evidence/index.ts';
 import {
   type Announced,
   type AnnounceStep,
@@ -11,19 +12,14 @@ import {
   CosignerSite,
   type DeploymentDraft,
   draftOfPinned,
-  evidenceOf,
   HttpSubmission,
+  publishEvidence,
 } from '../operator/index.ts';
-import { openPurposeKey, SigningJournal } from '../signer/index.ts';
+import { openPurposeKey, type PurposeKey, SigningJournal } from '../signer/index.ts';
 import { findSoftHsm, openSigningToken } from '../token/index.ts';
-import {
-  type Evidence,
-  type NoteSigner,
-  parseSignedPolicy,
-  parseTrustFile,
-  type SignedPolicy,
-} from '../trust/index.ts';
+import { type NoteSigner, parseSignedPolicy, parseTrustFile, type SignedPolicy } from '../trust/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
+import { descriptionOfDraft, evidenceOfFleet, NO_EVIDENCE } from './evidence.ts';
 import { HOST, json } from './files.ts';
 import { COSIGNER, type FleetFolder, logFolderOf, nodeName, portsOf, readPlan } from './folder.ts';
 import { logUrl, OPERATOR, operatorFiles, submissionUrl } from './parties.ts';
@@ -32,6 +28,10 @@ export interface AnnounceFleetOptions {
   readonly folder: FleetFolder;
   /** Makes this process's SoftHSM use that configuration (SOFTHSM2_CONF). */
   readonly useSoftHsm: (configuration: string) => void;
+  /** Runs `holdfast evidence possession` for nodes whose keys are new. */
+  readonly command: HoldfastCommand;
+  /** What the evidence says of the program; undefined where nobody knows from which commit it was made. */
+  readonly software?: SoftwarePredicate | undefined;
   /** Milliseconds for witnesses and cosigner; default 60,000. */
   readonly patience?: number;
   /** Milliseconds for which the bundle is valid; default a year. */
@@ -48,6 +48,8 @@ export interface OperatorDesk extends AsyncDisposable {
   readonly site: CosignerSite;
   readonly submission: HttpSubmission;
   readonly operator: NoteSigner;
+  /** The operator's key for statements of evidence. */
+  readonly evidence: PurposeKey;
 }
 
 const DAY = 86_400_000;
@@ -60,6 +62,7 @@ const COSIGNER_POLL = 50;
 export async function openDesk(
   folder: FleetFolder,
   useSoftHsm: (configuration: string) => void,
+  journalOf: (home: FleetFolder) => string = (home) => operatorFiles(home).journal,
 ): Promise<OperatorDesk> {
   const home = logFolderOf(folder, readPlan(folder));
   if (!home) throw new HoldfastError('usage', 'this fleet was made without a log: its clients use its trust file');
@@ -79,57 +82,69 @@ export async function openDesk(
     useSoftHsm(home.softHsm(OPERATOR));
     const token = await openSigningToken({ module, label: OPERATOR, pin: new Secret(utf8(pin!.trimEnd())) });
     closing.push(() => token.close());
-    const journal = await SigningJournal.open(files.journal);
+    const journal = await SigningJournal.open(journalOf(home));
     closing.push(() => journal.close());
     const { vault, environment, operator } = policy.policy;
     const scope = { purpose: 'bundle' as const, vault, environment };
     const key = await openPurposeKey({ token, name: operator.name, scope, journal });
+    const name = operator.name.replace(/\/bundle$/, '/evidence');
+    const evidence = await openPurposeKey({ token, name, scope: { purpose: 'evidence' }, journal });
     const site = new CosignerSite({ url: logUrl(plan) });
     closing.push(() => site[Symbol.asyncDispose]());
     const tls = { authorityPem: authorityPem!, certificatePem: certificatePem!, privateKeyPem: privateKeyPem! };
     const submission = new HttpSubmission({ url: submissionUrl(plan), tls });
     closing.push(() => submission[Symbol.asyncDispose]());
-    return { home, policy, site, submission, operator: key.note, [Symbol.asyncDispose]: closeAll };
+    return { home, policy, site, submission, operator: key.note, evidence, [Symbol.asyncDispose]: closeAll };
   } catch (error) {
     await closeAll();
     throw error;
   }
 }
 
-/** The fleet as its trust file has it now, for a bundle that is valid from now on for so many milliseconds. */
-export async function draftOfFleet(
-  folder: FleetFolder,
-  validity = YEAR,
-): Promise<{ readonly draft: DeploymentDraft; readonly evidence: Evidence }> {
+/** The fleet as its trust file has it now, for a bundle that is valid from now on for so many milliseconds; without evidence. */
+export async function draftOfFleet(folder: FleetFolder, validity = YEAR): Promise<DeploymentDraft> {
   const plan = readPlan(folder);
   const trust = parseTrustFile(await readFile(folder.trust, 'utf8'), { now: Number.NEGATIVE_INFINITY });
-  const evidence = evidenceOf(await readFile(folder.evidence), `https://${plan.name}.invalid/evidence.json`);
   const notBefore = Math.floor(Date.now() / 1000) * 1000;
-  const draft = draftOfPinned(trust, {
+  return draftOfPinned(trust, {
     endpoints: trust.names.map((_, i) => `https://${HOST}:${portsOf(plan, nodeName(i + 1)).service}`),
     operator: 'development',
     region: 'local',
     tokenClass: 'emulated',
-    evidence,
+    evidence: NO_EVIDENCE,
     notBefore,
     notAfter: notBefore + Math.ceil(validity / 1000) * 1000,
   });
-  return { draft, evidence };
 }
 
 /**
- * Announces the fleet as its trust file has it now. Where that is accepted already, nothing changes.
+ * Announces the fleet as its trust file has it now, with its evidence. Where that is accepted already, nothing changes.
  * @throws HoldfastError as `announce` of src/operator; `usage` for a fleet without a log.
  */
 export async function announceFleet(options: AnnounceFleetOptions): Promise<Announced> {
   const { folder, useSoftHsm, patience, validity, onStep, signal } = options;
-  const plan = readPlan(folder);
+  const { name: fleet } = readPlan(folder);
   await using desk = await openDesk(folder, useSoftHsm);
-  const { draft, evidence } = await draftOfFleet(folder, validity);
+  const { policy, submission } = desk;
+  const draft = await draftOfFleet(folder, validity);
+  const description = descriptionOfDraft(draft, policy, fleet);
+  const site = logUrl(readPlan(desk.home));
+  const { command, software } = options;
+  const made = await evidenceOfFleet({
+    folder,
+    description,
+    fleet,
+    key: desk.evidence,
+    site,
+    software,
+    command,
+    signal,
+  });
   await untilCosignerIsReady(desk, patience ?? COSIGNER_PATIENCE, signal);
   return await announce({
-    ...{ fleet: plan.name, draft, evidence },
-    ...{ policy: desk.policy, site: desk.site, submission: desk.submission, operator: desk.operator },
+    ...{ fleet, draft: { ...draft, evidence: made.evidence }, evidence: made.evidence },
+    publish: async () => void (await publishEvidence({ folder: made.folder, submission, site, signal })),
+    ...{ policy, site: desk.site, submission, operator: desk.operator },
     ...(patience !== undefined && { patience }),
     ...(onStep && { onStep }),
     ...(signal && { signal }),
@@ -169,6 +184,7 @@ export async function keepAnnounced({ folder, command, onEvent, signal }: KeepAn
       const { serial, already } = await runJson(command, ['fleet', 'announce', folder.path], signal);
       rmSync(folder.announcement, { force: true });
       if (!already) onEvent(`bundle: serial ${serial} is accepted`);
+      await recordServices(folder, command, onEvent, signal);
       return;
     } catch (error) {
       const failure = asHoldfastError(error);
@@ -181,6 +197,21 @@ export async function keepAnnounced({ folder, command, onEvent, signal }: KeepAn
       if (final) return;
       await systemClock.sleep(pause, signal).catch(() => {});
     }
+  }
+}
+
+/** Once the nodes serve, what they say of themselves belongs into the log too. Never throws: nobody waits for it. */
+async function recordServices(
+  folder: FleetFolder,
+  command: HoldfastCommand,
+  onEvent: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const { already } = await runJson(command, ['evidence', 'record', '--fleet', folder.path], signal);
+    if (!already) onEvent('service record: in the log');
+  } catch (error) {
+    if (!signal.aborted) onEvent(`service record: ${asHoldfastError(error).message}`);
   }
 }
 

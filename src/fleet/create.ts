@@ -11,9 +11,10 @@ import { HoldfastError, systemRandom, toBase64Url } from '../core/index.ts';
 import { createAuthority, type PeerRole } from '../pki/index.ts';
 import { checkFleet, type Fleet, type NodeKeys, type Policy, threshold } from '../protocol/index.ts';
 import { createTokenSigner, findSoftHsm } from '../token/index.ts';
-import { DEVELOPMENT, parseTrustFile, serialiseTrustFile } from '../trust/index.ts';
-import { joinedAs } from './announce.ts';
+import { DEVELOPMENT, parseSignedPolicy, parseTrustFile, serialiseTrustFile } from '../trust/index.ts';
+import { draftOfFleet, joinedAs } from './announce.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
+import { descriptionOfDraft, readKeysOf } from './evidence.ts';
 import {
   CERTIFICATE_FILES,
   CERTIFICATE_YEARS,
@@ -40,7 +41,7 @@ import {
   readPlan,
   roleOf,
 } from './folder.ts';
-import { evidenceOfDevelopment, logUrl, makeParties, OPERATOR, partyNames } from './parties.ts';
+import { logUrl, makeParties, OPERATOR, partyNames } from './parties.ts';
 import { findFreePorts } from './ports.ts';
 import { TokenWorkshop } from './workshop.ts';
 
@@ -102,10 +103,11 @@ export async function createFleet(options: CreateFleetOptions): Promise<FleetFol
     await makeTenant(folder, home);
     await write(folder.dashboardCredential, `${toBase64Url(systemRandom(32))}\n`, 0o600);
     await write(folder.trust, trustText(plan, keys, authorityPem, settled), 0o644);
-    if (home) await makeJoined(folder, plan, home);
+    if (home) await makeJoined(folder, home);
     await makeConfigurations(folder, plan, module, home ?? folder);
     await initialiseProcesses(folder, plan, settled);
     await write(folder.plan, planText(plan), 0o644);
+    await readAllKeys(folder, plan, home ?? folder, settled);
     await rm(join(folder.path, MARKER));
     await rename(folder.path, target.path);
   } catch (error) {
@@ -136,9 +138,8 @@ async function joining(options: CreateFleetOptions, home: FleetFolder): Promise<
   return { ...options, environment, policy: fleet.policy };
 }
 
-async function makeJoined(folder: FleetFolder, plan: FleetPlan, home: FleetFolder): Promise<void> {
+async function makeJoined(folder: FleetFolder, home: FleetFolder): Promise<void> {
   await copyFile(home.client, folder.client);
-  await write(folder.evidence, json(evidenceOfDevelopment(plan)), 0o644);
 }
 
 /** Waits for all, also where one fails: nobody works in the folder any more when it is removed. */
@@ -343,6 +344,20 @@ async function initialiseProcesses(
     await runJson(command, [roleOf(name), 'init', '--config', folder.configuration(name)], signal);
     onProgress(`${name}: store${roleOf(name) === 'node' ? ' and anchor' : ''}`);
   });
+}
+
+/** What the tokens say of the new keys: read now, so that the evidence speaks of the time when they were made. */
+async function readAllKeys(
+  folder: FleetFolder,
+  plan: FleetPlan,
+  home: FleetFolder,
+  { command, signal, onProgress }: CreateFleetOptions,
+): Promise<void> {
+  if (plan.log.kind === 'none') return;
+  const policy = parseSignedPolicy(await readFile(home.policy, 'utf8'));
+  const description = descriptionOfDraft(await draftOfFleet(folder), policy, plan.name);
+  await twoAtATime(numbers(plan.nodes), (node) => readKeysOf(folder, node, description, command, signal));
+  onProgress('evidence of the keys');
 }
 
 /** The development tenant, to issue user tokens with. @throws HoldfastError `usage` where there is none. */

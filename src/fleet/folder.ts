@@ -54,9 +54,9 @@ export class FleetFolder {
     return join(this.path, 'policy.note');
   }
 
-  /** What the bundles name as the deployment's evidence. */
+  /** Evidence of the deployment, in a folder for each description of the fleet that there was. */
   get evidence(): string {
-    return join(this.path, 'evidence.json');
+    return join(this.path, 'evidence');
   }
 
   get tenants(): string {

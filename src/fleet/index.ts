@@ -13,6 +13,7 @@ export { killProcess, startProcess, stopFleet, type WaitOptions, waitForFleet } 
 export { type CreateFleetOptions, createFleet, readTenantKey } from './create.ts';
 export { FleetFolder, type FleetPlan, logFolderOf, nodeName, portsOf, processNames, readPlan } from './folder.ts';
 export { identityOf, isAlive, type ProcessIdentity } from './process.ts';
+export { type RecordedFleet, type RecordFleetOptions, recordFleet } from './record.ts';
 export { type Replaced, type ReplaceNodeOptions, replaceNode } from './replace.ts';
 export {
   type Ended,

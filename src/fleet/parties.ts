@@ -103,19 +103,11 @@ export async function makeParties(
   } finally {
     for (const token of keepers) await token.close();
   }
-  await write(folder.evidence, json(evidenceOfDevelopment(plan)), 0o644);
   await writeConfigurations(folder, plan, workshop.module, domain);
 }
 
 export const logUrl = (plan: FleetPlan): string => `http://${HOST}:${portsOf(plan, COSIGNER).service}`;
 export const submissionUrl = (plan: FleetPlan): string => `https://${HOST}:${submissionPortOf(plan)}`;
-
-/** Says itself that it proves nothing. */
-export const evidenceOfDevelopment = ({ name }: FleetPlan) => ({
-  format: 'holdfast/development-evidence/v1',
-  fleet: name,
-  statement: 'Keys in software tokens on one machine. There was no ceremony, and nobody vouches for anything.',
-});
 
 function draftOf(
   plan: FleetPlan,

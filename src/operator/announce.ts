@@ -78,6 +78,8 @@ export interface AnnounceOptions extends Waiting {
   readonly fleet: string;
   readonly draft: DeploymentDraft;
   readonly evidence: Evidence;
+  /** Publishes the evidence before a bundle that names it is proposed; default: only where it is, is logged. */
+  readonly publish?: () => Promise<void>;
   /** From the operator's own configuration. */
   readonly policy: SignedPolicy;
   readonly site: Site;
@@ -157,6 +159,7 @@ async function proposed(view: LogView, options: AnnounceOptions): Promise<Bundle
     if (usable && isSameDeployment(proposal.manifest, next.manifest)) return proposal;
   }
   onStep('propose');
+  await options.publish?.();
   const answer = await propose(next, evidence, { submission, policy: view.policy, signal });
   if (answer.status === 'logged') return next;
   onStep('approve');

@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { type Dispatcher, Pool } from 'undici';
-import { asHoldfastError, fromUtf8, HoldfastError, parseJson, utf8 } from '../core/index.ts';
+import { asHoldfastError, bytesToHex, fromUtf8, HoldfastError, parseJson, sha256, utf8 } from '../core/index.ts';
 import { checkUrl } from '../cosigner/replay/index.ts';
 import { peerIdentityOf, type TlsIdentity, tlsClientOptions } from '../pki/index.ts';
 import { digestOf, type Evidence } from '../trust/index.ts';
@@ -38,6 +38,10 @@ export interface SubmissionOptions {
 
 export const SUBMISSIONS = ['proposal', 'acceptance', 'revocation', 'policy', 'evidence'] as const;
 export type SubmissionKind = (typeof SUBMISSIONS)[number];
+
+/** What a file of evidence is: JSON, a transcript as text, a certificate in DER. */
+export const EVIDENCE_FILE_KINDS = ['json', 'txt', 'cer'] as const;
+export type EvidenceFileKind = (typeof EVIDENCE_FILE_KINDS)[number];
 
 /** 64 proposals of 48 KiB, with what JSON escapes. */
 const MAXIMUM_WAITING_BYTES = 8 * 1024 * 1024;
@@ -76,6 +80,15 @@ export class HttpSubmission implements Submission, AsyncDisposable {
   async evidence({ sha256, size, address }: Evidence, signal?: AbortSignal): Promise<number> {
     const body = JSON.stringify({ sha256, size, address });
     return indexIn(await this.#send('POST', '/submit/evidence', { type: 'application/json', body, signal }));
+  }
+
+  /** Has the cosigner keep and serve a file of evidence; the same again changes nothing. */
+  async evidenceFile(kind: EvidenceFileKind, content: Uint8Array, signal?: AbortSignal): Promise<void> {
+    const type = 'application/octet-stream';
+    const answer = await this.#send('POST', `/submit/evidence-file/${kind}`, { type, body: content, signal });
+    const digest = parseJson(fromUtf8(answer), 'malformed').object(['sha256']).required('sha256').text(64);
+    if (digest === bytesToHex(sha256(content))) return;
+    throw new HoldfastError('untrusted', 'the cosigner has kept another file of evidence than it was sent');
   }
 
   async proposal(text: string, signal?: AbortSignal): Promise<Logged | Pending> {
@@ -120,7 +133,7 @@ export class HttpSubmission implements Submission, AsyncDisposable {
   async #send(
     method: 'GET' | 'POST',
     path: string,
-    options: { type?: string; body?: string; signal?: AbortSignal | undefined; maximum?: number },
+    options: { type?: string; body?: string | Uint8Array; signal?: AbortSignal | undefined; maximum?: number },
   ): Promise<Uint8Array> {
     const { type, body, signal, maximum = MAXIMUM_ANSWER } = options;
     const { statusCode, bytes } = await this.#exchange(
@@ -128,7 +141,7 @@ export class HttpSubmission implements Submission, AsyncDisposable {
         method,
         path,
         ...(type !== undefined && { headers: { 'content-type': type } }),
-        ...(body !== undefined && { body: utf8(body) }),
+        ...(body !== undefined && { body: typeof body === 'string' ? utf8(body) : body }),
       },
       maximum,
       signal,

@@ -17,5 +17,6 @@ export {
   type StartNodeOptions,
   startNode,
 } from './node.ts';
+export { readNodeKeys } from './node-keys.ts';
 export { openConfiguredToken } from './signing-token.ts';
 export { initialiseWitness, type StartWitnessOptions, startWitness } from './witness.ts';

@@ -21,8 +21,9 @@ import {
   verifyConsistency,
 } from '../../src/trust/index.ts';
 import { countersigned, digest, EVIDENCE, text } from '../cosigner/cosigner-fixture.ts';
+import { evidenceFolder } from '../evidence/scene.ts';
 import { OPERATOR } from '../trust/fixture.ts';
-import { DAY, deployment } from '../trust/manifests.ts';
+import { DAY } from '../trust/manifests.ts';
 import { CosignerFolder } from './cosigner-folder.ts';
 
 let cosigner: CosignerFolder;
@@ -114,8 +115,16 @@ test('no checkpoint was ever signed for two roots of one size', async () => {
 test('a bundle from proposal to acceptance by command, killed on the way; an auditor finds every rule kept', async () => {
   await cosigner.serve();
   const now = Math.floor(Date.now() / DAY) * DAY;
-  const manifest = deployment({ notBefore: now - DAY, notAfter: now + 300 * DAY });
-  writeFileSync(cosigner.path('evidence.json'), JSON.stringify(EVIDENCE));
+  const { manifest, files } = evidenceFolder({ bundle: { notBefore: now - DAY, notAfter: now + 300 * DAY } });
+  const olga = await cosigner.operator();
+  for (const [sha256, content] of files) {
+    await olga.evidenceFile('json', content);
+    const address = `https://vault.example/evidence/${sha256}.json`;
+    if (sha256 !== manifest.evidence.sha256) await olga.evidence({ sha256, size: content.length, address });
+  }
+  await olga[Symbol.asyncDispose]();
+  const size = files.get(manifest.evidence.sha256)!.length;
+  writeFileSync(cosigner.path('evidence.json'), JSON.stringify({ ...manifest.evidence, size }));
   writeFileSync(cosigner.path('bundle.txt'), text(manifest));
   const submit = async (file: string, kind: string) =>
     cosigner.command(

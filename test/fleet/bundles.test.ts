@@ -2,7 +2,10 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { serialiseBundle } from '../../src/trust/index.ts';
+import { descriptionDigest, writeNodeKeysPredicate } from '../../src/evidence/index.ts';
+import { addStatement } from '../../src/operator/index.ts';
+import { canonicalJson, serialiseBundle } from '../../src/trust/index.ts';
+import { CEREMONY_KEY, nodeKeysOf, signed, statementsOf } from '../evidence/scene.ts';
 import { deployment } from '../trust/manifests.ts';
 import { type Party, type Ran, TrustParties } from './trust-parties.ts';
 
@@ -56,7 +59,7 @@ function nodesDraft(): Record<string, unknown> {
 const verify = (file: string, ...words: string[]) => ['bundle', 'verify', file, ...anchor, ...words];
 const countersign = (out: string) => [
   ...['bundle', 'countersign', ...anchor, ...parties.signing('operator')],
-  ...['--evidence', parties.path('evidence.json'), '--out', parties.path(out)],
+  ...['--evidence', parties.path('evidence', 'evidence.json'), '--out', parties.path(out)],
 ];
 
 describe('the policy', () => {
@@ -111,11 +114,59 @@ describe('the first bundle', () => {
   beforeAll(async () => {
     await parties.serve(parties.path('policy.note'), ['anna']);
     [olga, anna] = [await parties.connection('olga'), await parties.connection('anna')];
-    const file = parties.put('evidence.json', '{"what":"was done"}');
-    evidence = ['--evidence', file, '--evidence-address', 'https://vault.example/evidence.json'];
   });
 
   const propose = (...words: string[]) => ['bundle', 'propose', ...anchor, ...words];
+
+  it('has evidence: statements of its description, signed on the operator’s token, verified and published', async () => {
+    const draft = ['--draft', parties.put('nodes.json', nodesDraft())];
+    const later = parties.put('later.json', '{}');
+    const [folder, address] = [parties.path('evidence'), 'https://vault.example/evidence/later.json'];
+    const unnamed = ['--evidence', later, '--evidence-address', address, '--out', parties.path('unnamed.txt')];
+    await parties.ok('operator', ...propose(...draft, ...unnamed));
+    const { description } = await parties.ok('operator', 'evidence', 'describe', parties.path('unnamed.txt'));
+    const manifest = deployment();
+    expect(description).toBe(descriptionDigest(manifest));
+    const keys = manifest.nodes.map(({ name }) =>
+      parties.put(`${name}.keys`, canonicalJson(writeNodeKeysPredicate(nodeKeysOf(manifest, name)))),
+    );
+    const sign = [
+      ...['--name', 'operator.example/evidence', ...parties.signing('operator'), '--out', folder],
+      ...['--description', String(description), '--fleet-name', 'first'],
+    ];
+    await parties.ok('operator', 'evidence', 'node-keys', ...keys, ...sign);
+    const software = [
+      ...['evidence', 'software', '--source', 'git+https://code.example/holdfast', '--commit', 'c'.repeat(40)],
+      ...['--builder', 'https://operator.example/builder', '--lockfile', later, ...sign],
+    ];
+    expect(await refused('operator', ...software, '--artifact', 'image=5e3f')).toBe('usage');
+    await parties.ok('operator', ...software, '--artifact', `container image=sha256:${'a'.repeat(64)}`);
+    await parties.ok('operator', 'evidence', 'assemble', folder);
+    const named = parties.path('named.txt');
+    const publish = ['evidence', 'publish', folder, '--site', parties.logUrl, ...olga];
+    const name = async (out: string) => {
+      const value = await parties.ok('operator', ...publish);
+      evidence = ['--evidence', `${folder}/evidence.json`, '--evidence-address', String(value.address)];
+      await parties.ok('operator', ...propose(...draft, ...evidence, '--out', out));
+    };
+    await name(named);
+    // In production nobody signs without a ceremony.
+    const check = ['evidence', 'verify', folder, '--bundle'];
+    expect(await refused('operator', ...check, named)).toBe('evidence_missing');
+    expect(await refused('operator', ...propose(...draft, ...evidence, ...olga))).toBe('evidence_missing');
+    const [ceremony] = statementsOf(manifest);
+    await addStatement(folder, ceremony!, signed(ceremony!, CEREMONY_KEY), CEREMONY_KEY);
+    await parties.ok('operator', 'evidence', 'assemble', folder);
+    const complete = parties.path('complete.txt');
+    await name(complete);
+    const verified = await parties.ok('operator', ...check, complete);
+    expect(verified).toMatchObject({ description, ceremony: { made: ['node-1', 'node-2', 'node-3'], earlier: [] } });
+    expect((verified.statements as unknown[]).length).toBe(5);
+    const served = await fetch(
+      `${parties.logUrl}/evidence/${(verified.statements as { sha256: string }[])[0]!.sha256}`,
+    );
+    expect(served.status).toBe(200);
+  });
 
   it('is proposed, and waits for the cosigner’s person', async () => {
     const draft = ['--draft', parties.put('nodes.json', nodesDraft())];
@@ -192,9 +243,7 @@ describe('the first bundle', () => {
       return `${(value.error as { details: { step: number } }).details.step} ${value.code}`;
     };
     expect(await failure(` ${set}`)).toBe('1 bundle_malformed');
-    expect(await failure(set.replaceAll('vault.example/evidence', 'vault.example/evidences'))).toBe(
-      '2 signature_invalid',
-    );
+    expect(await failure(set.replaceAll('a.vault.example', 'evil.example'))).toBe('2 signature_invalid');
     const { value } = await parties.as('w3', ...verify(parties.path('set-1.json'), '--fleet-name', 'second'));
     expect(value.code).toBe('wrong_environment');
   });

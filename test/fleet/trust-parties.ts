@@ -173,6 +173,8 @@ export class TrustParties implements AsyncDisposable {
       name: 'cosigner.example',
       policy,
       files: { directory: this.path('cosigner-files') },
+      // Nothing outside of this machine is asked.
+      evidence: { fetch: false },
       listen: { ...listen(0), plainHttp: true },
       submission: {
         ...listen(1),

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
 import { asHoldfastError, ERROR_KINDS, HoldfastError } from '../../core/index.ts';
+import type { SoftwarePredicate } from '../../evidence/index.ts';
 import {
   announceFleet,
   createFleet,
@@ -26,6 +27,7 @@ import {
   waitForFleet,
 } from '../../fleet/index.ts';
 import { DEFAULT_POLICY, type TakeoverPolicy } from '../../protocol/index.ts';
+import { built, packageVersion } from '../built.ts';
 import type { CommandResult } from '../run.ts';
 
 /** Milliseconds for a fleet to come up on a slow machine. */
@@ -290,11 +292,22 @@ export async function status(directory: string): Promise<CommandResult> {
   return { value: { ...found }, lines };
 }
 
+/** What a development fleet's evidence says of this program; undefined where it was not built from a commit. */
+function softwareOfThis(): SoftwarePredicate | undefined {
+  const { commit, lockfile } = built();
+  if (commit === '' || lockfile === '') return undefined;
+  const nowhere = 'https://holdfast.invalid/development';
+  const artifacts = [{ name: 'package-lock.json', sha256: lockfile }];
+  return { version: packageVersion(), source: `git+${nowhere}`, commit, lockfile, builder: nowhere, artifacts };
+}
+
 /** What `fleet up` runs; also by hand, where a bundle shall be renewed. */
 export async function announce(directory: string, signal: AbortSignal): Promise<CommandResult> {
   const done = await announceFleet({
     folder: new FleetFolder(directory),
     useSoftHsm,
+    command: ownCommand(),
+    software: softwareOfThis(),
     onStep: (step) => say(`  ${step}`),
     signal,
   });

@@ -15,6 +15,7 @@ import {
 } from '../../service/index.ts';
 import { createTokenKeys, initialiseToken, readPin } from '../../token/index.ts';
 import { MAXIMUM_TRUST_FILE } from '../../trust/index.ts';
+import { built, packageVersion } from '../built.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
@@ -50,6 +51,7 @@ export async function run(flags: RunFlags, signal: AbortSignal): Promise<undefin
   using stopped = untilStopped(signal, flags.stopWithStdin ?? false);
   const node = await startNode(configuration, {
     readPin: () => tokenPin(configuration),
+    software: { version: packageVersion(), commit: built().commit },
     onFatal: (error) => stopped.fail(error),
   });
   try {

@@ -1,0 +1,136 @@
+/** The commands of a deployment's evidence. */
+
+import type { Command } from 'commander';
+import { checked, collect, examples, whole } from './options.ts';
+import { act, group, JSON_OPTION, onCosigner, onLog, onSigningToken } from './program-parts.ts';
+
+const CONNECTION = '--cosigner https://cosigner.example:8445 --authority ca.pem --certificate olga.pem --key olga.key';
+const SIGNING = '--name operator.example/evidence --label operator --pin-file pin --journal operator.journal';
+
+export function addEvidence(program: Command): void {
+  const evidence = group(program, 'evidence', 'what proves how a fleet was made: statements, signed and in the log');
+  addMaking(evidence);
+  addFolder(evidence);
+  addRecord(evidence);
+}
+
+function signing(command: Command): Command {
+  return onSigningToken(command)
+    .requiredOption('--name <name>', 'name of the key for evidence')
+    .requiredOption('--journal <file>', 'the signing journal; it is made if it is not there')
+    .requiredOption('--description <digest>', 'of the fleet’s description: evidence describe prints it')
+    .requiredOption('--fleet-name <name>', 'which fleet')
+    .requiredOption('--out <folder>', 'folder of the evidence');
+}
+
+function addMaking(evidence: Command): void {
+  const load = () => import('./commands/evidence-make.ts');
+
+  const describe = evidence
+    .command('describe')
+    .description('the digest of the description that statements bind; evidence and dates in the file do not matter')
+    .argument('<file>', 'the bundle’s text, as bundle propose --out wrote it, or a signed bundle')
+    .option(...JSON_OPTION);
+  act(describe, async (_flags, _signal, [file]) => (await import('./commands/evidence.ts')).describe(file!));
+  examples(describe, 'holdfast evidence describe draft.txt');
+
+  const possession = evidence
+    .command('possession')
+    .description('a node: read its keys back from its token, and have its signing key prove that it is there')
+    .option('--config <file>', 'configuration of the node; HOLDFAST_NODE_* variables come first')
+    .requiredOption('--description <digest>', 'of the fleet’s description')
+    .option('--out <file>', 'where it goes')
+    .option(...JSON_OPTION);
+  act(possession, async (flags) => (await load()).possession(flags));
+  examples(possession, 'holdfast evidence possession --config node.json --description 5e3f... --out node-1.keys');
+
+  const nodeKeys = signing(
+    evidence
+      .command('node-keys')
+      .description('sign what nodes said of their keys')
+      .argument('<files...>', 'of possession'),
+  );
+  act(nodeKeys, async (flags, _signal, files) => (await load()).nodeKeys(files, flags));
+  examples(
+    nodeKeys,
+    `holdfast evidence node-keys node-1.keys node-2.keys --description 5e3f... --fleet-name first --out evidence ${SIGNING}`,
+  );
+
+  const software = signing(evidence.command('software').description('sign what was built, out of which source'))
+    .requiredOption('--source <uri>', 'where the source is: git+https://...')
+    .requiredOption('--builder <uri>', 'who built it')
+    .requiredOption('--artifact <name=sha256>', 'what came out, as scripts/image prints it; repeatable', collect)
+    .option('--commit <commit>', 'of the source (default: that of this program)')
+    .option('--lockfile <file>', 'package-lock.json of that commit (default: that of this program)');
+  act(software, async (flags) => (await load()).software(flags));
+  examples(
+    software,
+    'holdfast evidence software --source git+https://code.example/holdfast --builder https://operator.example/builder \\',
+    `  --artifact "container image"=sha256:5e3f... --description 5e3f... --fleet-name first --out evidence ${SIGNING}`,
+  );
+}
+
+function addFolder(evidence: Command): void {
+  const load = () => import('./commands/evidence.ts');
+
+  const assemble = evidence
+    .command('assemble')
+    .description('put all statements of a folder together')
+    .argument('<folder>', 'with the statements')
+    .option(...JSON_OPTION);
+  act(assemble, async (_flags, _signal, [folder]) => (await load()).assemble(folder!));
+  examples(assemble, 'holdfast evidence assemble evidence');
+
+  const verify = onLog(
+    evidence
+      .command('verify')
+      .description('what a cosigner verifies: every file, signature and key; with a log, earlier bundles too')
+      .argument('<folder>', 'with the evidence')
+      .requiredOption('--bundle <file>', 'the bundle that names it'),
+  ).option(...JSON_OPTION);
+  act(verify, async (flags, signal, [folder]) => (await load()).verify(folder!, flags, signal));
+  examples(verify, 'holdfast evidence verify evidence --bundle proposal.txt');
+
+  const publish = onCosigner(
+    evidence
+      .command('publish')
+      .description('hand it to the cosigner, which serves it, and have every statement logged')
+      .argument('<folder>', 'with the assembled evidence'),
+  )
+    .requiredOption('--site <url>', 'origin where people find it, below /evidence/')
+    .option('--no-upload', 'the site serves the files already')
+    .option(...JSON_OPTION);
+  act(publish, async (flags, signal, [folder]) => (await load()).publish(folder!, flags, signal));
+  examples(publish, `holdfast evidence publish evidence --site https://log.example ${CONNECTION}`);
+
+  const show = evidence
+    .command('show')
+    .description('what a statement, a manifest or a folder says; verifies nothing')
+    .argument('<path>', 'a file, or a folder')
+    .option(...JSON_OPTION);
+  act(show, async (_flags, _signal, [path]) => (await load()).show(path!));
+  examples(show, 'holdfast evidence show evidence');
+}
+
+function addRecord(evidence: Command): void {
+  const record = onCosigner(
+    onLog(
+      onSigningToken(
+        evidence
+          .command('record')
+          .description('gather what running nodes sign of their limits, sign it, and have it logged'),
+      ),
+    ),
+  )
+    .option('--fleet <folder>', 'the fleet in this folder, which says all the rest (development)')
+    .option('--name <name>', 'name of the key for evidence')
+    .option('--journal <file>', 'the signing journal; it is made if it is not there')
+    .option('--fleet-name <name>', 'which fleet (default: the policy’s first)')
+    .option('--bundle <file>', 'the accepted bundle (default: the log’s)')
+    .option('--coordinator <url>', 'ask this one instead of the bundle’s; repeatable', collect)
+    .option('--site <url>', 'origin where people find it, below /evidence/')
+    .option('--out <file>', 'where the signed statement goes')
+    .addOption(checked('--patience <seconds>', 'how long to wait for all nodes', whole(1, 3600), 60));
+  act(record, async (flags, signal) => (await import('./commands/evidence-make.ts')).record(flags, signal));
+  examples(record, `holdfast evidence record --anchor client.json --site https://log.example ${SIGNING} ${CONNECTION}`);
+}

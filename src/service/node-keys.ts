@@ -1,0 +1,91 @@
+/**
+ * What a node's token says of its keys, for the statement of the deployment's evidence (docs/trust.md, section 4): attributes
+ * as read back, and the signing key's proof that it is there. The statement is signed elsewhere, by whoever vouches for it.
+ */
+
+import { applyTokenEnvironment, type NodeConfiguration } from '../configuration/index.ts';
+import { HoldfastError, type Secret, utf8 } from '../core/index.ts';
+import { NODE_KEY_NAMES, type NodeKeyFacts, type NodeKeysPredicate, possessionText } from '../evidence/index.ts';
+import { type KeyReading, nodeKeySpecs, openToken, readKeys } from '../token/index.ts';
+import type { Token } from '../token/port.ts';
+import { type Digest, ecdsaToDer } from '../trust/index.ts';
+import { readNodeTrust } from './node.ts';
+
+/**
+ * Opens the token, reads its keys back and has the identity key sign for itself. The node may run meanwhile.
+ * @param description digest of the fleet's description, in hexadecimal.
+ * @throws HoldfastError `token_*`; `untrusted` where the token's keys are not the trust file's; what `readPin` throws.
+ */
+export async function readNodeKeys(
+  configuration: NodeConfiguration,
+  description: Digest,
+  readPin: () => Promise<Secret>,
+): Promise<NodeKeysPredicate> {
+  const trust = await readNodeTrust(configuration);
+  const node = trust.names[configuration.node - 1]!;
+  const { module, slot, label, serial, moduleParameters, timeoutMilliseconds: timeout } = configuration.token;
+  applyTokenEnvironment(configuration);
+  const place = { fleet: trust.fleet.fleet, node };
+  const selector = {
+    module,
+    ...(moduleParameters !== undefined && { moduleParameters }),
+    ...(slot !== undefined && { slot }),
+    ...(label !== undefined && { label }),
+    ...(serial !== undefined && { serial }),
+  };
+  using pin = await readPin();
+  const token = await openToken({ ...selector, ...place, pin, timeout });
+  try {
+    const keys = trust.fleet.nodes[configuration.node - 1]!;
+    for (const name of ['identity', 'session', 'oprf'] as const) {
+      if (Buffer.compare(keys[name], token.publicKeys[name]) === 0) continue;
+      throw new HoldfastError('untrusted', `the token’s ${name} key is not the one in the trust file`);
+    }
+    using again = await readPin();
+    const readings = await readKeys({ ...selector, pin: again }, nodeKeySpecs(place), token.profile);
+    const facts: NodeKeyFacts[] = [];
+    for (const reading of readings) facts.push(await factsOf(reading, { description, node, token }));
+    return { node, readAt: Math.floor(Date.now() / 1000) * 1000, token: tokenFacts(token), keys: facts };
+  } finally {
+    await token.close();
+  }
+}
+
+async function factsOf(
+  reading: KeyReading,
+  { description, node, token }: { description: Digest; node: string; token: Token },
+): Promise<NodeKeyFacts> {
+  const name = NODE_KEY_NAMES.find((each) => each === reading.name);
+  if (!name) throw new HoldfastError('unexpected', `a node has no key ${reading.name}`);
+  const { label, publicKey, curve, length, type } = reading;
+  const attributes = Object.entries(reading.attributes).filter((each): each is [string, boolean] => each[1] !== null);
+  return {
+    ...{ name, label, id: '', publicKey, attestation: [] },
+    type: curve === null ? `${type}, ${(length ?? 0) * 8} bit` : `${type} ${curve}`,
+    attributes: Object.fromEntries(attributes),
+    proof: await proofOf(name, possessionText({ description, node, label }), token),
+  };
+}
+
+async function proofOf(name: NodeKeyFacts['name'], text: string, token: Token): Promise<NodeKeyFacts['proof']> {
+  if (name === 'identity') return { kind: 'signature', signature: ecdsaToDer(await token.sign(utf8(text))) };
+  const reason =
+    name === 'session' || name === 'oprf'
+      ? 'a key for key agreement signs nothing'
+      : 'a secret key has no proof that others could check';
+  return { kind: 'none', reason };
+}
+
+/** A token need not say everything of itself. */
+function tokenFacts({ description }: Token): NodeKeysPredicate['token'] {
+  const said = (text: string) => text.trim() || 'not said';
+  const { module, label, manufacturer, model, serial, firmware } = description;
+  return {
+    module: said(module.slice(module.lastIndexOf('/') + 1)),
+    label: said(label),
+    manufacturer: said(manufacturer),
+    model: said(model),
+    serial: said(serial),
+    firmware: said(firmware),
+  };
+}
