@@ -100,5 +100,5 @@ if (import.meta.main) {
   const out = resolve(values.out);
   if (!values['command-only']) compileClient(out);
   await bundleCommand(join(out, 'cli'));
-  writeFileSync(join(out, 'build.json'), buildFacts());
+  writeFileSync(join(out, 'cli', 'build.json'), buildFacts());
 }

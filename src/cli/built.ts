@@ -17,7 +17,7 @@ const SOURCES_OF = Date.UTC(2026, 10, 20);
 
 let known: Built | undefined;
 
-/** From `build.json`, which the build writes one folder up (scripts/build.ts); sources that run as they are have none. */
+/** From `build.json`, which the build writes beside the bundled command (scripts/build.ts); sources that run as they are have none. */
 export function built(): Built {
   known ??= readBuilt();
   return known;
@@ -32,7 +32,7 @@ export function packageVersion(): string {
 function readBuilt(): Built {
   let text: string;
   try {
-    text = readFileSync(new URL('../build.json', import.meta.url), 'utf8');
+    text = readFileSync(new URL('./build.json', import.meta.url), 'utf8');
   } catch {
     return { commit: '', lockfile: '', time: SOURCES_OF };
   }

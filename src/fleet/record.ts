@@ -1,6 +1,6 @@
 /** The service record of a fleet on one machine: what its running nodes sign of themselves, in the log (docs/trust.md, section 4). */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError } from '../core/index.ts';
@@ -9,6 +9,7 @@ import { gatherServiceRecord, loggedAt, readLog, signStatement } from '../operat
 import { openDesk } from './announce.ts';
 import { type FleetFolder, readPlan } from './folder.ts';
 import { logUrl, OPERATOR } from './parties.ts';
+import { identityOf, isAlive, type ProcessIdentity } from './process.ts';
 
 export interface RecordFleetOptions {
   readonly folder: FleetFolder;
@@ -34,6 +35,40 @@ export interface RecordedFleet {
  * @throws HoldfastError `usage` for a fleet without a log, `not_found` where nothing is accepted, as `gatherServiceRecord`.
  */
 export async function recordFleet(options: RecordFleetOptions): Promise<RecordedFleet> {
+  const lock = takeLock(join(options.folder.path, 'record.lock'));
+  try {
+    return await record(options);
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** Two at a time would write into one journal. @throws HoldfastError `not_ready`. */
+function takeLock(path: string): string {
+  const own = JSON.stringify(identityOf(process.pid));
+  for (let again = false; ; again = true) {
+    try {
+      writeFileSync(path, own, { mode: 0o600, flag: 'wx' });
+      return path;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+      if (again || isHeld(path)) {
+        throw new HoldfastError('not_ready', 'another process gathers the service record now; wait for it', { cause });
+      }
+      rmSync(path, { force: true });
+    }
+  }
+}
+
+function isHeld(path: string): boolean {
+  try {
+    return isAlive(JSON.parse(readFileSync(path, 'utf8')) as ProcessIdentity);
+  } catch {
+    return false;
+  }
+}
+
+async function record(options: RecordFleetOptions): Promise<RecordedFleet> {
   const { folder, useSoftHsm, patience, signal } = options;
   const { name: fleet } = readPlan(folder);
   // A journal of its own: the operator's may be in use by whoever announces or retires a fleet meanwhile.

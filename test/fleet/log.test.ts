@@ -4,8 +4,10 @@ import { existsSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { audit } from '../../src/audit/index.ts';
 import { MemoryTrustStore, openTrust, type TrustView } from '../../src/client/index.ts';
-import { FleetFolder } from '../../src/fleet/index.ts';
+import { HoldfastError } from '../../src/core/index.ts';
+import { FleetFolder, portsOf, readPlan } from '../../src/fleet/index.ts';
 import { lintPolicy, parseTrustAnchor } from '../../src/trust/index.ts';
 import { holdfast, TestFleet } from './launcher.ts';
 
@@ -75,6 +77,30 @@ describe('a fleet with a log', () => {
     const { fleets, failure } = await look();
     expect(failure).toBeUndefined();
     expect(fleets.map(({ mode, standing }) => [mode, standing.state])).toEqual([['fresh', 'live']]);
+  });
+
+  test('has evidence and a service record in which an audit of its site finds nothing wrong', async () => {
+    const { digest } = (await fleet.status()).bundle!;
+    const recorded = () => existsSync(join(fleet.folder.evidence, 'records', `${digest}.json`));
+    await expect.poll(recorded, { timeout: 90_000 }).toBe(true);
+    const site = `http://127.0.0.1:${portsOf(readPlan(fleet.folder), 'cosigner').service}`;
+    const source = {
+      fetch: async (address: string) => {
+        const response = await fetch(address);
+        if (response.ok) return new Uint8Array(await response.arrayBuffer());
+        throw new HoldfastError('not_found', `${address} answered with ${response.status}`);
+      },
+    };
+    const states = new Map<string, string>();
+    for await (const { id, state, message } of audit({ source, site, now: Date.now() })) {
+      states.set(id, state);
+      expect([id, state, message]).not.toContain('failed');
+    }
+    expect(states.get('node-keys')).toBe('passed');
+    expect(states.get('service-record')).toBe('passed');
+    // Nobody vouches for software tokens, and nobody was there.
+    for (const id of ['token-class', 'ceremony']) expect(states.get(id)).not.toBe('passed');
+    expect(await fleet.ok('evidence', 'record', '--fleet', fleet.folder.path)).toMatchObject({ already: true });
   });
 
   test('recovers while its cosigner is killed, and serves no new clients until that is back', async () => {

@@ -1,7 +1,13 @@
 /** The deeper look at evidence whose SHA-256 is right: that it proves of its bundle what it has to (docs/trust.md, section 4). */
 
 import { HoldfastError } from '../../core/index.ts';
-import { verifyEvidence } from '../../evidence/index.ts';
+import {
+  checkServiceRecord,
+  parseSigstoreBundle,
+  parseStatement,
+  type Statement,
+  verifyEvidence,
+} from '../../evidence/index.ts';
 import { type LiveManifest, parseLeaf } from '../../trust/index.ts';
 import type { LogReplay } from '../replay/index.ts';
 import type { EvidenceOptions } from './evidence.ts';
@@ -9,8 +15,8 @@ import type { EvidenceOptions } from './evidence.ts';
 type Fetch = NonNullable<EvidenceOptions['fetch']>;
 
 /**
- * A look at what the newest bundles name as their evidence, with all files that it names in turn. Of other files the log says
- * only what they hash to.
+ * A look at what the newest bundles name as their evidence, with all files that it names in turn, and at service records.
+ * Of other files the log says only what they hash to.
  */
 export function evidenceCheck(replay: LogReplay, fetch: Fetch): NonNullable<EvidenceOptions['verify']> {
   return async ({ sha256 }, bytes, signal) => {
@@ -22,15 +28,39 @@ export function evidenceCheck(replay: LogReplay, fetch: Fetch): NonNullable<Evid
         file.sha256 === sha256
           ? bytes
           : fetch(addressOf(file.address, manifest.evidence.address), maximumBytes, signal);
-      try {
-        await verifyEvidence({ manifest, earlier: acceptedBefore(replay, manifest), read });
-      } catch (error) {
-        if (!(error instanceof HoldfastError)) throw error;
-        return `${error.code}: ${error.message}`;
-      }
+      const fault = await faultOf(() => verifyEvidence({ manifest, earlier: acceptedBefore(replay, manifest), read }));
+      if (fault !== undefined) return fault;
     }
-    return undefined;
+    return await faultOf(async () => checkRecord(replay, bytes));
   };
+}
+
+async function faultOf(check: () => Promise<unknown>): Promise<string | undefined> {
+  try {
+    await check();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    return `${error.code}: ${error.message}`;
+  }
+}
+
+/** A service record of a bundle that is in force says what that bundle says, signed by its nodes. */
+function checkRecord(replay: LogReplay, bytes: Uint8Array): void {
+  const statement = statementIn(bytes);
+  if (statement?.kind !== 'service-record') return;
+  for (const { accepted } of replay.state.fleets.values()) {
+    if (accepted?.digest === statement.subject.sha256) checkServiceRecord(statement, accepted);
+  }
+}
+
+/** Undefined for anything else that the log may say a digest of. */
+function statementIn(bytes: Uint8Array): Statement | undefined {
+  try {
+    return parseStatement(parseSigstoreBundle(bytes).payload);
+  } catch {
+    return undefined;
+  }
 }
 
 function acceptedBefore(replay: LogReplay, { fleet, serial }: LiveManifest): LiveManifest[] {
