@@ -23,12 +23,6 @@ export function built(): Built {
   return known;
 }
 
-/** From package.json, which lies two folders up from both src/cli and dist/cli. */
-export function packageVersion(): string {
-  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
-}
-
 function readBuilt(): Built {
   let text: string;
   try {

@@ -2,7 +2,6 @@
 
 import { Command, CommanderError, Option } from 'commander';
 import { HoldfastError } from '../core/index.ts';
-import { packageVersion } from './built.ts';
 import { checked, collect, examples, whole } from './options.ts';
 import { reportError } from './output.ts';
 import { addAudit } from './program-audit.ts';
@@ -53,7 +52,7 @@ function exitCodeOf(thrown: unknown, words: readonly string[]): number {
 export function createProgram(): Command {
   const program = new Command('holdfast')
     .description('Keeps a secret under a PIN on PKCS#11 tokens of which no minority, and no operator, can test a PIN.')
-    .version(packageVersion(), '--version', 'print the version')
+    .version(version(), '--version', 'print the version')
     .helpOption('--help', 'show this help')
     .showSuggestionAfterError()
     .addHelpText('after', EXIT_CODES);

@@ -25,12 +25,13 @@ import { readNodeKeys } from '../../service/index.ts';
 import type { PurposeKey } from '../../signer/index.ts';
 import { readPin } from '../../token/index.ts';
 import { canonicalJson } from '../../trust/index.ts';
-import { built, packageVersion } from '../built.ts';
+import { built } from '../built.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
 import { type SigningKeyFlags, withPurposeKey } from '../signing-token.ts';
 import { type CosignerFlags, openSite, readTrustSource, requireSubmission, type TrustFlags } from '../trust-source.ts';
+import { version } from '../version.ts';
 import { readBundle, siteOf } from './evidence.ts';
 
 const MAXIMUM_FILE = 700_000;
@@ -110,7 +111,7 @@ export async function software(flags: SoftwareFlags): Promise<CommandResult> {
       '--artifact must be NAME=SHA256, such as "holdfast container image"=sha256:5e3f...',
     );
   });
-  const predicate: SoftwarePredicate = { version: packageVersion(), source, commit, lockfile, builder, artifacts };
+  const predicate: SoftwarePredicate = { version: version(), source, commit, lockfile, builder, artifacts };
   const subject = descriptionSubject(flags.fleetName, digestOf(flags.description));
   return await added([{ kind: 'software', subject, predicate }], flags);
 }

@@ -27,8 +27,9 @@ import {
   waitForFleet,
 } from '../../fleet/index.ts';
 import { DEFAULT_POLICY, type TakeoverPolicy } from '../../protocol/index.ts';
-import { built, packageVersion } from '../built.ts';
+import { built } from '../built.ts';
 import type { CommandResult } from '../run.ts';
+import { version } from '../version.ts';
 
 /** Milliseconds for a fleet to come up on a slow machine. */
 const UP_TIMEOUT = 90_000;
@@ -298,7 +299,7 @@ function softwareOfThis(): SoftwarePredicate | undefined {
   if (commit === '' || lockfile === '') return undefined;
   const nowhere = 'https://holdfast.invalid/development';
   const artifacts = [{ name: 'package-lock.json', sha256: lockfile }];
-  return { version: packageVersion(), source: `git+${nowhere}`, commit, lockfile, builder: nowhere, artifacts };
+  return { version: version(), source: `git+${nowhere}`, commit, lockfile, builder: nowhere, artifacts };
 }
 
 /** What `fleet up` runs; also by hand, where a bundle shall be renewed. */

@@ -15,11 +15,12 @@ import {
 } from '../../service/index.ts';
 import { createTokenKeys, initialiseToken, readPin } from '../../token/index.ts';
 import { MAXIMUM_TRUST_FILE } from '../../trust/index.ts';
-import { built, packageVersion } from '../built.ts';
+import { built } from '../built.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
 import { untilStopped } from '../service.ts';
+import { version } from '../version.ts';
 
 export interface ConfigurationFlags {
   readonly config?: string;
@@ -51,7 +52,7 @@ export async function run(flags: RunFlags, signal: AbortSignal): Promise<undefin
   using stopped = untilStopped(signal, flags.stopWithStdin ?? false);
   const node = await startNode(configuration, {
     readPin: () => tokenPin(configuration),
-    software: { version: packageVersion(), commit: built().commit },
+    software: { version: version(), commit: built().commit },
     onFatal: (error) => stopped.fail(error),
   });
   try {
