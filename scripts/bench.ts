@@ -25,7 +25,7 @@ const HELP = `usage: npm run bench -- [options]
   --scale-records <n>   records in the large store (default 1000000)
   --log-entries <n>     entries of the transparency log (default 1000000)
   --compare <file>      nothing of this, but the fleet of this checkout and that of another build (its dist/cli/main.js), under
-                        load in turns: CPU of each per recovery, --windows of each
+                        load at the same time: CPU of each per recovery
   --node-options=<text> Node's own options in every process of the fleet, for profiles
   --json <file>         where the results go (default bench-results/<time>.json)
   --keep                leave the fleet's folder in place

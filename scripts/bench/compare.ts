@@ -1,6 +1,6 @@
 /**
- * Two builds under the same load in turns, so that whatever else the machine does meets both: what a recovery costs each in
- * CPU time. On a busy machine that says more than rates one after the other.
+ * Two builds under the same load at the same time, so that whatever else the machine does meets both: what a recovery costs
+ * each in CPU time. On a busy machine that says more than rates one after the other.
  */
 
 import { join } from 'node:path';
@@ -29,29 +29,23 @@ export interface Comparison {
   readonly own: readonly Window[];
 }
 
-/** Every window of one is followed at once by one of the other. */
+/** Each window is one of both: each has `concurrency` recoveries under way. */
 export async function compareBuilds(options: CompareOptions): Promise<Comparison> {
-  const { directory, other, say, nodeOptions, windows } = options;
-  const found: { other: Window[]; own: Window[] } = { other: [], own: [] };
+  const { directory, other, say, windows } = options;
   await using sides = new AsyncDisposableStack();
-  const turns: { name: 'other' | 'own'; measure: () => Promise<Window> }[] = [];
-  for (const [name, entry] of [
-    ['other', other],
-    ['own', undefined],
-  ] as const) {
-    say(`${name}: making a fleet`);
-    turns.push({
-      name,
-      measure: await newSide({ ...options, entry, directory: join(directory, name), nodeOptions }, sides),
-    });
-  }
+  say('making two fleets');
+  const measureOther = await newSide({ ...options, entry: other, directory: join(directory, 'other') }, sides);
+  const measureOwn = await newSide({ ...options, entry: undefined, directory: join(directory, 'own') }, sides);
+  const found: { other: Window[]; own: Window[] } = { other: [], own: [] };
   for (let i = 0; i <= windows; i++) {
-    for (const { name, measure } of i % 2 === 0 ? turns : [...turns].reverse()) {
-      const window = await measure();
-      // The first warms the engine's compiler up.
-      if (i > 0) found[name].push(window);
-      say(`${name}: ${each(window).toFixed(2)} ms, ${window.perSecond.toFixed(1)}/s, ${window.failed} failed`);
-    }
+    const [before, after] = await Promise.all([measureOther(), measureOwn()]);
+    say(
+      `other ${each(before).toFixed(2)} ms at ${before.perSecond.toFixed(1)}/s, own ${each(after).toFixed(2)} ms at ${after.perSecond.toFixed(1)}/s`,
+    );
+    // The first warms the engine's compiler up.
+    if (i === 0) continue;
+    found.other.push(before);
+    found.own.push(after);
   }
   return found;
 }
@@ -86,14 +80,15 @@ export function printComparison({ other, own }: Comparison): void {
     return [title, before.toFixed(2), after.toFixed(2), `${(100 * (after / before - 1)).toFixed(1)}%`];
   };
   const of =
-    (wanted: (name: { readonly name: string }) => boolean, part: 'total' | 'main' | 'token') => (window: Window) => {
+    (wanted: (name: { readonly name: string }) => boolean, part: 'total' | 'main' | 'token' | 'system') =>
+    (window: Window) => {
       const some = window.processes.filter(wanted);
       return (1000 * sum(some.map(({ cpu }) => cpu[part]))) / some.length / window.completed;
     };
   const coordinator = (process: { readonly name: string }) => !isNode(process);
   const operations = (name: string) => (window: Window) =>
     (tokenTotals(window.processes).get(name)?.count ?? 0) / window.completed;
-  console.log(`\nCPU milliseconds per recovery, median of ${own.length} windows of each`);
+  console.log(`\nCPU milliseconds per recovery, median of ${own.length} windows, both at once`);
   console.log(
     table(
       ['', 'other', 'own', 'change'],
@@ -102,11 +97,15 @@ export function printComparison({ other, own }: Comparison): void {
         row('a node', of(isNode, 'total')),
         row('  of that its main thread', of(isNode, 'main')),
         row('  of that the token’s thread', of(isNode, 'token')),
+        row('  of that in the kernel', of(isNode, 'system')),
         row('coordinator', of(coordinator, 'total')),
-        row('load generator', (window) => (1000 * window.generatorSeconds) / window.completed),
+        row('  of that in the kernel', of(coordinator, 'system')),
         row('token operations: ECDH', operations('ecdh')),
         row('recoveries per second', (window) => window.perSecond),
-        row('cores taken by others', (window) => window.othersSeconds / window.workSeconds),
+        row(
+          'batches of a node per second',
+          (window) => median(window.processes.filter(isNode).map((one) => one.batches)) / window.workSeconds,
+        ),
         row('milliseconds of a recovery', (window) => window.times.recovery.median),
       ],
     ),

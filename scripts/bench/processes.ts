@@ -12,6 +12,8 @@ export interface ProcessUsage {
   readonly token: number;
   /** Everything else: file and compression threads, the engine's compiler and collector. */
   readonly other: number;
+  /** Of the total, what the kernel did for the process. */
+  readonly system: number;
 }
 
 export interface ProcessMemory {
@@ -26,6 +28,8 @@ const TICKS = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
 export interface ThreadStat {
   readonly name: string;
   readonly seconds: number;
+  /** Of these, in the kernel. */
+  readonly system: number;
 }
 
 /** Reads a `stat` file: the name stands in brackets and may hold anything; utime and stime are fields 14 and 15. */
@@ -35,11 +39,12 @@ export function parseStat(text: string, ticks: number = TICKS): ThreadStat {
   return {
     name: text.slice(text.indexOf('(') + 1, end),
     seconds: (Number(fields[11]) + Number(fields[12])) / ticks,
+    system: Number(fields[12]) / ticks,
   };
 }
 
 export function processUsage(pid: number): ProcessUsage {
-  const total = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8')).seconds;
+  const { seconds: total, system } = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   let main = 0;
   let token = 0;
   let known = 0;
@@ -54,7 +59,7 @@ export function processUsage(pid: number): ProcessUsage {
     if (Number(thread) === pid) main += stat.seconds;
     else if (stat.name.includes('pkcs11')) token += stat.seconds;
   }
-  return { total, main, token, other: Math.max(0, Math.max(known, total) - main - token) };
+  return { total, main, token, other: Math.max(0, Math.max(known, total) - main - token), system };
 }
 
 export function usageBetween(before: ProcessUsage, after: ProcessUsage): ProcessUsage {
@@ -63,6 +68,7 @@ export function usageBetween(before: ProcessUsage, after: ProcessUsage): Process
     main: after.main - before.main,
     token: after.token - before.token,
     other: Math.max(0, after.other - before.other),
+    system: after.system - before.system,
   };
 }
 

@@ -84,7 +84,7 @@ async function openPatiently(session: Session, counted: Counted): Promise<Opened
   try {
     return await open(session, counted);
   } catch (wrong) {
-    // With few answers, two liars beside a majority and one spare make the right PIN look wrong.
+    // With few answers, one liar among them makes the right PIN look wrong.
     if (!(wrong instanceof HoldfastError) || wrong.code !== 'wrong_pin' || isComplete(counted)) throw wrong;
     const before = [...counted.outputs.values()];
     await askAgain(session, counted);

@@ -125,7 +125,8 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     kind: 'integer',
     maximum: 60_000,
     default: 50,
-    description: 'Milliseconds after which what went to a majority and one spare goes to the other nodes too.',
+    description:
+      'Milliseconds after which what went to a majority, or a majority and one spare, goes to the other nodes too.',
   },
   {
     path: 'maintenance.repairing',

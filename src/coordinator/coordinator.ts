@@ -37,8 +37,8 @@ export interface CoordinatorOptions {
   /** The same for enrolment, which wants all `n` nodes. */
   readonly enrolmentGrace: number;
   /**
-   * Milliseconds after which a request that went to a majority and one spare goes to all the others too; default 50, and
-   * more while all nodes take longer.
+   * Milliseconds after which a request that went to a majority (a status: and one spare) goes to all the others too; default
+   * 50, and more while all nodes take longer.
    */
   readonly hedge?: number;
 }
@@ -127,9 +127,11 @@ export class Coordinator {
     if (!certificate) return clientAnswer(answers, undefined);
     const encoded = encodeCertificate(certificate);
     const ok = (answer: NodeAnswer) => answer.code === 'ok' && answer.sealed !== undefined;
-    const voters = this.#nodes.filter((node) => answers.get(node)?.code === 'ok');
+    // Those whose votes came first are the quickest now, and have the attempt durably already.
+    const voters = [...answers].filter(([, { code }]) => code === 'ok').map(([node]) => node);
     const enrolling = request.operation === 'open';
-    // An enrolment wants every node's share. A recovery wants a majority and a spare, so that a liar can be named.
+    // An enrolment wants every node's share. A recovery wants as few as will do: a client to which one of them lied asks
+    // again, and then all answer.
     const evaluations = await gather({
       nodes: [...voters, ...this.#nodes.filter((node) => !voters.includes(node))],
       ask: (node) =>
@@ -138,7 +140,7 @@ export class Coordinator {
         ),
       enough: (all) => count(all, ok) >= this.#t,
       ...(!enrolling &&
-        !this.#repeated(request) && { hedge: { first: this.#t + 1, after: this.#evaluationPace.patience, good: ok } }),
+        !this.#repeated(request) && { hedge: { first: this.#t, after: this.#evaluationPace.patience, good: ok } }),
       grace: enrolling ? enrolmentGrace : grace,
       timeout,
       clock,
@@ -152,8 +154,8 @@ export class Coordinator {
   }
 
   /**
-   * Whether a client asks for the same evaluations once more: those that it got were too few, or some of them wrong. Lying
-   * nodes among a majority and one spare would else keep it from the honest ones for ever.
+   * Whether a client asks for the same evaluations once more: those that it got were too few, or some of them wrong. A lying
+   * node among those asked first would else keep it from the honest ones for ever.
    */
   #repeated(request: ClientRequest): boolean {
     const { record, generation, attempt } = request;

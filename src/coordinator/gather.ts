@@ -13,8 +13,8 @@ export interface GatherOptions<T> {
   readonly timeout: number;
   readonly clock: Clock;
   /**
-   * Asks only the first so many nodes at once, one more for each that fails or whose answer is not `good`, and all of
-   * the rest after so many milliseconds. Absent: all at once.
+   * Asks only the first so many nodes at once, one more for each that fails or whose answer is not `good`, one more after so
+   * many milliseconds, and all of the rest after as many again. Absent: all at once.
    */
   readonly hedge?: { readonly first: number; readonly after: number; readonly good: (answer: T) => boolean };
 }
@@ -70,6 +70,11 @@ export function gather<T>(options: GatherOptions<T>): Promise<Map<number, T>> {
     if (nodes.length === 0) return finish();
     after(timeout, finish);
     askMore(hedge?.first ?? nodes.length);
-    if (hedge && hedge.first < nodes.length) after(hedge.after, () => waitingForRest || askMore(nodes.length));
+    if (!hedge || hedge.first >= nodes.length) return;
+    after(hedge.after, () => {
+      if (waitingForRest) return;
+      askMore(1);
+      after(hedge.after, () => waitingForRest || askMore(nodes.length));
+    });
   });
 }

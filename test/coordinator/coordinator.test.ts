@@ -89,6 +89,60 @@ describe('a laggard', () => {
   });
 });
 
+describe('a recovery’s evaluations', () => {
+  /** Which nodes were asked to evaluate, and which have voted by then. */
+  async function asked(fleet: InProcessFleet, recover: () => Promise<unknown>) {
+    const seen = watch(fleet);
+    await recover();
+    return seen.filter(({ kind }) => kind === 'evaluate').map(({ node }) => node);
+  }
+
+  it('are asked of as few nodes as will do, those whose votes came first', async () => {
+    const { fleet, client } = await enrolled(5);
+    const { tamper } = fleet;
+    let votes: number[] = [];
+    fleet.intercept = async (request, next) => {
+      const answer = await next();
+      if (request.operation === 'attempt') {
+        votes = decodeCertificate(answer.certificate!).signatures.map(({ signer }) => signer.node);
+      }
+      return answer;
+    };
+    const nodes = await asked(fleet, () => client.recover('123456'));
+    expect(nodes).toHaveLength(3);
+    expect(nodes.sort()).toEqual(votes.sort());
+    fleet.tamper = tamper;
+  });
+
+  it('come from the others where one of those hangs', async () => {
+    const { fleet, client } = await enrolled(5);
+    const hung: number[] = [];
+    fleet.tamper = (node, request, answer) => {
+      if (request.kind !== 'evaluate' || (hung.length > 0 && !hung.includes(node))) return answer;
+      hung.push(node);
+      return new Promise(() => {});
+    };
+    const begun = performance.now();
+    expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
+    expect(hung).toHaveLength(1);
+    expect(performance.now() - begun).toBeLessThan(1900);
+  });
+
+  it('are asked of all nodes where the client asks again, so that a liar is named', async () => {
+    const { fleet, client } = await enrolled(5);
+    for (const { token } of fleet.members.slice(0, 2)) {
+      const evaluate = token.evaluate.bind(token);
+      token.evaluate = (input, element) => evaluate(Uint8Array.of(...input, 1), element);
+    }
+    const nodes = await asked(fleet, async () => {
+      const recovered = await client.recover('123456');
+      expect(recovered.secret.reveal()).toEqual(secret);
+      expect(recovered.faultyNodes).toEqual([1, 2]);
+    });
+    expect(new Set(nodes)).toEqual(new Set([1, 2, 3, 4, 5]));
+  });
+});
+
 describe('nodes that do not answer', () => {
   it('hang without slowing a majority down', async () => {
     const { fleet, client } = await enrolled(5);

@@ -47,14 +47,19 @@ class VirtualClock implements Clock {
 }
 
 /** Asks nodes that answer after so many ms, fail ('fail'), or hang ('hang'). */
-function ask(behaviour: readonly (number | 'fail' | 'hang')[], options: { grace?: number; needed?: number } = {}) {
+function ask(
+  behaviour: readonly (number | 'fail' | 'hang')[],
+  options: { grace?: number; needed?: number; first?: number } = {},
+) {
   const clock = new VirtualClock();
-  const { grace = 20, needed = 2 } = options;
+  const { grace = 20, needed = 2, first } = options;
+  const asked: string[] = [];
   const nodes = behaviour.map((_, i) => i + 1);
   const gathering = gather<number>({
     nodes,
     ask: async (node) => {
       const what = behaviour[node - 1]!;
+      asked.push(`${node} at ${clock.now()}`);
       if (what === 'fail') throw new Error('unreachable');
       if (what === 'hang') return new Promise(() => {});
       await clock.sleep(what);
@@ -64,10 +69,16 @@ function ask(behaviour: readonly (number | 'fail' | 'hang')[], options: { grace?
     grace,
     timeout: 1000,
     clock,
+    ...(first !== undefined && { hedge: { first, after: 50, good: () => true } }),
   });
   return clock
     .run(gathering)
-    .then(({ value, at }) => ({ nodes: [...value.keys()].sort(), at, pending: clock.pending }));
+    .then(({ value, at }) => ({
+      nodes: [...value.keys()].sort(),
+      at,
+      pending: clock.pending,
+      ...(first && { asked }),
+    }));
 }
 
 describe('gather', () => {
@@ -98,6 +109,16 @@ describe('gather', () => {
     expect(await ask(['fail', 'fail', 'fail'])).toEqual({ nodes: [], at: 0, pending: 0 });
     expect(await ask([3, 'fail', 4])).toEqual({ nodes: [1, 3], at: 4, pending: 0 });
     expect(await ask([3, 'fail', 'hang'])).toMatchObject({ nodes: [1], at: 1000 });
+  });
+
+  it('asks few first where that is wanted, then one more, then all', async () => {
+    const all = ['1 at 0', '2 at 0', '3 at 50', '4 at 100', '5 at 100'];
+    const hedged = (first: number | 'hang', third: number | 'hang') =>
+      ask([first, 'hang', third, 7, 8], { first: 2, needed: 2, grace: 0 });
+    expect(await ask([3, 5, 1, 1, 1], { first: 2 })).toMatchObject({ nodes: [1, 2], at: 5, asked: all.slice(0, 2) });
+    expect(await hedged(3, 4)).toMatchObject({ nodes: [1, 3], at: 54, asked: all.slice(0, 3) });
+    expect(await hedged(3, 'hang')).toMatchObject({ nodes: [1, 4], at: 107, asked: all });
+    expect(await ask(['fail', 5, 9], { first: 2 })).toMatchObject({ nodes: [2, 3], at: 9 });
   });
 
   it('of no nodes is empty at once', async () => {

@@ -41,3 +41,15 @@ it('has an end to its patience, and learns nothing from failures and stepping cl
   await expect(failing).rejects.toThrow('gone');
   expect(pace.patience).toBe(50);
 });
+
+it('is more patient where answers take differently long', async () => {
+  const clock = manual();
+  const pace = new Pace(clock, 50);
+  for (let i = 0; i < 100; i++) {
+    await answers(pace, clock, 20, 1);
+    await answers(pace, clock, 180, 1);
+  }
+  // Mean 100, mean deviation 80: half of the answers are no exceptions.
+  expect(pace.patience).toBeGreaterThan(380);
+  expect(pace.patience).toBeLessThan(460);
+});

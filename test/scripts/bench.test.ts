@@ -56,7 +56,7 @@ describe('two scrapes of a service’s metrics', () => {
 describe('a line of a process’s stat file', () => {
   it('is read past a name with brackets and spaces', () => {
     const line = '12 (a (b) c) S 1 12 12 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 11 0 777 1 1';
-    expect(parseStat(line, 100)).toEqual({ name: 'a (b) c', seconds: 2 });
+    expect(parseStat(line, 100)).toEqual({ name: 'a (b) c', seconds: 2, system: 0.5 });
   });
 });
 
