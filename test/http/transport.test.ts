@@ -116,7 +116,7 @@ describe('batches', () => {
     const fifth = transport.send(1, head(5));
     await Promise.all([fourth, fifth]);
     expect(node.batches).toEqual([3, 2]);
-    now += 5;
+    now += 20;
     await transport.send(1, head(6));
     const seventh = transport.send(1, head(7));
     await new Promise(setImmediate);

@@ -50,8 +50,8 @@ const IN_FLIGHT = 2;
  * Milliseconds between two batches for each element of the first, and at most, where it had more than one: under load fewer,
  * larger batches cost both sides less. One request at a time never waits.
  */
-const SPACING_PER_ELEMENT = 2;
-const SPACING = 10;
+const SPACING_PER_ELEMENT = 4;
+const SPACING = 30;
 /** Bytes beyond which a batch takes no further element; a larger element goes alone. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 /** Bytes of requests waiting for one node in one lane, beyond which more are refused. */
