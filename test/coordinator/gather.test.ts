@@ -71,14 +71,12 @@ function ask(
     clock,
     ...(first !== undefined && { hedge: { first, after: 50, good: () => true } }),
   });
-  return clock
-    .run(gathering)
-    .then(({ value, at }) => ({
-      nodes: [...value.keys()].sort(),
-      at,
-      pending: clock.pending,
-      ...(first && { asked }),
-    }));
+  return clock.run(gathering).then(({ value, at }) => ({
+    nodes: [...value.keys()].sort(),
+    at,
+    pending: clock.pending,
+    ...(first && { asked }),
+  }));
 }
 
 describe('gather', () => {
