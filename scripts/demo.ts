@@ -1,7 +1,7 @@
 /** The story that scripts/demo tells: each step does something with the command line and checks what came of it. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { compareTrees } from './compare-trees.ts';
@@ -147,6 +147,8 @@ async function story(): Promise<void> {
     new Set(serials).size === 5 && !serials.includes(undefined),
   );
 
+  await strangerAudits();
+
   tell(`Alice backs up ${files}`);
   await json(0, 'user-token', '--fleet', fleet, '--subject', 'alice', '--out', user);
   const made = await json(0, 'backup', 'create', files, '--out', backup, '--profile', profile, ...alice);
@@ -242,6 +244,24 @@ async function story(): Promise<void> {
   check('Alice’s record is untouched', true);
   // The fleet that goes on running is not revoked.
   if (!keep) await rogues(alice);
+}
+
+/** Somebody who runs none of it checks what the fleet publishes, then a copy in which one character was changed. */
+async function strangerAudits(): Promise<void> {
+  tell('A stranger audits the fleet, with nothing but its address and the trust policy');
+  const copy = join(place, 'copy');
+  const anchor = ['--anchor', join(fleet, 'client.json')];
+  const { steps } = (await json(0, 'audit', logOf().log, ...anchor, '--keep', copy)) as { steps: { state: string }[] };
+  const count = (state: string) => steps.filter((one) => one.state === state).length;
+  check(
+    `${count('passed')} steps are right, ${count('stated')} rest on the operator’s word, and it says which`,
+    count('failed') === 0 && count('passed') > 12,
+  );
+  const [statement] = readdirSync(join(copy, 'evidence'));
+  const path = join(copy, 'evidence', statement!);
+  writeFileSync(path, readFileSync(path, 'utf8').replace('a', 'b'));
+  const found = await json(6, 'audit', copy, ...anchor);
+  check(`a copy of it with one character changed: ${found.code}`, found.code === 'evidence_wrong');
 }
 
 /** What the CLI makes of trust sets of the running cosigner that somebody has tampered with, and of a revoked fleet. */

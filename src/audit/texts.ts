@@ -101,7 +101,7 @@ export const AUDIT_TEXTS: Readonly<Record<AuditStepId, AuditText>> = {
     checked:
       'The document is valid today, and not below the least that the rules ask for: nodes, operators, limits, waits.',
     proves:
-      'No single operator can read a record, and guessing is limited as the rules ask, if the nodes do as they say.',
+      'Guessing is limited as the rules ask, and a record takes as many operators together as it says here, if the nodes do as they say.',
     provesNot: 'That operators do not work together in secret.',
     failure: 'The fleet has run out, or is weaker than the rules allow.',
   },
