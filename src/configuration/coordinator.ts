@@ -47,6 +47,8 @@ export interface DashboardConfiguration {
   readonly credentialFile: string;
   /** Milliseconds between two looks at the nodes. */
   readonly interval: number;
+  /** Folder of the page as it was built; undefined for that of the program's own build. */
+  readonly page: string | undefined;
 }
 
 export const COORDINATOR_PREFIX = 'HOLDFAST_COORDINATOR';
@@ -249,6 +251,11 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     description: 'Milliseconds between looks at the nodes’ figures.',
   },
   {
+    path: 'dashboard.pageDirectory',
+    kind: 'path',
+    description: 'Folder of the dashboard’s page as it was built; none for the one that comes with the program.',
+  },
+  {
     path: 'logLevel',
     kind: 'text',
     words: LOG_LEVELS,
@@ -357,6 +364,7 @@ function readDashboard(settings: Settings): CoordinatorConfiguration['dashboard'
     tls: certificate === undefined || key === undefined ? undefined : Object.freeze({ certificate, key }),
     credentialFile,
     interval: settings.integer('dashboard.intervalMilliseconds'),
+    page: settings.optionalText('dashboard.pageDirectory'),
   });
 }
 

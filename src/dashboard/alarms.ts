@@ -62,7 +62,7 @@ function ofNode(view: NodeView, facts: AlarmFacts): Draft[] {
     node: view.node,
     since,
   });
-  const { name, since, reason, repair, condition } = view;
+  const { name, since, reason, condition } = view;
   const found: Draft[] = [];
   const says = reason === '' ? '' : ` It says: “${reason}”.`;
   switch (condition) {
@@ -101,10 +101,7 @@ function ofNode(view: NodeView, facts: AlarmFacts): Draft[] {
       break;
     case 'repairing': {
       const long = facts.time - since >= LONG_REPAIR;
-      const known = repair
-        ? ` It has heard ${repair.headsKnown} of the ${counted(repair.headsNeeded, 'node')} it needs.`
-        : '';
-      const text = `It fetches from the others what it may have missed, and serves once that is done.${known}${says}`;
+      const text = `It fetches from the others what it may have missed, and serves once that is done.${says}`;
       const title = long ? `${name} has been repairing for a long time` : `${name} is repairing`;
       found.push(about('node_repairing', long ? 'warning' : 'notice', title, text, since));
       break;

@@ -39,6 +39,14 @@ export interface Round {
   readonly coordinator: Figures;
 }
 
+/** Steps without figures after which growth is not attributed to the step in which it is seen. */
+const SILENCE = 2;
+
+interface Given {
+  readonly at: number;
+  readonly figures: Figures;
+}
+
 interface Level {
   readonly range: Range;
   readonly step: number;
@@ -49,13 +57,12 @@ interface Level {
 
 export class History {
   readonly #levels: readonly Level[];
-  /** What each node gave last, however long ago. */
-  readonly #before: (Figures | undefined)[];
-  #coordinatorBefore: Figures | undefined;
+  /** What each node gave last, and the coordinator in the last place, however long ago. */
+  readonly #before: (Given | undefined)[];
 
   /** @param interval milliseconds between two rounds. */
   constructor(nodes: number, interval: number) {
-    this.#before = new Array<undefined>(nodes).fill(undefined);
+    this.#before = new Array<undefined>(nodes + 1).fill(undefined);
     this.#levels = RANGE_NAMES.map((range) => {
       const { length, step: wanted } = RANGES[range];
       const step = Math.max(wanted, interval);
@@ -79,14 +86,19 @@ export class History {
 
   /** @param now milliseconds since 1970. */
   record(now: number, { nodes, coordinator }: Round): void {
+    const looks: readonly Look[] = [...nodes, { condition: 'serving', figures: coordinator }];
     for (const level of this.#levels) {
-      const step = Math.max(0, Math.floor(now / level.step));
-      for (const [i, track] of level.nodes.entries()) track.record(step, nodes[i]!, this.#before[i]);
-      const look: Look = { condition: 'serving', figures: coordinator };
-      level.coordinator.record(step, look, this.#coordinatorBefore);
+      const stepOf = (time: number) => Math.max(0, Math.floor(time / level.step));
+      const step = stepOf(now);
+      const before = (i: number) => {
+        const given = this.#before[i];
+        // What came in a longer silence belongs to no step of this length.
+        return given && step - stepOf(given.at) <= SILENCE ? given.figures : undefined;
+      };
+      for (const [i, track] of level.nodes.entries()) track.record(step, looks[i]!, before(i));
+      level.coordinator.record(step, looks.at(-1)!, before(nodes.length));
     }
-    for (const [i, { figures }] of nodes.entries()) if (figures) this.#before[i] = figures;
-    this.#coordinatorBefore = coordinator;
+    for (const [i, { figures }] of looks.entries()) if (figures) this.#before[i] = { at: now, figures };
   }
 
   /** @param now milliseconds since 1970. */

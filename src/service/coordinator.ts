@@ -4,7 +4,7 @@ import type { CoordinatorConfiguration } from '../configuration/index.ts';
 import { type RunningCoordinator, startCoordinatorService } from '../coordinator/http/index.ts';
 import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
 import { verifyEcdsa, verifyEd25519 } from '../crypto/index.ts';
-import { createLogger, type Logger, readNamedFile, readPrivateFile } from '../http/index.ts';
+import { builtPage, createLogger, type Logger, readNamedFile, readPage, readPrivateFile } from '../http/index.ts';
 import { type PinnedTrust, parseTrustFile } from '../trust/index.ts';
 
 export interface StartCoordinatorOptions {
@@ -72,7 +72,9 @@ async function readDashboard(
     privateKeyPem: await readNamedFile('the dashboard’s private key', dashboard.tls.key),
   };
   const credential = await readPrivateFile('the dashboard’s credential', credentialFile);
-  return { listen, tls, interval, credential, coordinators: coordinators.length, trustExpires: expires };
+  // Read whole when the service starts, so that what is served is what was there then.
+  const page = dashboard.page === undefined ? await builtPage('dashboard') : await readPage(dashboard.page);
+  return { listen, tls, interval, credential, page, coordinators: coordinators.length, trustExpires: expires };
 }
 
 /** A node under another's name would be refused at every connection: better said at the start. */

@@ -1,6 +1,6 @@
 /** Configuration from file and environment: what is read, and what is refused with words that help. */
 
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -13,6 +13,7 @@ import {
   variableOf,
 } from '../../src/configuration/index.ts';
 import { HoldfastError } from '../../src/core/index.ts';
+import { readPrivateFile } from '../../src/http/index.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'configuration-'));
 let files = 0;
@@ -213,5 +214,65 @@ describe('a coordinator’s configuration', () => {
     ['a timeout of nothing', { timeouts: { node: 0 } }, 'timeouts.node'],
   ])('with %s is refused', (_, change, words) => {
     expect(refusal(() => loadCoordinator({ ...coordinator, ...change }))).toContain(words);
+  });
+});
+
+describe('the operator’s dashboard', () => {
+  const load = (dashboard: object) => loadCoordinator({ ...coordinator, dashboard });
+
+  it('is off unless it has a credential', () => {
+    expect(loadCoordinator(coordinator).dashboard).toBeUndefined();
+    expect(load({ port: 1 }).dashboard).toBeUndefined();
+    expect(load({ credentialFile: 'secret' }).dashboard).toEqual({
+      listen: { host: '127.0.0.1', port: 9470 },
+      tls: undefined,
+      credentialFile: join(folder, 'secret'),
+      interval: 5000,
+      page: undefined,
+    });
+  });
+
+  it('serves plain HTTP on loopback only', () => {
+    expect(refusal(() => load({ credentialFile: 'secret', host: '0.0.0.0' }))).toContain('dashboard.certificate');
+    const tls = { certificate: 'd.pem', key: 'd.key' };
+    expect(load({ credentialFile: 'secret', host: '0.0.0.0', ...tls }).dashboard?.tls).toEqual({
+      certificate: join(folder, 'd.pem'),
+      key: join(folder, 'd.key'),
+    });
+  });
+
+  it('has certificate and key, or neither, and no certificate without a credential', () => {
+    expect(refusal(() => load({ credentialFile: 'secret', certificate: 'd.pem' }))).toContain('dashboard.key');
+    expect(refusal(() => load({ certificate: 'd.pem', key: 'd.key' }))).toContain('dashboard.credentialFile');
+  });
+});
+
+describe('a private file', () => {
+  const made = (content: string, mode: number) => {
+    const path = write(content);
+    chmodSync(path, mode);
+    return path;
+  };
+
+  it('is read without its line break', async () => {
+    for (const [content, read] of [
+      ['a b', 'a b'],
+      ['a\n', 'a'],
+      ['a\r\n', 'a'],
+      ['a\n\n', 'a\n'],
+    ] as const) {
+      expect(await readPrivateFile('the thing', made(content, 0o600))).toBe(read);
+    }
+    expect(await readPrivateFile('the thing', made('a', 0o440))).toBe('a');
+  });
+
+  it.each([0o644, 0o606, 0o620, 0o602])('is refused with mode %o', async (mode) => {
+    await expect(readPrivateFile('the thing', made('a', mode))).rejects.toMatchObject({ code: 'usage' });
+  });
+
+  it('is refused where it is a folder, missing or long', async () => {
+    for (const path of [folder, join(folder, 'none'), made('a'.repeat(5000), 0o600)]) {
+      await expect(readPrivateFile('the thing', path)).rejects.toMatchObject({ code: 'usage' });
+    }
   });
 });

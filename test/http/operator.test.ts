@@ -23,6 +23,7 @@ const dashboard = (changes: object = {}) => ({
   credential: CREDENTIAL,
   interval: 100,
   coordinators: 2,
+  page: undefined,
   trustExpires: Date.now() + 5000 * HOUR,
   ...changes,
 });

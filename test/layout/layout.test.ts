@@ -107,6 +107,7 @@ const BROWSER_PACKAGES = [
   'jose',
   'shamir-secret-sharing',
   'uplot',
+  'uplot',
 ];
 
 const files = sourceFiles('src/**/*.ts');

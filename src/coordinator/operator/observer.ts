@@ -168,13 +168,13 @@ export class FleetObserver {
     const { signal } = this.#closing;
     while (!looked() && !signal.aborted) await clock.sleep(FIRST, signal).catch(() => {});
     while (!signal.aborted) {
-      const began = clock.now();
       try {
         await this.#round();
       } catch (thrown) {
         logger.error({ event: 'look at the fleet failed', reason: asHoldfastError(thrown).message });
       }
-      const wait = Math.min(interval, Math.max(0, began + interval - clock.now()));
+      // At multiples of the interval, so that each step of the history has its look.
+      const wait = interval - (Math.max(0, clock.now()) % interval);
       await clock.sleep(wait, signal).catch(() => {});
     }
   }

@@ -3,7 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import { type Clock, HoldfastError, systemRandom } from '../../core/index.ts';
 import type { Expiry, LogView } from '../../dashboard/index.ts';
-import { builtPage, closeGracefully, type ListenAddress, type Logger, type Page } from '../../http/index.ts';
+import { closeGracefully, type ListenAddress, type Logger, type Page } from '../../http/index.ts';
 import { peerIdentityOf, type TlsIdentity } from '../../pki/index.ts';
 import { type Fleet, threshold } from '../../protocol/index.ts';
 import type { NodeInfo } from '../maintenance.ts';
@@ -23,8 +23,8 @@ export interface DashboardOptions {
   readonly coordinators: number;
   /** Milliseconds since 1970 at which the trust file ends. */
   readonly trustExpires: number;
-  /** By default the one of this program's own build. */
-  readonly page?: Page;
+  /** Undefined where it was not built: there is the API alone. */
+  readonly page: Page | undefined;
 }
 
 export interface DashboardParts {
@@ -72,7 +72,7 @@ export async function startDashboard(options: DashboardOptions, parts: Dashboard
     logger: log,
     clock,
   });
-  const page = options.page ?? (await builtPage('dashboard'));
+  const { page } = options;
   if (!page) log.warn({ event: 'no dashboard page', reason: 'it was not built; npm run build makes it' });
   const server = await createOperatorServer({
     credential: options.credential,
