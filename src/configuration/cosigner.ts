@@ -30,8 +30,13 @@ export interface CosignerConfiguration {
   readonly metrics: ListenConfiguration;
   /** Names of the operators' certificates that may approve; undefined asks nobody. */
   readonly approvers: readonly string[] | undefined;
-  /** Milliseconds. */
-  readonly rules: { readonly maximumValidity: number; readonly maximumAhead: number };
+  /** Milliseconds, and a number of fleets. */
+  readonly rules: {
+    readonly maximumValidity: number;
+    readonly maximumAhead: number;
+    readonly pendingFor: number;
+    readonly newFleets: number;
+  };
   /** Milliseconds, but for `authority`: a PEM file with authorities for the witnesses' HTTPS, besides the system's. */
   readonly witnesses: { readonly timeout: number; readonly refresh: number; readonly authority: string | undefined };
   /** Whether evidence that was not uploaded is fetched, from where inside the own network, and bytes that are kept. */
@@ -165,6 +170,22 @@ export const COSIGNER_SETTINGS: readonly Setting[] = [
     description: 'How far ahead a bundle’s `notBefore` may be, in milliseconds.',
   },
   {
+    path: 'rules.pendingFor',
+    kind: 'integer',
+    maximum: 30 * DAY,
+    default: DAY,
+    description:
+      'Milliseconds for which a proposal that is not accepted yet keeps other operators from proposing for its fleet, or with its keys.',
+  },
+  {
+    path: 'rules.newFleets',
+    kind: 'integer',
+    minimum: 1,
+    maximum: 100,
+    default: 8,
+    description: 'Fleets that one operator may have proposed of which no bundle was ever accepted.',
+  },
+  {
     path: 'witnesses.timeout',
     kind: 'integer',
     minimum: 100,
@@ -265,6 +286,8 @@ export function loadCosignerConfiguration(sources: Sources): CosignerConfigurati
     rules: Object.freeze({
       maximumValidity: settings.integer('rules.maximumValidity'),
       maximumAhead: settings.integer('rules.maximumAhead'),
+      pendingFor: settings.integer('rules.pendingFor'),
+      newFleets: settings.integer('rules.newFleets'),
     }),
     witnesses: Object.freeze({
       timeout: settings.integer('witnesses.timeout'),

@@ -32,7 +32,8 @@ import {
 import type { PurposeKey } from '../signer/index.ts';
 import type { Digest, Evidence, SignedPolicy } from '../trust/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
-import { type FleetFolder, nodeName, readPlan } from './folder.ts';
+import { type FleetFolder, logFolderOf, nodeName, readPlan } from './folder.ts';
+import { logUrl } from './parties.ts';
 
 /** Names no evidence: a description has none. */
 export const NO_EVIDENCE = { sha256: '0'.repeat(64), address: 'https://evidence.invalid/' };
@@ -91,6 +92,19 @@ export async function evidenceOfFleet(options: FleetEvidenceOptions): Promise<{ 
   if (!existsSync(join(path, EVIDENCE_FILE))) await makeEvidence(options, path);
   const { entry } = await readEvidenceFolder(path);
   return { folder: path, evidence: loggedAt(options.site, entry) };
+}
+
+/** What a bundle of that draft names, where its evidence has been made; undefined where it has not. */
+export async function madeEvidence(
+  folder: FleetFolder,
+  draft: DeploymentDraft,
+  policy: SignedPolicy,
+): Promise<Evidence | undefined> {
+  const plan = readPlan(folder);
+  const home = logFolderOf(folder, plan);
+  const path = foldersOf(folder, descriptionOfDraft(draft, policy, plan.name));
+  if (!home || !existsSync(join(path, EVIDENCE_FILE))) return undefined;
+  return loggedAt(logUrl(readPlan(home)), (await readEvidenceFolder(path)).entry);
 }
 
 async function makeEvidence(options: FleetEvidenceOptions, path: string): Promise<void> {

@@ -11,6 +11,7 @@ export {
 export { type HoldfastCommand, runJson } from './command.ts';
 export { killProcess, startProcess, stopFleet, type WaitOptions, waitForFleet } from './control.ts';
 export { type CreateFleetOptions, createFleet, readTenantKey } from './create.ts';
+export { madeEvidence } from './evidence.ts';
 export { FleetFolder, type FleetPlan, logFolderOf, nodeName, portsOf, processNames, readPlan } from './folder.ts';
 export { identityOf, isAlive, type ProcessIdentity } from './process.ts';
 export { type RecordedFleet, type RecordFleetOptions, recordFleet } from './record.ts';

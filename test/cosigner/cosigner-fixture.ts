@@ -36,7 +36,7 @@ import { DAY, deployment, NOW } from '../trust/manifests.ts';
 import { testWitnesses } from './witnesses.ts';
 
 export const EVIDENCE = { sha256: 'e'.repeat(64), size: 1000, address: 'https://vault.example/evidence/first.json' };
-export const RULES = { maximumValidity: 400 * DAY, maximumAhead: 30 * DAY };
+export const RULES = { maximumValidity: 400 * DAY, maximumAhead: 30 * DAY, pendingFor: DAY, newFleets: 8 };
 
 export const text = (manifest: Manifest) => serialiseBundle(manifest);
 export const digest = (manifest: Manifest) => digestOf(text(manifest));
@@ -137,7 +137,7 @@ export class CosignerBench {
   /** Evidence, proposal, acceptance. */
   async accepted(manifest: LiveManifest): Promise<string> {
     await this.cosigner.addEvidence(EVIDENCE);
-    const proposed = await this.cosigner.propose(text(manifest));
+    const proposed = await this.cosigner.propose(text(manifest), 'olga');
     if (proposed.status !== 'logged') throw new Error('it waits');
     const { note } = await this.cosigner.accept(await countersigned(proposed.note));
     return note;

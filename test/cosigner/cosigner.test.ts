@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import {
   checkLog,
+  type DeployManifest,
   digestOf,
   emptyLog,
   type LiveManifest,
@@ -27,7 +28,7 @@ function audit(bench: CosignerBench): void {
 
 async function proposed(bench: CosignerBench, manifest: LiveManifest): Promise<string> {
   await bench.cosigner.addEvidence(EVIDENCE);
-  const result = await bench.cosigner.propose(text(manifest));
+  const result = await bench.cosigner.propose(text(manifest), 'olga');
   if (result.status !== 'logged') throw new Error('it waits');
   return result.note;
 }
@@ -36,9 +37,9 @@ test('a proposal is signed and logged once, and the same again gets the same ans
   const bench = await CosignerBench.create();
   await bench.cosigner.addEvidence(EVIDENCE);
   const manifest = deployment();
-  const first = await bench.cosigner.propose(text(manifest));
+  const first = await bench.cosigner.propose(text(manifest), 'olga');
   expect(first).toMatchObject({ status: 'logged', digest: digest(manifest) });
-  expect(await bench.cosigner.propose(text(manifest))).toEqual(first);
+  expect(await bench.cosigner.propose(text(manifest), 'olga')).toEqual(first);
   expect(bench.signedBundles).toEqual([text(manifest)]);
   expect(bench.kinds()).toEqual(['roster', 'evidence', 'roster', 'proposal', 'roster']);
   expect(bench.evidenceChecks.length).toBe(1);
@@ -48,7 +49,7 @@ test('a proposal is signed and logged once, and the same again gets the same ans
 test('the same proposal from two sides at a time is signed once, and both get the same answer', async () => {
   const bench = await CosignerBench.create();
   await bench.cosigner.addEvidence(EVIDENCE);
-  const [a, b] = await Promise.all([1, 2].map(() => bench.cosigner.propose(text(deployment()))));
+  const [a, b] = await Promise.all([1, 2].map(() => bench.cosigner.propose(text(deployment()), 'olga')));
   expect(a).toEqual(b);
   expect(bench.signedBundles.length).toBe(1);
   audit(bench);
@@ -92,7 +93,7 @@ test.each<[string, Partial<LiveManifest>, string]>([
   const bench = await CosignerBench.create();
   await bench.cosigner.addEvidence(EVIDENCE);
   const size = bench.log.head.size;
-  expect(await failure(bench.cosigner.propose(text(deployment(changes as object))))).toBe(code);
+  expect(await failure(bench.cosigner.propose(text(deployment(changes as object)), 'olga'))).toBe(code);
   expect(bench.signedBundles).toEqual([]);
   expect(bench.log.head.size).toBe(size);
 });
@@ -101,7 +102,7 @@ test('what is no bundle is refused', async () => {
   const { cosigner } = await CosignerBench.create();
   const right = text(deployment());
   for (const wrong of ['', 'x', right.slice(0, -1), `${right}\n`, right.replace('{', '{ '), 'y'.repeat(70_000)]) {
-    expect(await failure(cosigner.propose(wrong))).toBe('bundle_malformed');
+    expect(await failure(cosigner.propose(wrong, 'olga'))).toBe('bundle_malformed');
   }
 });
 
@@ -111,7 +112,7 @@ test('evidence that does not verify is not signed for', async () => {
   bench.evidence.verify = async () => {
     throw new Error('the evidence does not verify');
   };
-  expect(await failure(bench.cosigner.propose(text(deployment())))).not.toBe('no error');
+  expect(await failure(bench.cosigner.propose(text(deployment()), 'olga'))).not.toBe('no error');
   expect(bench.signedBundles).toEqual([]);
 });
 
@@ -119,7 +120,7 @@ test('of two proposals for one serial one wins; the other is told to be written 
   const bench = await CosignerBench.create();
   await bench.cosigner.addEvidence(EVIDENCE);
   const rivals = [deployment(), deployment({ notAfter: NOW + 100 * DAY })];
-  const results = await Promise.allSettled(rivals.map((rival) => bench.cosigner.propose(text(rival))));
+  const results = await Promise.allSettled(rivals.map((rival) => bench.cosigner.propose(text(rival), 'olga')));
   const refused = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
   expect(refused).toEqual([
     expect.objectContaining({ code: 'conflict', message: expect.stringMatching(/came first/) }),
@@ -149,10 +150,10 @@ test('a weaker bundle is refused unless the trust policy names it', async () => 
   });
   await bench.accepted(five);
   const three = following(five, { epoch: 2, nodes: [1, 2, 3].map((n) => bundleNode(n, `other-${n}`)) });
-  expect(await failure(bench.cosigner.propose(text(three)))).toBe('fleet_weakened');
+  expect(await failure(bench.cosigner.propose(text(three), 'olga'))).toBe('fleet_weakened');
   const policy = await signPolicy(nextPolicy(bench.policy, { weakerBundles: [digest(three)] }));
   await bench.cosigner.addPolicy(serialiseNote(policy.note));
-  expect(await bench.cosigner.propose(text(three))).toMatchObject({ status: 'logged' });
+  expect(await bench.cosigner.propose(text(three), 'olga')).toMatchObject({ status: 'logged' });
   audit(bench);
 });
 
@@ -211,7 +212,7 @@ test.each<[string, NoteSigner]>([
   expect(await bench.cosigner.revoke(note)).toEqual(logged);
   expect(bench.leaves().at(-1)).toContain('"state":"revoked"');
   // Terminal: the same serial is accepted no more, and its keys never again.
-  expect(await failure(bench.cosigner.propose(text(following(manifest, { epoch: 2 }))))).toBe('bad_input');
+  expect(await failure(bench.cosigner.propose(text(following(manifest, { epoch: 2 })), 'olga'))).toBe('bad_input');
   audit(bench);
 });
 
@@ -277,15 +278,15 @@ test('a person’s approval: kept over a restart, given once, and only then is t
   const bench = await CosignerBench.create({ approval: true });
   await bench.cosigner.addEvidence(EVIDENCE);
   const manifest = deployment();
-  expect(await bench.cosigner.propose(text(manifest))).toEqual({ status: 'pending', digest: digest(manifest) });
-  expect(await bench.cosigner.propose(text(manifest))).toEqual({ status: 'pending', digest: digest(manifest) });
+  expect(await bench.cosigner.propose(text(manifest), 'olga')).toEqual({ status: 'pending', digest: digest(manifest) });
+  expect(await bench.cosigner.propose(text(manifest), 'olga')).toEqual({ status: 'pending', digest: digest(manifest) });
   await bench.reopen();
   expect(bench.approvals!.waiting.map(({ text: waiting }) => waiting)).toEqual([text(manifest)]);
   expect(bench.signedBundles).toEqual([]);
   expect(await failure(bench.cosigner.approve('0'.repeat(64), 'olga'))).toBe('not_found');
   expect(await bench.cosigner.approve(digest(manifest), 'olga')).toMatchObject({ status: 'logged' });
   expect(bench.approvals!.waiting).toEqual([]);
-  expect(await bench.cosigner.propose(text(manifest))).toMatchObject({ status: 'logged' });
+  expect(await bench.cosigner.propose(text(manifest), 'olga')).toMatchObject({ status: 'logged' });
   expect(bench.signedBundles.length).toBe(1);
   audit(bench);
 });
@@ -294,10 +295,50 @@ test('proposals that wait are bounded, and a rejected one makes room', async () 
   const bench = await CosignerBench.create({ approval: true });
   await bench.cosigner.addEvidence(EVIDENCE);
   const all = Array.from({ length: 65 }, (_, i) => deployment({ notAfter: NOW + (i + 1) * DAY }));
-  for (const one of all.slice(0, 64)) await bench.cosigner.propose(text(one));
-  expect(await failure(bench.cosigner.propose(text(all[64]!)))).toBe('overloaded');
+  for (const one of all.slice(0, 16)) await bench.cosigner.propose(text(one), 'olga');
+  expect(await failure(bench.cosigner.propose(text(all[16]!), 'olga'))).toBe('overloaded');
+  for (const [i, one] of all.slice(16, 64).entries()) await bench.cosigner.propose(text(one), `omar-${i % 3}`);
+  expect(await failure(bench.cosigner.propose(text(all[64]!), 'otto'))).toBe('overloaded');
   await bench.approvals!.remove(digest(all[0]!));
-  expect(await bench.cosigner.propose(text(all[64]!))).toMatchObject({ status: 'pending' });
+  expect(await bench.cosigner.propose(text(all[64]!), 'otto')).toMatchObject({ status: 'pending' });
+});
+
+/** A fleet of another name with keys of its own. */
+const fleetNamed = (fleet: string, changes: Partial<DeployManifest> = {}) =>
+  deployment({ fleet, nodes: [1, 2, 3].map((node) => bundleNode(node, `${fleet}-${node}`)), ...changes });
+
+test('names of fleets: nobody uses them up with proposals that nobody accepts', async () => {
+  const bench = await CosignerBench.create();
+  await bench.cosigner.addEvidence(EVIDENCE);
+  for (let i = 0; i < 8; i++) await bench.cosigner.propose(text(fleetNamed(`squat-${i}`)), 'mallory');
+  expect(await failure(bench.cosigner.propose(text(fleetNamed('squat-8')), 'mallory'))).toBe('overloaded');
+  // Nobody else is kept out, and whoever has one accepted may go on.
+  expect(await bench.cosigner.propose(text(fleetNamed('honest')), 'olga')).toMatchObject({ status: 'logged' });
+  const first = await bench.cosigner.propose(text(fleetNamed('squat-0')), 'mallory');
+  if (first.status === 'logged') await bench.cosigner.accept(await countersigned(first.note));
+  expect(await bench.cosigner.propose(text(fleetNamed('squat-8')), 'mallory')).toMatchObject({ status: 'logged' });
+  audit(bench);
+});
+
+test('a proposal that waits: no other operator takes its turn or its keys, for a day', async () => {
+  const bench = await CosignerBench.create();
+  await bench.cosigner.addEvidence(EVIDENCE);
+  const [mine, shared] = [deployment(), [bundleNode(1, 'x-1'), bundleNode(2), bundleNode(3, 'x-3')]];
+  await bench.cosigner.propose(text(mine), 'olga');
+  const next = deployment({ serial: 2, previous: digest(mine), notAfter: NOW + 100 * DAY });
+  const thief = fleetNamed('thief', { nodes: shared });
+  expect(await failure(bench.cosigner.propose(text(next), 'mallory'))).toBe('conflict');
+  expect(await failure(bench.cosigner.propose(text(thief), 'mallory'))).toBe('bad_input');
+  // Nor after a restart.
+  await bench.reopen();
+  expect(await failure(bench.cosigner.propose(text(next), 'mallory'))).toBe('conflict');
+  bench.now += DAY;
+  expect(await bench.cosigner.propose(text(next), 'mallory')).toMatchObject({ status: 'logged' });
+  // Whose proposal it is counts, and not whose fleet.
+  expect(await failure(bench.cosigner.propose(text(thief), 'olga'))).toBe('bad_input');
+  const again = deployment({ serial: 3, previous: digest(next), notAfter: NOW + 90 * DAY });
+  expect(await failure(bench.cosigner.propose(text(again), 'olga'))).toBe('conflict');
+  audit(bench);
 });
 
 test('a power cut at any step of proposing and accepting leaves no signed bundle outside the log', async () => {
@@ -309,7 +350,7 @@ test('a power cut at any step of proposing and accepting leaves no signed bundle
     bench.crashAt = begun + crashAt;
     let note: string | undefined;
     try {
-      const result = await bench.cosigner.propose(text(manifest));
+      const result = await bench.cosigner.propose(text(manifest), 'olga');
       if (result.status === 'logged') note = result.note;
       await bench.cosigner.accept(await countersigned(note!));
     } catch {
@@ -321,7 +362,7 @@ test('a power cut at any step of proposing and accepting leaves no signed bundle
     if (bench.signedBundles.length > 0) expect(bench.kinds()).toContain('proposal');
     expect(new Set(bench.signedBundles).size).toBeLessThanOrEqual(1);
     expect(bench.ledger.signing).toBeUndefined();
-    const result = await bench.cosigner.propose(text(manifest));
+    const result = await bench.cosigner.propose(text(manifest), 'olga');
     expect(result.status).toBe('logged');
     if (note !== undefined) expect(result).toMatchObject({ note });
     if (result.status === 'logged') await bench.cosigner.accept(await countersigned(result.note));
@@ -339,9 +380,9 @@ test('another proposal waits for the one whose signing failed', async () => {
   const [a, b] = [deployment(), deployment({ notAfter: NOW + 100 * DAY })];
   // The token fails once, after the text was stored.
   bench.crashAt = bench.events + 3;
-  expect(await failure(bench.cosigner.propose(text(a)))).not.toBe('no error');
+  expect(await failure(bench.cosigner.propose(text(a), 'olga'))).not.toBe('no error');
   await bench.reopen();
-  expect(await failure(bench.cosigner.propose(text(b)))).toBe('conflict');
-  expect(await bench.cosigner.propose(text(a))).toMatchObject({ status: 'logged' });
+  expect(await failure(bench.cosigner.propose(text(b), 'olga'))).toBe('conflict');
+  expect(await bench.cosigner.propose(text(a), 'olga')).toMatchObject({ status: 'logged' });
   audit(bench);
 });

@@ -75,7 +75,7 @@ test('what anybody may send is refused before it waits for the log', async () =>
   const bench = await CosignerBench.create();
   await bench.cosigner.addEvidence(EVIDENCE);
   const manifest = deployment();
-  const proposed = await bench.cosigner.propose(text(manifest));
+  const proposed = await bench.cosigner.propose(text(manifest), 'olga');
   if (proposed.status !== 'logged') throw new Error('it waits');
   let queued = 0;
   const log: Pick<TransparencyLog, 'append' | 'appendPrepared' | 'entry'> = {

@@ -60,7 +60,7 @@ export class ServiceBench {
     this.running = await startCosignerService({
       ...this.#logOptions(),
       transport: this.witnesses.transport,
-      rules: { maximumValidity: 400 * DAY, maximumAhead: 30 * DAY },
+      rules: { maximumValidity: 400 * DAY, maximumAhead: 30 * DAY, pendingFor: DAY, newFleets: 8 },
       evidence: { verify: async () => {} },
       approvers: undefined,
       public: {

@@ -130,6 +130,37 @@ describe('a fleet with a log', () => {
   });
 });
 
+describe('the same by hand', () => {
+  test('is a renewal that bundle propose describes by the folder, with the evidence that was made for it', async () => {
+    const { folder } = fleet;
+    const at = (name: string) => join(folder.of('operator'), name);
+    const own = readPlan(folder).basePort;
+    const submission = [
+      ...['--cosigner', `https://127.0.0.1:${own + 41}`, '--authority', join(folder.authority, 'authority.pem')],
+      ...['--certificate', at('certificate.pem'), '--key', at('certificate.key')],
+    ];
+    const anchor = ['--anchor', folder.client];
+    const propose = ['bundle', 'propose', '--fleet', folder.path, ...anchor, ...submission];
+    // Another region is another description, of which nobody has proven anything.
+    const elsewhere = await fleet.json(6, ...propose, '--region', 'elsewhere');
+    expect(elsewhere).toMatchObject({ code: 'evidence_mismatch' });
+    const proposed = await fleet.ok(...propose);
+    expect(proposed).toMatchObject({ status: 'logged', serial: 3, weaker: [] });
+    const digest = String(proposed.digest);
+    const signing = [
+      ...['--label', 'operator', '--pin-file', at('pin'), '--journal', at('journal'), '--approve', digest],
+      ...['--digest', digest, '--out', fleet.path('renewal.bundle')],
+    ];
+    const environment = { SOFTHSM2_CONF: folder.softHsm('operator') };
+    const countersign = ['bundle', 'countersign', ...anchor, ...signing];
+    await expect
+      .poll(async () => (await fleet.run(countersign, { environment })).code, { timeout: 60_000, interval: 200 })
+      .toBe(0);
+    await fleet.ok('bundle', 'accept', fleet.path('renewal.bundle'), ...anchor);
+    expect((await look()).fleets[0]).toMatchObject({ manifest: { serial: 3, epoch: 2 } });
+  });
+});
+
 describe('a second fleet in the log', () => {
   test('is none that no client would use', async () => {
     const path = join(mkdtempSync(join(tmpdir(), 'weak-')), 'f');
@@ -178,7 +209,7 @@ describe('a second fleet in the log', () => {
     expect(await fleet.json(2, ...retire)).toMatchObject({ code: 'usage' });
     expect(await fleet.ok('fleet', 'up', path, '--detach')).toMatchObject({ announced: true });
     const retired = await fleet.ok(...retire);
-    expect(retired).toMatchObject({ serial: 3, successor: 'second' });
+    expect(retired).toMatchObject({ serial: 4, successor: 'second' });
     expect(await fleet.ok(...retire)).toMatchObject({ digest: retired.digest });
     const { fleets } = await look();
     expect(fleets.map(({ fleet: { fleet: name }, standing }) => [name, standing.state])).toEqual([

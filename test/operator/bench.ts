@@ -106,7 +106,7 @@ export class OperatorBench {
 
   readonly submission: Submission = {
     evidence: async (evidence) => (await this.bench.cosigner.addEvidence(evidence)).index,
-    proposal: (text) => this.bench.cosigner.propose(text),
+    proposal: (text) => this.bench.cosigner.propose(text, 'olga'),
     policy: (note) => this.bench.cosigner.addPolicy(note),
     waiting: async () =>
       (this.bench.approvals?.waiting ?? []).map(({ text, since }) => ({ text, since, digest: digestOf(text) })),

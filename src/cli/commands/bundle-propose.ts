@@ -1,9 +1,9 @@
 /** `holdfast bundle propose` and `retire`: the next manifest of a fleet, written to a file or sent to the cosigner. */
 
 import { type ErrorDetails, HoldfastError } from '../../core/index.ts';
-import { FleetFolder, nodeName, portsOf, readPlan } from '../../fleet/index.ts';
+import { draftOfFleet, FleetFolder, madeEvidence } from '../../fleet/index.ts';
 import {
-  draftOfPinned,
+  type DeploymentDraft,
   evidenceOf,
   type LogView,
   nextDeployment,
@@ -13,14 +13,7 @@ import {
   readLog,
   propose as submitProposal,
 } from '../../operator/index.ts';
-import {
-  type Bundle,
-  type Evidence,
-  type LiveManifest,
-  MAXIMUM_TRUST_FILE,
-  parseTrustFile,
-  TOKEN_CLASSES,
-} from '../../trust/index.ts';
+import { type Bundle, type Evidence, type LiveManifest, type SignedPolicy, TOKEN_CLASSES } from '../../trust/index.ts';
 import { diffLines, diffValue, manifestLines } from '../bundle-text.ts';
 import { readSmallFile, readTextFile, writeWholeFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
@@ -52,7 +45,6 @@ export interface RetireFlags extends ProposalFlags {
 /** Bytes of the evidence's manifest. */
 const MAXIMUM_EVIDENCE = 64 * 1024 * 1024;
 const MAXIMUM_DRAFT = 65_536;
-const DAY = 86_400_000;
 
 export async function propose(flags: ProposeFlags, signal: AbortSignal): Promise<CommandResult> {
   const ways = [flags.fleet, flags.nodes, flags.draft].filter((way) => way !== undefined);
@@ -65,7 +57,7 @@ export async function propose(flags: ProposeFlags, signal: AbortSignal): Promise
     const draft =
       flags.fleet === undefined
         ? await draftOf(flags, last, evidence)
-        : await draftOfFolder(flags.fleet, flags, evidence ?? last?.evidence);
+        : await draftOfFolder(flags.fleet, flags, view.policy, evidence ?? last?.evidence);
     const whole = flags.notAfter === undefined ? draft : { ...draft, notAfter: flags.notAfter };
     return nextDeployment(view.state, fleet, whole);
   });
@@ -162,34 +154,29 @@ function named<T>(path: string, read: (text: string) => T, text: string): T {
   }
 }
 
-/** A fleet on this machine: its trust file says the keys, its nodes' configurations where they serve. */
+/** A fleet on this machine, as `fleet announce` describes it but for what the flags say. */
 async function draftOfFolder(
   path: string,
   flags: ProposeFlags,
+  policy: SignedPolicy,
   evidence: Pick<Evidence, 'sha256' | 'address'> | undefined,
-) {
+): Promise<DeploymentDraft> {
   const folder = new FleetFolder(path);
-  const plan = readPlan(folder);
-  const trust = parseTrustFile(await readTextFile(folder.trust, 'the trust file', MAXIMUM_TRUST_FILE), {
-    now: Date.now(),
-  });
-  const endpoints = trust.names.map((_, i) => `https://127.0.0.1:${portsOf(plan, nodeName(i + 1)).service}`);
-  if (evidence === undefined) {
-    throw new HoldfastError('usage', 'a fleet’s first bundle needs evidence: --evidence FILE --evidence-address URL');
-  }
   const tokenClass = TOKEN_CLASSES.find((known) => known === (flags.tokenClass ?? 'emulated'));
   if (tokenClass === undefined) {
     const details: ErrorDetails = { classes: TOKEN_CLASSES };
     throw new HoldfastError('usage', `--token-class must be one of ${TOKEN_CLASSES.join(', ')}`, { details });
   }
-  const notBefore = Math.floor(Date.now() / 1000) * 1000;
-  return draftOfPinned(trust, {
-    endpoints,
-    operator: flags.operator ?? 'development',
-    region: flags.region ?? 'development',
+  const plain = await draftOfFleet(folder);
+  const nodes = plain.nodes.map((node) => ({
+    ...node,
     tokenClass,
-    evidence,
-    notBefore,
-    notAfter: notBefore + 365 * DAY,
-  });
+    ...(flags.operator !== undefined && { operator: flags.operator }),
+    ...(flags.region !== undefined && { region: flags.region }),
+  }));
+  const draft = { ...plain, nodes };
+  const named = flags.evidence === undefined ? await madeEvidence(folder, draft, policy) : undefined;
+  const found = named ?? evidence;
+  if (found) return { ...draft, evidence: { sha256: found.sha256, address: found.address } };
+  throw new HoldfastError('usage', 'a fleet’s first bundle needs evidence: --evidence FILE --evidence-address URL');
 }

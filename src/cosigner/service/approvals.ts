@@ -10,12 +10,16 @@ export interface WaitingProposal {
   readonly text: string;
   /** Milliseconds since 1970. */
   readonly since: number;
+  /** Name of the certificate of whoever sent it; empty where that was not kept. */
+  readonly operator: string;
   /** Who approved, where that has happened and signing is not done yet. */
   readonly approver: string | null;
 }
 
 /** Proposals that wait at a time: who may submit could otherwise fill the store. */
 const MAXIMUM_WAITING = 64;
+/** Of one operator, so that nobody keeps the others out. */
+const MAXIMUM_OF_ONE = 16;
 const KEY = 'waiting';
 
 export class Approvals {
@@ -37,33 +41,36 @@ export class Approvals {
     return parseJson(row, 'bad_input')
       .array(0, MAXIMUM_WAITING)
       .map((value) => {
-        const item = value.object(['digest', 'text', 'since', 'approver']);
+        const item = value.object(['digest', 'text', 'since', 'operator', 'approver']);
         const approver = item.required('approver');
         return {
           digest: item.required('digest').text(64),
           text: item.required('text').text(65_536),
           since: item.required('since').integer(0),
+          // Those that waited before operators were kept have none.
+          operator: item.optional('operator')?.text(256) ?? '',
           approver: approver.value === null ? null : approver.text(64),
         };
       });
   }
 
-  textOf(digest: string): string | undefined {
-    return this.#find(digest)?.text;
+  find(digest: string): WaitingProposal | undefined {
+    return this.waiting.find((each) => each.digest === digest);
   }
 
   isApproved(digest: string): boolean {
-    return typeof this.#find(digest)?.approver === 'string';
+    return typeof this.find(digest)?.approver === 'string';
   }
 
   /** Keeps a proposal; one that waits already stays as it is. @throws HoldfastError `overloaded`. */
-  add({ digest, text }: Bundle<LiveManifest>): Promise<void> {
+  add({ digest, text }: Bundle<LiveManifest>, operator: string): Promise<void> {
     return this.#change((waiting) => {
       if (waiting.some((each) => each.digest === digest)) return waiting;
-      if (waiting.length >= MAXIMUM_WAITING) {
+      const own = waiting.filter((each) => each.operator === operator);
+      if (waiting.length >= MAXIMUM_WAITING || own.length >= MAXIMUM_OF_ONE) {
         throw new HoldfastError('overloaded', 'too many proposals wait for approval; have them approved or rejected');
       }
-      return [...waiting, { digest, text, since: this.#clock.now(), approver: null }];
+      return [...waiting, { digest, text, since: this.#clock.now(), operator, approver: null }];
     });
   }
 
@@ -82,10 +89,6 @@ export class Approvals {
       }
       return waiting.filter((each) => each.digest !== digest);
     });
-  }
-
-  #find(digest: string): WaitingProposal | undefined {
-    return this.waiting.find((each) => each.digest === digest);
   }
 
   #change(change: (waiting: readonly WaitingProposal[]) => readonly WaitingProposal[]): Promise<void> {

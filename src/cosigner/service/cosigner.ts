@@ -32,6 +32,7 @@ import {
 } from '../../trust/index.ts';
 import type { TransparencyLog } from '../log/index.ts';
 import type { Approvals } from './approvals.ts';
+import { type ClaimRules, Claims } from './claims.ts';
 import type { Ledger } from './ledger.ts';
 import { breachError, checkProposal, type ProposalRules } from './rules.ts';
 
@@ -55,7 +56,7 @@ export interface CosignerOptions {
   readonly log: Pick<TransparencyLog, 'append' | 'appendPrepared' | 'entry'>;
   readonly ledger: Ledger;
   readonly bundleSigner: NoteSigner;
-  readonly rules: ProposalRules;
+  readonly rules: ProposalRules & ClaimRules;
   readonly evidence: EvidencePort;
   /** Undefined: no person is asked. */
   readonly approvals: Approvals | undefined;
@@ -83,9 +84,11 @@ export const MAXIMUM_SUBMISSION = 65_535;
 
 export class Cosigner {
   readonly #options: CosignerOptions;
+  readonly #claims: Claims;
 
   constructor(options: CosignerOptions) {
     this.#options = options;
+    this.#claims = new Claims((key) => options.ledger.read(key), options.clock, options.rules);
   }
 
   /** Finishes what a crash left half signed. Call it before anything else. */
@@ -105,34 +108,36 @@ export class Cosigner {
 
   /**
    * Takes an unsigned bundle: signs and logs it, or keeps it until a person approves. The same again is answered the same.
-   * @throws HoldfastError as `checkProposal`, `bundle_malformed`, `not_found` for evidence that is not in the log.
+   * @param operator name of the certificate of whoever sent it.
+   * @throws HoldfastError as `checkProposal`, `bundle_malformed`, `not_found` for evidence that is not in the log,
+   * `conflict` or `overloaded` where another operator has the turn, or this one has too many.
    */
-  async propose(text: string): Promise<Logged | Pending> {
+  async propose(text: string, operator: string): Promise<Logged | Pending> {
     const bundle = requireLive(parseBundle(text));
     const known = this.#loggedProposal(bundle);
     if (known) return known;
     const { ledger, approvals } = this.#options;
-    const logged = this.#check(ledger.state, bundle);
+    const logged = this.#check(ledger.state, bundle, operator);
     await this.#options.evidence.verify(bundle, {
       logged,
       earlier: this.#acceptedBefore(bundle.manifest.fleet),
       isLogged: (sha256) => ledger.evidence(sha256) !== undefined,
     });
     if (approvals && !approvals.isApproved(bundle.digest)) {
-      await approvals.add(bundle);
+      await approvals.add(bundle, operator);
       return { status: 'pending', digest: bundle.digest };
     }
-    return this.#append(bundle);
+    return this.#append(bundle, operator);
   }
 
   /** Signs and logs what waits for approval, now that `approver` has given it. @throws HoldfastError `not_found`. */
   async approve(digest: string, approver: string): Promise<Logged> {
     const { approvals } = this.#options;
-    const text = approvals?.textOf(digest);
-    if (!approvals || text === undefined) throw new HoldfastError('not_found', 'nothing with this digest waits');
+    const waiting = approvals?.find(digest);
+    if (!approvals || waiting === undefined) throw new HoldfastError('not_found', 'nothing with this digest waits');
     await approvals.approve(digest, approver);
-    const bundle = requireLive(parseBundle(text));
-    const logged = this.#loggedProposal(bundle) ?? (await this.#append(bundle));
+    const bundle = requireLive(parseBundle(waiting.text));
+    const logged = this.#loggedProposal(bundle) ?? (await this.#append(bundle, waiting.operator));
     await approvals.remove(digest);
     return logged;
   }
@@ -207,7 +212,7 @@ export class Cosigner {
     return { index };
   }
 
-  async #append(bundle: Bundle<LiveManifest>): Promise<Logged> {
+  async #append(bundle: Bundle<LiveManifest>, operator: string): Promise<Logged> {
     const { log, ledger, requireSound } = this.#options;
     requireSound();
     await this.#finishOther(bundle);
@@ -215,9 +220,9 @@ export class Cosigner {
       const known = this.#loggedProposal(bundle);
       if (known) return log.entry(known.index)!;
       if (ledger.signing !== undefined && ledger.signing !== bundle.text) throw unfinished();
-      this.#check(ledger.state, bundle);
+      this.#check(ledger.state, bundle, operator);
       // From here on this bundle will be in the log.
-      await ledger.beginSigning(bundle.text);
+      await ledger.beginSigning(bundle.text, this.#claims.rowOf(bundle, operator));
       return this.#sign(bundle);
     });
     return this.#loggedAt(index, bundle.digest);
@@ -258,7 +263,7 @@ export class Cosigner {
   }
 
   /** Everything that costs nothing; returns the logged evidence. Asked again right before the signature. */
-  #check(state: LogState, bundle: Bundle<LiveManifest>): Evidence {
+  #check(state: LogState, bundle: Bundle<LiveManifest>, operator: string): Evidence {
     const { rules, clock, ledger, bundleSigner } = this.#options;
     if (parseVerifierKey(bundleSigner.verifierKey).text !== state.policy.policy.cosigner.text) {
       throw new HoldfastError(
@@ -267,6 +272,7 @@ export class Cosigner {
       );
     }
     checkProposal(state, bundle, rules, clock.now());
+    this.#claims.check(state, bundle, operator);
     const { sha256, address } = bundle.manifest.evidence;
     const index = ledger.evidence(sha256);
     const leaf = index === undefined ? undefined : this.#leafAt(index);

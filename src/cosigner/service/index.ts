@@ -1,6 +1,7 @@
 /** The cosigner: rules, submission, witnesses' cosignatures, trust sets, Plexi view, HTTP. */
 
 export { Approvals, type WaitingProposal } from './approvals.ts';
+export type { ClaimRules } from './claims.ts';
 export {
   Cosigner,
   type CosignerOptions,

@@ -106,8 +106,9 @@ export class Ledger implements LogContent {
     return this.read(VIEW.signing);
   }
 
-  async beginSigning(text: string): Promise<void> {
-    await this.#store.commit([viewRow(VIEW.signing, text)]);
+  /** `more` is stored with it. */
+  async beginSigning(text: string, ...more: readonly LogWrite[]): Promise<void> {
+    await this.#store.commit([viewRow(VIEW.signing, text), ...more]);
   }
 
   read(key: string): string | undefined {

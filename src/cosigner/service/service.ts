@@ -15,6 +15,7 @@ import { type NoteSigner, originOf, parseLeaf, type SignedPolicy, serialiseNote 
 import type { WitnessTransport } from '../gather/index.ts';
 import { type LogStore, readRows, TileFiles, TransparencyLog } from '../log/index.ts';
 import { Approvals } from './approvals.ts';
+import type { ClaimRules } from './claims.ts';
 import { Cosigner, type EvidencePort } from './cosigner.ts';
 import type { EvidenceFiles } from './evidence-files.ts';
 import { Gathering } from './gathering.ts';
@@ -50,7 +51,7 @@ export interface CosignerServiceOptions extends CosignerLogOptions {
   /** Called when the service has ended, to close tokens and connections. */
   readonly close?: () => Promise<void>;
   readonly transport: WitnessTransport;
-  readonly rules: ProposalRules;
+  readonly rules: ProposalRules & ClaimRules;
   readonly evidence: EvidencePort;
   /** Files of evidence that are served, and taken from operators; undefined: none. */
   readonly evidenceFiles?: EvidenceFiles | undefined;

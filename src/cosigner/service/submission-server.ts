@@ -6,7 +6,7 @@ import { HoldfastError, JsonValue } from '../../core/index.ts';
 import type { Logger } from '../../http/index.ts';
 import { checkPeer, requirePeer, type TlsIdentity, tlsServerOptions } from '../../pki/index.ts';
 import type { Approvals } from './approvals.ts';
-import type { Cosigner } from './cosigner.ts';
+import type { Cosigner, Logged, Pending } from './cosigner.ts';
 import {
   EVIDENCE_EXTENSIONS,
   type EvidenceExtension,
@@ -35,14 +35,16 @@ export function createSubmissionServer(options: SubmissionServerOptions): Fastif
   const { tls, authority, log, cosigner, metrics } = options;
   const app = newApp({ tls: tlsServerOptions(tls), log, trustedProxies: [] });
   requirePeer(app.server as unknown as Server, { fleet: authority, role: 'operator' });
-  const texts = {
-    proposal: (text: string) => cosigner.propose(text),
-    acceptance: (text: string) => cosigner.accept(text),
-    revocation: (text: string) => cosigner.revoke(text),
-    policy: (text: string) => cosigner.addPolicy(text),
+  const texts: Record<string, (text: string, request: FastifyRequest) => Promise<Logged | Pending>> = {
+    proposal: (text, request) => cosigner.propose(text, operatorOf(request, options)),
+    acceptance: (text) => cosigner.accept(text),
+    revocation: (text) => cosigner.revoke(text),
+    policy: (text) => cosigner.addPolicy(text),
   };
   for (const [kind, work] of Object.entries(texts)) {
-    app.post(`/submit/${kind}`, (request, reply) => submit(reply, kind, metrics, () => work(textBody(request))));
+    app.post(`/submit/${kind}`, (request, reply) =>
+      submit(reply, kind, metrics, () => work(textBody(request), request)),
+    );
   }
   app.post('/submit/evidence', (request, reply) =>
     submit(reply, 'evidence', metrics, () => cosigner.addEvidence(evidenceOf(request))),
@@ -100,9 +102,9 @@ function addApprovals(app: FastifyInstance, options: SubmissionServerOptions): v
 }
 
 /** @throws HoldfastError `forbidden` for an operator who is not named as an approver. */
-function approverOf(request: FastifyRequest, { authority, approvers }: SubmissionServerOptions): string {
-  const socket = request.raw.socket as TLSSocket;
-  const { name } = checkPeer(socket.getPeerCertificate(), { fleet: authority, role: 'operator' });
+function approverOf(request: FastifyRequest, options: SubmissionServerOptions): string {
+  const name = operatorOf(request, options);
+  const { approvers } = options;
   if (approvers.includes(name)) return name;
   throw new HoldfastError('forbidden', `${name} is not among the approvers in this cosigner’s configuration`);
 }
@@ -118,4 +120,10 @@ function evidenceOf(request: FastifyRequest) {
     size: file.required('size').integer(1),
     address: file.required('address').text(512),
   };
+}
+
+/** The name in the operator's certificate. */
+function operatorOf(request: FastifyRequest, { authority }: SubmissionServerOptions): string {
+  const socket = request.raw.socket as TLSSocket;
+  return checkPeer(socket.getPeerCertificate(), { fleet: authority, role: 'operator' }).name;
 }
