@@ -46,5 +46,6 @@ function filesOf({ statements, files }: EvidenceManifest): readonly EvidenceFile
 }
 
 function kindOf(address: string): EvidenceFileKind {
+  if (address.endsWith('.der')) return 'cer';
   return EVIDENCE_FILE_KINDS.find((kind) => address.endsWith(`.${kind}`)) ?? 'json';
 }

@@ -106,9 +106,12 @@ function readReport(value: JsonValue): Report {
   };
 }
 
-/** @throws HoldfastError `malformed`, `not_ready` about another bundle or time, as `checkServiceRecord`. */
+/** @throws HoldfastError `malformed`, `untrusted`, `not_ready` about another bundle or time, as `checkServiceRecord`. */
 function checkReport(report: Report, bundle: Bundle<LiveManifest>, now: number): void {
   const says = decodeServiceStatement(report.statement);
+  if (says.node !== report.node) {
+    throw new HoldfastError('untrusted', 'a coordinator gives what one node has said to another');
+  }
   if (bytesToHex(says.bundle) !== bundle.digest) {
     throw new HoldfastError('not_ready', 'the coordinator does not know the bundle yet; it looks for it now and then');
   }

@@ -98,6 +98,22 @@ describe('evidence before a bundle is signed', () => {
     for (const digest of other.files.keys()) expect(kept.has(digest)).toBe(false);
   });
 
+  it('is looked at for two bundles together at most', async () => {
+    const [scene, stop] = [evidenceFolder(), Promise.withResolvers<never>()];
+    const check = createEvidenceCheck({ files: await files(), fetch: () => stop.promise });
+    const { manifest } = scene;
+    const verify = () =>
+      check.verify(
+        { text: '', digest: '', manifest },
+        { logged: { ...manifest.evidence, size: 1000 }, earlier: [], isLogged: () => true },
+      );
+    const held = [verify(), verify()];
+    await expect(verify()).rejects.toMatchObject({ code: 'overloaded' });
+    stop.reject(new HoldfastError('not_ready', 'it ends'));
+    for (const one of held) await expect(one).rejects.toMatchObject({ code: 'evidence_missing' });
+    await expect(verify()).rejects.toMatchObject({ code: 'evidence_missing' });
+  });
+
   it('is about this fleet’s keys: another key of a node, or one statement for another, is refused', async () => {
     const scene = evidenceFolder();
     const manifest = {
@@ -122,6 +138,9 @@ describe('addresses of evidence', () => {
     expect(await code('http://127.0.0.1:1/evidence')).toBe('untrusted');
     expect(await code('https://127.0.0.1:1/evidence')).toBe('untrusted');
     expect(await code('https://[::1]/evidence')).toBe('untrusted');
+    expect(await code('https://[::ffff:127.0.0.1]/evidence')).toBe('untrusted');
+    expect(await code('https://2130706433/evidence')).toBe('untrusted');
+    expect(await code('https://localhost/evidence')).toBe('untrusted');
     expect(await code('https://169.254.169.254/latest/meta-data')).toBe('untrusted');
     for (const wrong of ['http://vault.example/', 'file:///etc/passwd', 'https://a:b@vault.example/', 'x']) {
       expect(await code(wrong)).toBe('usage');

@@ -29,16 +29,22 @@ export interface SiteOptions {
 /** Writes both files anew. Without an address of the log in the policy there is nothing that an audit could begin from. */
 export async function publishSite({ files, policy, state }: SiteOptions): Promise<void> {
   const signed = policy();
-  const url = signed.tlog.logs[0]?.url;
-  const source = url === undefined ? undefined : sourceOf(url);
-  if (source !== undefined) await files.replace('anchor.json', utf8(serialiseTrustAnchor(anchorOf(signed, [source]))));
+  const anchor = anchorText(signed);
+  if (anchor !== undefined) await files.replace('anchor.json', utf8(anchor));
   await files.replace('site.json', utf8(`${canonicalJson(indexOf(signed, state()))}\n`));
 }
 
-/** An origin that clients take trust sets from; undefined for a log below another path. */
-function sourceOf(url: string): string | undefined {
-  const { origin, pathname } = new URL(url);
-  return pathname === '/' ? origin : undefined;
+/** Undefined where the policy names no origin that clients may fetch from. */
+function anchorText(signed: SignedPolicy): string | undefined {
+  const url = signed.tlog.logs[0]?.url;
+  if (url === undefined || !URL.canParse(url) || new URL(url).pathname !== '/') return undefined;
+  try {
+    return serialiseTrustAnchor(anchorOf(signed, [new URL(url).origin]));
+  } catch (error) {
+    // Such as plain HTTP inside a network: a site that serves everything else all the same.
+    if (error instanceof HoldfastError) return undefined;
+    throw error;
+  }
 }
 
 function indexOf(signed: SignedPolicy, state: LogState): CanonicalValue {
