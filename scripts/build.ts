@@ -7,7 +7,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { rolldown } from 'rolldown';
@@ -83,8 +83,11 @@ function compileClient(folder: string): void {
 export function buildFacts(environment: NodeJS.ProcessEnv = process.env): string {
   const git = (...words: string[]) => spawnSync('git', ['-C', root, ...words], { encoding: 'utf8' });
   const given = environment.SOURCE_COMMIT;
+  // Not of a repository that this folder only lies in.
+  const top = git('rev-parse', '--show-toplevel');
   const clean = git('status', '--porcelain', '--untracked-files=no');
-  const unchanged = clean.status === 0 && clean.stdout === '';
+  const own = top.status === 0 && realpathSync(top.stdout.trim()) === realpathSync(root);
+  const unchanged = own && clean.status === 0 && clean.stdout === '';
   const commit = given ?? (unchanged ? git('rev-parse', 'HEAD').stdout.trim() : '');
   const time = environment.SOURCE_DATE_EPOCH ?? (unchanged ? git('log', '-1', '--format=%ct').stdout.trim() : '0');
   const lockfile = createHash('sha256')
