@@ -140,8 +140,11 @@ export class Check {
         element('h3', { class: 'verdict-title' }, title),
         element('p', {}, report.passed ? words.passedMore : words.failedMore),
         element('p', {}, `${words.summary(of('passed'), of('stated'), of('not_checked'))}. ${cost}`),
-        element('p', {}, how.own ? words.ownAnchor : words.siteAnchor, ' ', remembered),
+        element('p', {}, how.own && `${words.ownAnchor} `, remembered),
+        failures > 0 && [element('h4', {}, words.failedSteps), failureLinks(report)],
       ),
+      // What a site says of whom to believe is its own word, however well all else fits.
+      !how.own && notice('warn', element('p', {}, words.siteAnchor)),
       element(
         'div',
         { class: 'buttons' },
@@ -197,6 +200,21 @@ class Progress {
   }
 }
 
+/** Ways to the steps that failed, which may be far down. */
+function failureLinks({ steps }: AuditReport): HTMLElement {
+  const failed = steps.filter(({ state }) => state === 'failed');
+  return element(
+    'ul',
+    {},
+    failed.map((step) => {
+      const where = step.fleet === undefined ? '' : ` (${words.fleet(step.fleet)})`;
+      return element('li', {}, element('a', { href: `#${rowId(step)}` }, headingOf(step.id), where));
+    }),
+  );
+}
+
+const rowId = ({ id, fleet }: Pick<AuditStep, 'id' | 'fleet'>) => `step-${id}${fleet === undefined ? '' : `-${fleet}`}`;
+
 const LOOKS = {
   passed: ['badge badge-good', 'passed'],
   stated: ['badge', 'stated'],
@@ -215,14 +233,15 @@ function workingRow(id: AuditStepId): HTMLElement {
   );
 }
 
-function stepRow({ id, state, code, message, facts: found }: AuditStep): HTMLElement {
+function stepRow(step: AuditStep): HTMLElement {
+  const { id, state, code, message, facts: found } = step;
   const text = AUDIT_TEXTS[id];
   const [looks, sign] = LOOKS[state];
   const failed = state === 'failed';
   const rows = Object.entries(found).map(([name, value]) => [name, factText(value)] as const);
   return element(
     'li',
-    { class: `step step-${state}`, 'data-step': id, 'data-state': state, 'data-code': code },
+    { class: `step step-${state}`, id: rowId(step), 'data-step': id, 'data-state': state, 'data-code': code },
     element('span', { class: 'step-sign' }, icon(sign)),
     element(
       'div',

@@ -6,7 +6,7 @@ import type { Child } from '../common/index.ts';
 import { element, type IconName, icon } from '../common/index.ts';
 import { type Changes, changesOf } from './changes.ts';
 import { facts, fingerprint, notice, section } from './header.ts';
-import type { BundleView, FleetView, Overview, SignerView } from './overview.ts';
+import type { BundleView, FleetView, Overview, RevocationView, SignerView } from './overview.ts';
 import { TEXTS } from './texts.ts';
 
 const { words } = TEXTS;
@@ -170,11 +170,37 @@ function table(label: string, columns: readonly string[], rows: readonly (readon
   );
 }
 
-function history({ bundles }: FleetView): HTMLElement {
-  const entries = bundles.map((bundle, i) =>
-    historyEntry(bundle, changesOf(bundles[i - 1]?.manifest, bundle.manifest)),
+function history({ bundles, revocations }: FleetView): HTMLElement {
+  const entries = [
+    ...bundles.map((bundle, i) => ({
+      index: bundle.index,
+      item: () => historyEntry(bundle, changesOf(bundles[i - 1]?.manifest, bundle.manifest)),
+    })),
+    ...revocations.map((revocation) => ({ index: revocation.index, item: () => revocationEntry(revocation) })),
+  ];
+  const newestFirst = entries.sort((a, b) => b.index - a.index).map(({ item }) => item());
+  return element('ol', { class: 'history', reversed: true }, newestFirst);
+}
+
+function revocationEntry({ manifest, index, signers }: RevocationView): HTMLElement {
+  const { fleets } = TEXTS;
+  return element(
+    'li',
+    {},
+    element(
+      'p',
+      { class: 'history-head' },
+      badge('bad', fleets.states.revoked),
+      ' ',
+      element('span', { class: 'hint' }, fleets.entry(index)),
+    ),
+    element(
+      'ul',
+      {},
+      element('li', {}, fleets.revokedEntry(manifest.serial)),
+      element('li', {}, fleets.revoked(signers.map(signerName).join(', '), manifest.reason)),
+    ),
   );
-  return element('ol', { class: 'history', reversed: true }, entries.reverse());
 }
 
 function historyEntry({ manifest, index, digest }: BundleView, { sentences, weaker }: Changes): HTMLElement {

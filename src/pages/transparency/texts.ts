@@ -79,6 +79,7 @@ export const TEXTS = {
       `Took ${seconds}, with ${count(requests, 'request', 'requests')} and ${count(kilobytes, 'kilobyte', 'kilobytes')}.`,
     passed: 'No step failed',
     failed: (failures: number) => `${count(failures, 'step', 'steps')} failed`,
+    failedSteps: 'What failed',
     passedMore: 'What was found agrees with what witnesses, cosigner and operator signed.',
     failedMore:
       'Do not trust this site with anything until somebody has explained it. Keep the report: it shows what you were shown.',
@@ -129,7 +130,7 @@ export const TEXTS = {
     signers: 'Signed by',
     signerRoles: ['Cosigner', 'Operator'],
     signer: (name: string, organisation: string | undefined) => (organisation ? `${organisation} (${name})` : name),
-    revoked: (by: string, reason: string) => `Revoked by ${by}: “${reason}” All use has stopped, for ever.`,
+    revoked: (by: string, reason: string) => `Revoked by ${by}: “${reason}”. All use has stopped, for ever.`,
     retired: (successor: string, sunset: string) =>
       `Retired. Records move to the fleet ${successor}. What is left can be recovered here until ${sunset}.`,
     proposed: (serial: number) =>
@@ -140,6 +141,7 @@ export const TEXTS = {
     region: 'Where',
     hardware: 'Hardware',
     history: 'What changed, and when',
+    revokedEntry: (serial: number) => `All up to serial ${words.number(serial)} is revoked.`,
     serial: (serial: number) => `Serial ${words.number(serial)}`,
     entry: (index: number) => `entry ${words.number(index)} of the log`,
     weaker: 'Makes the fleet weaker',
