@@ -69,6 +69,8 @@ export interface FleetKind {
   readonly options?: readonly string[];
   /** With cosigner, witnesses and a log, of its own: their ports are in a signed policy, so that it is never a copy. */
   readonly log?: boolean;
+  /** Told of the folder before the fleet is up, to change its configurations. */
+  readonly prepare?: (folder: FleetFolder) => void;
 }
 
 /** PINs are stretched little, and nothing waits. */
@@ -122,6 +124,7 @@ export class TestFleet implements AsyncDisposable {
 
   static async launch(kind: FleetKind = {}): Promise<TestFleet> {
     const fleet = new TestFleet(await copyFleet(kind));
+    kind.prepare?.(fleet.folder);
     await fleet.up(kind.coordinators ?? 2);
     return fleet;
   }

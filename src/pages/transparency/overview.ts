@@ -19,9 +19,12 @@ import {
   type RevokeManifest,
   type Roster,
   type RosterEntry,
+  type SignedPolicy,
+  serialiseNote,
   type TrustAnchor,
   type TrustPolicyText,
   verifyCheckpoint,
+  verifyPolicyChain,
 } from '../../trust/index.ts';
 
 export interface WitnessView {
@@ -130,7 +133,7 @@ function countTypes(leaves: readonly Leaf[]): Overview['entries'] {
   return counts;
 }
 
-async function firstPolicy(site: AuditedSite): Promise<TrustPolicyText> {
+async function firstPolicy(site: AuditedSite): Promise<SignedPolicy> {
   const anchor = await site.anchor();
   if (anchor !== undefined) return parseTrustAnchor(anchor).policy;
   const first = await site.policy(1);
@@ -147,9 +150,14 @@ function sizeOf(text: string): number {
   return size;
 }
 
-function newestPolicy(first: TrustPolicyText, leaves: readonly Leaf[]): TrustPolicyText {
-  const later = leaves.flatMap((leaf) => (leaf.type === 'policy' ? [leaf.policy] : []));
-  return later.reduce((newest, one) => (one.policy.version > newest.policy.version ? one : newest), first);
+/** The rules in force by the log's own entries, each signed by the keepers of the one before. @throws HoldfastError `policy_*`. */
+function newestPolicy(first: SignedPolicy, leaves: readonly Leaf[]): SignedPolicy {
+  const later = leaves.flatMap((leaf) => (leaf.type === 'policy' ? [leaf] : []));
+  const newer = later.filter(({ policy }) => policy.policy.version > first.policy.version);
+  return verifyPolicyChain(
+    first,
+    newer.map(({ note }) => serialiseNote(note)),
+  );
 }
 
 function requireRoot(entries: readonly Uint8Array[], root: Uint8Array): void {

@@ -13,6 +13,11 @@ export class BrowserSource implements AuditSource {
   bytes = 0;
 
   async fetch(address: string, maximumBytes: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const { origin, protocol } = new URL(address);
+    if (protocol !== 'https:' && origin !== location.origin) {
+      // The page's policy would stop it, and what this address holds is proven by its hash from anywhere else.
+      throw new HoldfastError('not_found', `${address} cannot be read by a page: it is not an address of https`);
+    }
     this.requests++;
     const timeout = AbortSignal.timeout(PATIENCE);
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
