@@ -20,7 +20,7 @@ export const TEXTS = {
 
   hero: {
     heading: 'Don’t take our word for it',
-    lead: 'This service keeps backup keys that only their owners’ PINs can open, on a fleet of separate nodes. Who runs them, by which rules and since when is written in a public log that nobody can quietly change. Here is what it says, and a way to check it yourself.',
+    lead: 'This service keeps backup keys behind their owners’ PINs, on a fleet of separate nodes. Who runs them, by which rules and since when is written in a public log that nobody can quietly change. Here is what it says, and a way to check it yourself.',
     site: 'Site',
     warning: 'This page comes from the party being checked. It cannot vouch for itself.',
     warningMore: 'How to check without it',
