@@ -3,11 +3,13 @@
 #
 # BASE: Debian or a derivative with apt, without Node: that comes from npm, in the version of package-lock.json.
 # BUILDER: the same with npm and a C++ compiler, or without: then they are installed. Nothing of it is in the result.
+# ANEW: anything; another value makes all anew but what was fetched by its hash.
 ARG BASE=debian:bookworm-slim
 ARG BUILDER=${BASE}
 
 # ---- What runs: the base with SoftHSM and a user ----------------------------------------------------------------------
 FROM ${BASE} AS runtime
+ARG ANEW
 RUN apt-get -q update \
  && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends softhsm2 \
  && echo 'holdfast:x:10001:' >>/etc/group \
@@ -22,26 +24,32 @@ RUN apt-get -q update \
 # ---- What is built: Node, the compiled program, its packages and a list of everything ---------------------------------
 FROM ${BUILDER} AS build
 WORKDIR /build
-COPY package.json package-lock.json container/prune.mjs ./
+ENV PATH=/opt/npm/node_modules/.bin:$PATH
+COPY package.json package-lock.json ./
+# Of packages of others, each by the hash that the lock file has of it.
 RUN if ! { command -v npm && command -v g++ && command -v make && command -v python3; } >/dev/null; then \
       apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
         ca-certificates g++ make npm python3; \
     fi \
- # Debian's npm knows nothing of bills of materials.
- && npm install --silent --no-audit --no-fund --prefix /opt/npm npm@10.9.4 && export PATH=/opt/npm/node_modules/.bin:$PATH \
+ # Debian's npm knows nothing of bills of materials; on Debian's Node it leaves out what wants a newer one, without a word.
+ && npm install --silent --no-audit --no-fund --prefix /opt/npm npm@10.9.4 \
+      node@$(node -p 'require("./package-lock.json").packages["node_modules/node"].version') \
+ # The shell remembers where it found Debian's.
+ && hash -r \
  && npm ci --ignore-scripts --no-audit --no-fund --include=dev \
- && npm rebuild node --foreground-scripts \
- && headers=$(echo "$PWD"/node_modules/node/node_modules/node*/include) \
+ && npm sbom --omit=dev --sbom-format=cyclonedx >/tmp/npm.json \
+ && npm cache clean --force --silent
+ARG ANEW
+COPY container/prune.mjs ./
+RUN headers=$(echo /opt/npm/node_modules/node/node_modules/node*/include) \
+ && install -D -m 755 /opt/npm/node_modules/.bin/node /out/usr/local/bin/node \
+ && install -D -m 644 "${headers%/include}/LICENSE" /out/usr/local/share/node/LICENSE \
+ && mkdir -p /out/app && cp -r node_modules package.json package-lock.json /out/app/ && cd /out/app \
+ && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
  && npm_config_nodedir=${headers%/include} npm_package_config_node_gyp_nodedir=${headers%/include} \
       npm rebuild pkcs11js --foreground-scripts \
- && npm sbom --omit=dev --sbom-format=cyclonedx >/tmp/npm.json \
- && install -D -m 755 node_modules/.bin/node /out/usr/local/bin/node \
- && install -D -m 644 "${headers%/include}/LICENSE" /out/usr/local/share/node/LICENSE \
- && mkdir -p /out/app && cp -r node_modules /tmp/all \
- && npm prune --omit=dev --ignore-scripts --no-audit --no-fund && mv node_modules /out/app/ && mv /tmp/all node_modules \
- && /out/usr/local/bin/node prune.mjs /out/app/node_modules \
- && find /out -name '*.node' -exec strip --strip-unneeded {} + && strip /out/usr/local/bin/node \
- && npm cache clean --force --silent
+ && rm package.json package-lock.json && node /build/prune.mjs node_modules \
+ && find /out -name '*.node' -exec strip --strip-unneeded {} + && strip /out/usr/local/bin/node
 COPY tsconfig.json tsconfig.build.json LICENSE ./
 COPY src src
 COPY scripts/build.ts scripts/build-pages.ts scripts/
@@ -52,8 +60,8 @@ COPY --from=runtime /var/lib/dpkg/status /etc/os-release /tmp/
 # What the program says of itself; scripts/image gives both.
 ARG SOURCE_COMMIT=
 ARG SOURCE_DATE_EPOCH=0
-RUN node_modules/.bin/node scripts/build.ts --command-only --out /out/app/dist && rm /out/app/dist/cli/*.map \
- && node_modules/.bin/node scripts/build-pages.ts --out /out/app/dist/pages \
+RUN node scripts/build.ts --command-only --out /out/app/dist && rm /out/app/dist/cli/*.map \
+ && node scripts/build-pages.ts --out /out/app/dist/pages \
  && cp -r package.json LICENSE softhsm container /out/app/ \
  && printf '#!/bin/sh\nexec /usr/local/bin/node --max-semi-space-size=4 /app/dist/cli/main.js "$@"\n' >/out/usr/local/bin/holdfast \
  && /out/usr/local/bin/node container/bill-of-materials.mjs /tmp/npm.json /tmp/status /tmp/os-release /out/app >/out/app/sbom.cdx.json \

@@ -5,9 +5,10 @@
  *   initialise-fleet.mjs VOLUMES [OPTION OF holdfast fleet create ...]
  *
  * VOLUMES gets a folder for each process: `node-1` and so on with token and certificate, `node-1-store` and so on,
- * `coordinator-1` and so on; and `fleet`, for the owner: authority, trust file and the development tenant. A process finds its
- * own at /var/lib/holdfast/own and a node its store at /var/lib/holdfast/store. Run again, this finds the fleet and changes
- * nothing; a volume that was lost since is not made anew.
+ * `coordinator-1` and so on, `cosigner`, `witness-1` and so on, `monitor`; and `fleet`, for the owner: authority, operator and
+ * policy keys, trust files and the development tenant. A process finds its own at /var/lib/holdfast/own and a node its store at
+ * /var/lib/holdfast/store. Run again, this finds the fleet and changes nothing; a volume that was lost since is not made anew.
+ * With --no-log there is no cosigner, witness or monitor.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -25,7 +26,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 
 const USER = 10_001;
 /** Where a process finds its volume in its own container. */
@@ -52,8 +53,7 @@ if (used.length > 0) {
 
 const scratch = mkdtempSync(join(tmpdir(), 'fleet-'));
 const made = join(scratch, 'fleet');
-// Clients pin its keys: a cosigner and witnesses belong to others than the nodes' owner, and are set up by themselves.
-const words = ['fleet', 'create', made, '--no-log', ...options];
+const words = ['fleet', 'create', made, '--named', ...options];
 const { status } = spawnSync(process.execPath, [join(app, 'dist/cli/main.js'), ...words], { stdio: 'inherit' });
 if (status !== 0) process.exit(status ?? 1);
 
@@ -70,41 +70,65 @@ const numbers = (count) => Array.from({ length: count }, (_, i) => i + 1);
 const nodes = numbers(plan.nodes).map((node) => ({ node, url: `https://node-${node}:7443`, name: `node-${node}` }));
 const template = readFileSync(join(app, 'softhsm/softhsm2.conf'), 'utf8');
 
-function deliver(name, change) {
+function deliver(name, shared, change) {
   const target = join(volumes, name);
   mkdirSync(target, { recursive: true });
   cpSync(join(made, name), target, { recursive: true });
-  cpSync(join(made, 'trust.json'), join(target, 'trust.json'));
-  cpSync(join(made, 'authority/authority.pem'), join(target, 'authority.pem'));
+  for (const file of [...shared, 'authority/authority.pem']) cpSync(join(made, file), join(target, basename(file)));
   const configuration = beside(json(join(target, 'config.json')));
-  // Addresses as the image has them: all of the container, at the role's own ports.
-  write(join(target, 'config.json'), change({ ...configuration, listen: {}, metrics: { host: '0.0.0.0' } }, target));
+  // Monitoring as the image has it: all of the container, at the role's own port.
+  write(join(target, 'config.json'), change({ ...configuration, metrics: { host: '0.0.0.0' } }, target));
+}
+
+function deliverToken(name, target) {
+  const tokens = join(HOME, 'token/tokens');
+  writeFileSync(join(target, 'token/softhsm2.conf'), template.replaceAll('@TOKENS@', tokens), { mode: 0o600 });
+  // The SO's PIN is the owner's: whoever runs the process needs it for nothing.
+  mkdirSync(join(owner, 'so-pins'), { recursive: true, mode: 0o700 });
+  cpSync(join(target, 'so-pin'), join(owner, 'so-pins', name));
+  rmSync(join(target, 'so-pin'));
 }
 
 for (const { name } of nodes) {
-  deliver(name, (configuration, target) => {
-    cpSync(join(made, 'tenants.json'), join(target, 'tenants.json'));
-    const tokens = join(HOME, 'token/tokens');
-    writeFileSync(join(target, 'token/softhsm2.conf'), template.replaceAll('@TOKENS@', tokens), { mode: 0o600 });
-    // The SO's PIN is the owner's: whoever runs the node needs it for nothing.
-    mkdirSync(join(owner, 'so-pins'), { recursive: true, mode: 0o700 });
-    cpSync(join(target, 'so-pin'), join(owner, 'so-pins', name));
-    rmSync(join(target, 'so-pin'));
+  deliver(name, ['trust.json', 'tenants.json'], (configuration, target) => {
+    deliverToken(name, target);
     cpSync(join(target, 'store'), join(volumes, `${name}-store`), { recursive: true });
     rmSync(join(target, 'store'), { recursive: true });
-    return { ...configuration, store: { directory: '../store' } };
+    return { ...configuration, listen: {}, store: { directory: '../store' } };
   });
 }
 for (const coordinator of numbers(plan.coordinators)) {
-  deliver(`coordinator-${coordinator}`, (configuration, target) => {
-    cpSync(join(made, 'dashboard.credential'), join(target, 'dashboard.credential'));
+  deliver(`coordinator-${coordinator}`, ['trust.json', 'dashboard.credential'], (configuration) => {
     const { credentialFile } = configuration.dashboard;
     const dashboard = { credentialFile, host: '0.0.0.0', certificate: 'public.pem', key: 'public.key' };
-    return { ...configuration, nodes, dashboard };
+    return { ...configuration, listen: {}, nodes, dashboard };
+  });
+}
+const logged = plan.log.kind === 'own';
+if (logged) {
+  for (const name of ['cosigner', ...numbers(3).map((witness) => `witness-${witness}`)]) {
+    // Where they listen stands in the signed policy, and is published on the host under the same number.
+    deliver(name, ['policy.note'], (configuration, target) => {
+      deliverToken(name, target);
+      return configuration;
+    });
+  }
+  const monitor = join(volumes, 'monitor');
+  mkdirSync(monitor, { recursive: true });
+  for (const file of ['policy.note', 'authority/authority.pem']) {
+    cpSync(join(made, file), join(monitor, basename(file)));
+  }
+  write(join(monitor, 'config.json'), {
+    ...{ policy: 'policy.note', authority: 'authority.pem', interval: 30 },
+    ...{ store: { directory: 'store' }, evidenceDirectory: 'evidence', metrics: { host: '0.0.0.0' } },
+    // The cosigner serves the evidence too; addresses in the log must be public ones, but for those named here.
+    evidence: { origins: [`https://cosigner:${plan.basePort + 40}`] },
   });
 }
 mkdirSync(owner, { recursive: true });
-for (const name of ['authority', 'dashboard.credential', 'tenant', 'tenants.json', 'trust.json']) {
+const ofParties = ['operator', 'policy-1', 'policy-2', 'policy-3', 'policy.note', 'client.json', 'evidence'];
+const always = ['authority', 'dashboard.credential', 'tenant', 'tenants.json', 'trust.json'];
+for (const name of [...always, ...(logged ? ofParties : [])]) {
   cpSync(join(made, name), join(owner, name), { recursive: true });
 }
 

@@ -15,7 +15,8 @@ import { normaliseImage } from './normalise.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
-const USAGE = `Usage: scripts/image [--tag NAME] [--base IMAGE] [--builder IMAGE] [--context FOLDER] [--no-cache] [--json]
+const USAGE = `Usage: scripts/image [--tag NAME] [--base IMAGE] [--builder IMAGE] [--context FOLDER] [--no-cache | --anew]
+                     [--sbom FILE] [--json]
 
 Builds the container image from the Dockerfile, with one digest for one commit on one base.
 
@@ -24,6 +25,7 @@ Builds the container image from the Dockerfile, with one digest for one commit o
   --builder IMAGE   where it is compiled (default the base, or holdfast-builder:local where that exists)
   --context FOLDER  the sources (default this checkout)
   --no-cache        build every step anew
+  --anew            build every step anew, but for fetching packages, each of which the lock file has the hash of
   --sbom FILE       copy the bill of materials (CycloneDX) there
   --json            print the result as one JSON object
 
@@ -37,6 +39,7 @@ const { values: flags } = parseArgs({
     builder: { type: 'string' },
     context: { type: 'string', default: root },
     'no-cache': { type: 'boolean' },
+    anew: { type: 'boolean' },
     sbom: { type: 'string' },
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
@@ -78,6 +81,15 @@ function commitOf(folder: string): string {
   return changes.status === 0 && changes.stdout === '' ? git('rev-parse', 'HEAD').stdout.trim() : '';
 }
 
+/** Seconds of each step, for whoever wonders what takes so long. */
+const seconds: Record<string, number> = {};
+async function timed<T>(step: string, work: () => T | Promise<T>): Promise<T> {
+  const began = performance.now();
+  const result = await work();
+  seconds[step] = Math.round((performance.now() - began) / 100) / 10;
+  return result;
+}
+
 async function main(): Promise<void> {
   const epoch = sourceDate();
   const local = exists('holdfast-base:local');
@@ -86,29 +98,32 @@ async function main(): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), 'holdfast-image-'));
   const draft = `holdfast-draft:${process.pid}`;
   try {
-    docker([
-      ...['build', '--tag', draft, '--file', join(root, 'Dockerfile')],
-      ...['--build-arg', `BASE=${base}`, '--build-arg', `BUILDER=${builder}`],
-      ...['--build-arg', `SOURCE_COMMIT=${commitOf(flags.context)}`, '--build-arg', `SOURCE_DATE_EPOCH=${epoch}`],
-      ...(flags['no-cache'] ? ['--no-cache'] : []),
-      flags.context,
-    ]);
+    await timed('build', () =>
+      docker([
+        ...['build', '--tag', draft, '--file', join(root, 'Dockerfile')],
+        ...['--build-arg', `BASE=${base}`, '--build-arg', `BUILDER=${builder}`],
+        ...['--build-arg', `SOURCE_COMMIT=${commitOf(flags.context)}`, '--build-arg', `SOURCE_DATE_EPOCH=${epoch}`],
+        ...(flags['no-cache'] ? ['--no-cache'] : []),
+        ...(flags.anew ? ['--build-arg', `ANEW=${Date.now()}`] : []),
+        flags.context,
+      ]),
+    );
     const archive = join(scratch, 'draft.tar');
-    docker(['save', '--output', archive, draft]);
+    await timed('save', () => docker(['save', '--output', archive, draft]));
     const kept = (JSON.parse(docker(['image', 'inspect', base, '--format', '{{json .RootFS.Layers}}'])) as string[])
       .length;
     const normalised = join(scratch, 'image.tar');
-    const { id, layers } = await normaliseImage(archive, normalised, {
-      scratch: join(scratch, 'layers'),
-      kept,
-      epoch,
-      tag: flags.tag,
-    });
-    docker(['load', '--input', normalised]);
+    const { id, layers } = await timed('normalise', () =>
+      normaliseImage(archive, normalised, { scratch: join(scratch, 'layers'), kept, epoch, tag: flags.tag }),
+    );
+    await timed('load', () => docker(['load', '--input', normalised]));
     const bytes = Number(docker(['image', 'inspect', id, '--format', '{{.Size}}']));
     if (flags.sbom !== undefined) copyBill(id, flags.sbom);
-    if (flags.json) console.log(JSON.stringify({ tag: flags.tag, id, bytes, layers, base, epoch }));
-    else console.log(`${flags.tag}\n${id}\n${(bytes / 1e6).toFixed(0)} MB in ${layers} layers, on ${base}`);
+    if (flags.json) console.log(JSON.stringify({ tag: flags.tag, id, bytes, layers, base, epoch, seconds }));
+    else
+      console.log(
+        `${flags.tag}\n${id}\n${(bytes / 1e6).toFixed(0)} MB in ${layers} layers, on ${base} (seconds: ${JSON.stringify(seconds)})`,
+      );
   } finally {
     spawnSync('docker', ['rmi', draft], { stdio: 'ignore' });
     rmSync(scratch, { recursive: true, force: true });

@@ -21,7 +21,7 @@ export interface NormaliseOptions {
 
 interface ImageConfiguration {
   created?: string;
-  history?: { created?: string; empty_layer?: boolean }[];
+  history?: { created?: string; created_by?: string; empty_layer?: boolean }[];
   rootfs: { type: string; diff_ids: string[] };
   config: Record<string, unknown>;
   [other: string]: unknown;
@@ -124,7 +124,9 @@ function configurationText(
   const { container: _, container_config: __, docker_version: ___, config, history = [], ...rest } = before;
   const { Image: ____, Hostname: _____, Domainname: ______, ...settings } = config;
   let layer = 0;
-  const times = history.map((step) => {
+  const times = history.map((whole) => {
+    // The argument that has steps made anew is no part of what they make.
+    const step = { ...whole, created_by: whole.created_by?.replace(/\|1 ANEW=\S* /, '') };
     const ofBase = layer < kept;
     if (!step.empty_layer) layer++;
     return ofBase && step.created !== undefined && Date.parse(step.created) <= epoch * 1000

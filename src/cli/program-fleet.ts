@@ -24,6 +24,7 @@ export function addFleet(program: Command): void {
     )
     .option('--no-log', 'without cosigner, witnesses and log: clients pin its keys')
     .addOption(checked('--base-port <port>', 'first of 60 ports; default is a free range', whole(1024, 65_000)))
+    .option('--named', 'for containers: processes are reached by their names, the log and witnesses over HTTPS')
     .addOption(checked('--limit <n>', 'guesses between two uses of the right PIN', whole(1, 100), 10))
     .addOption(checked('--lifetime-limit <n>', 'uses in a record’s whole life', whole(1, 10_000), 50))
     .addOption(checked('--waits <seconds>', 'before the 1st, 2nd, ... attempt since the last success', seconds))

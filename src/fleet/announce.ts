@@ -20,7 +20,7 @@ import { findSoftHsm, openSigningToken } from '../token/index.ts';
 import { type NoteSigner, parseSignedPolicy, parseTrustFile, type SignedPolicy } from '../trust/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
 import { descriptionOfDraft, evidenceOfFleet, NO_EVIDENCE } from './evidence.ts';
-import { HOST, json } from './files.ts';
+import { HOST, hostOf, json } from './files.ts';
 import { COSIGNER, type FleetFolder, logFolderOf, nodeName, portsOf, readPlan } from './folder.ts';
 import { logUrl, OPERATOR, operatorFiles, submissionUrl } from './parties.ts';
 
@@ -89,7 +89,7 @@ export async function openDesk(
     const key = await openPurposeKey({ token, name: operator.name, scope, journal });
     const name = operator.name.replace(/\/bundle$/, '/evidence');
     const evidence = await openPurposeKey({ token, name, scope: { purpose: 'evidence' }, journal });
-    const site = new CosignerSite({ url: logUrl(plan) });
+    const site = new CosignerSite({ url: logUrl(plan), ...(plan.named && { authority: authorityPem }) });
     closing.push(() => site[Symbol.asyncDispose]());
     const tls = { authorityPem: authorityPem!, certificatePem: certificatePem!, privateKeyPem: privateKeyPem! };
     const submission = new HttpSubmission({ url: submissionUrl(plan), tls });
@@ -107,7 +107,9 @@ export async function draftOfFleet(folder: FleetFolder, validity = YEAR): Promis
   const trust = parseTrustFile(await readFile(folder.trust, 'utf8'), { now: Number.NEGATIVE_INFINITY });
   const notBefore = Math.floor(Date.now() / 1000) * 1000;
   return draftOfPinned(trust, {
-    endpoints: trust.names.map((_, i) => `https://${HOST}:${portsOf(plan, nodeName(i + 1)).service}`),
+    endpoints: trust.names.map(
+      (_, i) => `https://${hostOf(plan, nodeName(i + 1))}:${portsOf(plan, nodeName(i + 1)).service}`,
+    ),
     operator: 'development',
     region: 'local',
     tokenClass: 'emulated',
@@ -141,14 +143,24 @@ export async function announceFleet(options: AnnounceFleetOptions): Promise<Anno
     signal,
   });
   await untilCosignerIsReady(desk, patience ?? COSIGNER_PATIENCE, signal);
-  return await announce({
-    ...{ fleet, draft: { ...draft, evidence: made.evidence }, evidence: made.evidence },
-    publish: async () => void (await publishEvidence({ folder: made.folder, submission, site, signal })),
-    ...{ policy, site: desk.site, submission, operator: desk.operator },
-    ...(patience !== undefined && { patience }),
-    ...(onStep && { onStep }),
-    ...(signal && { signal }),
-  });
+  const end = performance.now() + (patience ?? COSIGNER_PATIENCE);
+  for (;;) {
+    try {
+      return await announce({
+        ...{ fleet, draft: { ...draft, evidence: made.evidence }, evidence: made.evidence },
+        publish: async () => void (await publishEvidence({ folder: made.folder, submission, site, signal })),
+        ...{ policy, site: desk.site, submission, operator: desk.operator },
+        ...(patience !== undefined && { patience }),
+        ...(onStep && { onStep }),
+        ...(signal && { signal }),
+      });
+    } catch (error) {
+      // Seen from outside, a cosigner that was just started serves before its witnesses have confirmed it.
+      const waits = readPlan(desk.home).named && error instanceof HoldfastError && error.code === 'not_ready';
+      if (!waits || performance.now() > end) throw error;
+      await systemClock.sleep(COSIGNER_POLL * 10, signal);
+    }
+  }
 }
 
 /** Another fleet's folder as a plan names it. */
@@ -216,10 +228,13 @@ async function recordServices(
 }
 
 /** Cosigner and witnesses start beside this: before some have confirmed the log, the cosigner takes nothing. */
-async function untilCosignerIsReady({ home }: OperatorDesk, patience: number, signal: AbortSignal | undefined) {
-  const { monitoring } = portsOf(readPlan(home), COSIGNER);
+async function untilCosignerIsReady({ home, site }: OperatorDesk, patience: number, signal: AbortSignal | undefined) {
+  const plan = readPlan(home);
+  const { monitoring } = portsOf(plan, COSIGNER);
   const end = performance.now() + patience;
   const isReady = async () => {
+    // Monitoring of a container is for those inside; what enough witnesses have confirmed it shows to everybody.
+    if (plan.named) return (await site.checkpoint('witnessed', signal).catch(() => undefined)) !== undefined;
     const limit = AbortSignal.timeout(2000);
     const response = await fetch(`http://${HOST}:${monitoring}/readyz`, { signal: limit }).catch(() => undefined);
     await response?.body?.cancel();

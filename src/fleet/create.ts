@@ -19,6 +19,7 @@ import {
   CERTIFICATE_FILES,
   CERTIFICATE_YEARS,
   HOST,
+  hostOf,
   issueTo,
   json,
   listeners,
@@ -40,8 +41,10 @@ import {
   processNames,
   readPlan,
   roleOf,
+  WITNESSES,
+  witnessName,
 } from './folder.ts';
-import { logUrl, makeParties, OPERATOR, partyNames } from './parties.ts';
+import { logUrl, makeParties, OPERATOR, PUBLIC_FILES, partyNames } from './parties.ts';
 import { findFreePorts } from './ports.ts';
 import { TokenWorkshop } from './workshop.ts';
 
@@ -56,6 +59,8 @@ export interface CreateFleetOptions {
   readonly coordinators: number;
   /** Undefined takes free ones. */
   readonly basePort: number | undefined;
+  /** For containers, each of which is reached by its name. */
+  readonly named: boolean;
   readonly policy: Omit<Policy, 'minimumShares'>;
   /** A cosigner with its log and witnesses of its own, those of the fleet in another folder, or none (pinned mode). */
   readonly log: 'own' | 'none' | { readonly join: string };
@@ -91,7 +96,8 @@ export async function createFleet(options: CreateFleetOptions): Promise<FleetFol
   try {
     const { name, nodes, coordinators } = settled;
     const log: LogPlan = home ? { kind: 'joined', folder: joinedAs(target, home) } : { kind: ownLog(options) };
-    const plan: FleetPlan = { name, nodes, coordinators, basePort: options.basePort ?? (await findFreePorts()), log };
+    const basePort = options.basePort ?? (await findFreePorts());
+    const plan: FleetPlan = { name, nodes, coordinators, basePort, log, ...(options.named && { named: true }) };
     const workshop = new TokenWorkshop(folder, module, options.useSoftHsm);
     const [keys, authority] = await all([
       makeTokens(folder, plan, module, settled),
@@ -216,16 +222,16 @@ async function makeAuthorityAndParties(
   { policy, vault, environment, onProgress }: CreateFleetOptions,
   workshop: TokenWorkshop,
 ): Promise<Authority> {
-  if (plan.log.kind === 'own') {
-    await makeParties(folder, plan, { vault, environment }, policy, workshop);
-    onProgress('cosigner, operator, witnesses and trust policy');
-  }
   const { module } = workshop;
   const signer = await createTokenSigner({ module, ...(await workshop.make('authority')), key: 'authority' });
   try {
     const now = Date.now();
     const made = await createAuthority({ signer, fleet: plan.name, notBefore: now - DAY, notAfter: now + 10 * YEAR });
     await write(join(folder.authority, 'authority.pem'), made.certificatePem, 0o644);
+    if (plan.log.kind === 'own') {
+      await makeParties(folder, plan, { vault, environment }, policy, workshop, made.certificatePem);
+      onProgress('cosigner, operator, witnesses and trust policy');
+    }
     return { signer, certificatePem: made.certificatePem };
   } catch (error) {
     await signer.close();
@@ -241,8 +247,10 @@ async function makeCertificates(
   try {
     const now = Date.now();
     const validity = { notBefore: now - DAY, notAfter: now + CERTIFICATE_YEARS * YEAR };
-    const issue = (role: PeerRole, name: string, file: string) =>
-      issueTo(folder.of(name), file, { authorityPem, signer, subject: { fleet: plan.name, role, name }, ...validity });
+    const issue = (role: PeerRole, name: string, file: string) => {
+      const request = { authorityPem, signer, subject: { fleet: plan.name, role, name }, ...validity };
+      return issueTo(folder.of(name), file, request, ...(plan.named ? [name] : []));
+    };
     for (const node of numbers(plan.nodes)) await issue('node', nodeName(node), 'certificate');
     for (const coordinator of numbers(plan.coordinators)) {
       await mkdir(folder.of(coordinatorName(coordinator)), { mode: 0o700 });
@@ -252,6 +260,8 @@ async function makeCertificates(
     if (plan.log.kind === 'own') {
       await issue('cosigner', COSIGNER, 'certificate');
       await issue('operator', OPERATOR, 'certificate');
+      const serving = [COSIGNER, ...numbers(WITNESSES).map(witnessName)];
+      if (plan.named) for (const name of serving) await issue('public', name, 'public');
     }
     return authorityPem;
   } finally {
@@ -308,11 +318,12 @@ async function makeConfigurations(
   }
   const nodes = numbers(plan.nodes).map((node) => ({
     node,
-    url: `https://${HOST}:${portsOf(plan, nodeName(node)).service}`,
+    url: `https://${hostOf(plan, nodeName(node))}:${portsOf(plan, nodeName(node)).service}`,
     name: nodeName(node),
   }));
   const trustSource = {
     urls: [logUrl(home === folder ? plan : readPlan(home))],
+    ...(plan.named && { authority: CERTIFICATE_FILES.authority }),
     // So that clients hear of a change before it is forgotten what was tried.
     intervalMilliseconds: 2000,
   };
@@ -322,7 +333,7 @@ async function makeConfigurations(
       trustFile: '../trust.json',
       nodes,
       ...listeners(plan, name),
-      tls: { certificate: 'public.pem', key: 'public.key' },
+      tls: PUBLIC_FILES,
       nodeTls: CERTIFICATE_FILES,
       // All clients of a fleet on one machine have one address.
       rateLimit: { requests: 0 },

@@ -10,6 +10,8 @@ import { type HoldfastCommand, runJson } from './command.ts';
 import { type FleetPlan, nodeName, portsOf } from './folder.ts';
 
 export const HOST = '127.0.0.1';
+/** A container's loopback is its own. */
+const EVERY_ADDRESS = '0.0.0.0';
 const DAY = 86_400_000;
 export const YEAR = 366 * DAY;
 export const CERTIFICATE_YEARS = 5;
@@ -35,6 +37,9 @@ export interface NodeTokenOptions {
   readonly command: HoldfastCommand;
   readonly signal: AbortSignal | undefined;
 }
+
+/** Where others of the fleet find a process. */
+export const hostOf = ({ named }: FleetPlan, name: string): string => (named ? name : HOST);
 
 /** A new SoftHSM token with its PINs and a node's keys. @throws HoldfastError `token_*`, `cancelled`. */
 export async function makeNodeToken({
@@ -62,15 +67,21 @@ export async function makeNodeToken({
 }
 
 /** Issues a certificate for services on this machine, and writes it with its key as `file`.pem and `file`.key. */
-export async function issueTo(own: string, file: string, request: Omit<CertificateRequest, 'hosts'>): Promise<void> {
-  const issued = await issueCertificate({ ...request, hosts: [HOST, '::1', 'localhost'] });
+export async function issueTo(
+  own: string,
+  file: string,
+  request: Omit<CertificateRequest, 'hosts'>,
+  ...names: readonly string[]
+): Promise<void> {
+  const issued = await issueCertificate({ ...request, hosts: [HOST, '::1', 'localhost', ...names] });
   await write(join(own, `${file}.pem`), issued.certificatePem, 0o644);
   await write(join(own, `${file}.key`), issued.privateKeyPem, 0o600);
 }
 
 export function listeners(plan: FleetPlan, name: string) {
   const { service, monitoring } = portsOf(plan, name);
-  return { listen: { host: HOST, port: service }, metrics: { host: HOST, port: monitoring } };
+  const host = plan.named ? EVERY_ADDRESS : HOST;
+  return { listen: { host, port: service }, metrics: { host, port: monitoring } };
 }
 
 /** Paths are relative to the file, so the whole folder can be moved. */

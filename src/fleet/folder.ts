@@ -18,6 +18,8 @@ export interface FleetPlan {
   readonly basePort: number;
   /** Whether it runs a cosigner with its log and witnesses, is in the log of another fleet's, or in none (pinned mode). */
   readonly log: LogPlan;
+  /** Whether each process is reached by its name (`node-1`, `cosigner`), as containers are, and not on loopback. Default false. */
+  readonly named?: boolean;
 }
 
 export type LogPlan =
@@ -180,7 +182,9 @@ export function readPlan(folder: FleetFolder): FleetPlan {
     const message = `there is no fleet in ${folder.path}; make one with holdfast fleet create`;
     throw new HoldfastError('usage', message, { cause });
   }
-  const file = parseJson(text, 'bad_input').object([...['format', 'name', 'nodes', 'coordinators', 'basePort', 'log']]);
+  const file = parseJson(text, 'bad_input').object([
+    ...['format', 'name', 'nodes', 'coordinators', 'basePort', 'log', 'named'],
+  ]);
   file.required('format').word([FORMAT]);
   // Fleets that were made before there were logs have none.
   const log = file.optional('log')?.object(['kind', 'folder']);
@@ -190,6 +194,7 @@ export function readPlan(folder: FleetFolder): FleetPlan {
     nodes: file.required('nodes').integer(1, 9),
     coordinators: file.required('coordinators').integer(1, MAXIMUM_COORDINATORS),
     basePort: file.required('basePort').integer(1024, 65_535 - PORTS),
+    ...(file.optional('named')?.boolean() && { named: true }),
     log: kind === 'joined' ? { kind, folder: log!.required('folder').text(4096) } : { kind },
   };
 }

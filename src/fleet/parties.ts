@@ -16,8 +16,8 @@ import {
   verifierKeyOf,
 } from '../signer/index.ts';
 import type { SigningToken } from '../token/port.ts';
-import { anchorOf, serialiseNote, serialiseTrustAnchor } from '../trust/index.ts';
-import { HOST, json, listeners, write } from './files.ts';
+import { anchorOf, type SignedPolicy, serialiseNote, serialiseTrustAnchor } from '../trust/index.ts';
+import { CERTIFICATE_FILES, HOST, hostOf, json, listeners, write } from './files.ts';
 import {
   COSIGNER,
   type FleetFolder,
@@ -69,6 +69,7 @@ export async function makeParties(
   names: TrustNames,
   fleetPolicy: Omit<Policy, 'minimumShares'>,
   workshop: TokenWorkshop,
+  authorityPem: string,
 ): Promise<void> {
   // A client keeps its state by the log's name: that of another fleet in another folder must not look like a fork.
   const domain = `fleet-${bytesToHex(systemRandom(6))}.invalid`;
@@ -99,15 +100,25 @@ export async function makeParties(
     const draft = draftOf(plan, names, fleetPolicy, { cosigner, operator, witnesses, policyKeys });
     const policy = await signedBy(keepers, createPolicy(JSON.stringify(draft), Date.now()), folder, domain, names);
     await write(folder.policy, serialiseNote(policy.note), 0o644);
-    await write(folder.client, serialiseTrustAnchor(anchorOf(policy, [logUrl(plan)])), 0o644);
+    await write(folder.client, serialiseTrustAnchor(clientAnchor(policy, plan, authorityPem)), 0o644);
   } finally {
     for (const token of keepers) await token.close();
   }
   await writeConfigurations(folder, plan, workshop.module, domain);
 }
 
-export const logUrl = (plan: FleetPlan): string => `http://${HOST}:${portsOf(plan, COSIGNER).service}`;
-export const submissionUrl = (plan: FleetPlan): string => `https://${HOST}:${submissionPortOf(plan)}`;
+/** Plain HTTP is for loopback. */
+const publicUrl = (plan: FleetPlan, name: string, host = hostOf(plan, name)): string =>
+  `${plan.named ? 'https' : 'http'}://${host}:${portsOf(plan, name).service}`;
+export const logUrl = (plan: FleetPlan): string => publicUrl(plan, COSIGNER);
+export const submissionUrl = (plan: FleetPlan): string => `https://${hostOf(plan, COSIGNER)}:${submissionPortOf(plan)}`;
+
+/** For clients on this machine, where the ports of containers are published under the same numbers. */
+const clientAnchor = (policy: SignedPolicy, plan: FleetPlan, authorityPem: string) =>
+  anchorOf(policy, [publicUrl(plan, COSIGNER, HOST)], plan.named ? authorityPem : undefined);
+
+/** Where a process finds its certificate for everybody. */
+export const PUBLIC_FILES = { certificate: 'public.pem', key: 'public.key' };
 
 function draftOf(
   plan: FleetPlan,
@@ -124,9 +135,7 @@ function draftOf(
     fleet: plan.name,
     tlog: [
       `log ${cosigner.checkpoint} ${logUrl(plan)}`,
-      ...witnesses.map(
-        (key, i) => `witness w${i + 1} ${key} http://${HOST}:${portsOf(plan, witnessName(i + 1)).service}`,
-      ),
+      ...witnesses.map((key, i) => `witness w${i + 1} ${key} ${publicUrl(plan, witnessName(i + 1))}`),
       `group two 2 ${witnesses.map((_, i) => `w${i + 1}`).join(' ')}`,
       'quorum two',
     ],
@@ -185,6 +194,7 @@ async function writeConfigurations(
   module: string,
   domain: string,
 ): Promise<void> {
+  const { authority } = CERTIFICATE_FILES;
   const common = (party: string) => {
     const { listen, metrics } = listeners(plan, party);
     return {
@@ -195,7 +205,8 @@ async function writeConfigurations(
       },
       journal: 'journal',
       store: { directory: 'store' },
-      listen: { ...listen, plainHttp: true },
+      listen: { ...listen, ...(!plan.named && { plainHttp: true }) },
+      ...(plan.named && { tls: PUBLIC_FILES }),
       metrics,
       // All of a fleet on one machine have one address.
       rateLimit: { requests: 0 },
@@ -203,16 +214,22 @@ async function writeConfigurations(
   };
   for (const witness of numbers(WITNESSES)) {
     const name = witnessName(witness);
-    const configuration = { ...common(name), audit: isAuditing(witness), policies: ['../policy.note'] };
+    const configuration = {
+      ...common(name),
+      audit: isAuditing(witness),
+      policies: ['../policy.note'],
+      ...(plan.named && { authority }),
+    };
     await write(folder.configuration(name), json(configuration), 0o600);
   }
   const configuration = {
     ...common(COSIGNER),
     policy: '../policy.note',
     files: { directory: 'files' },
+    ...(plan.named && { witnesses: { authority } }),
     submission: {
-      ...{ host: HOST, port: submissionPortOf(plan), authorityName: plan.name },
-      ...{ authority: '../authority/authority.pem', certificate: 'certificate.pem', key: 'certificate.key' },
+      ...{ host: common(COSIGNER).listen.host, port: submissionPortOf(plan), authorityName: plan.name },
+      ...{ authority, certificate: 'certificate.pem', key: 'certificate.key' },
     },
     // Nobody is asked on a machine where one person plays all parts.
     approvers: ['none'],

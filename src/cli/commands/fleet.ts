@@ -62,6 +62,8 @@ export interface CreateFlags {
   readonly name: string;
   readonly environment: string;
   readonly basePort?: number;
+  /** Processes are reached by their names. */
+  readonly named?: boolean;
   readonly limit: number;
   readonly lifetimeLimit: number;
   readonly waits?: readonly number[];
@@ -94,6 +96,7 @@ export async function create(directory: string, flags: CreateFlags, signal: Abor
     nodes: flags.nodes,
     coordinators: flags.coordinators,
     basePort: flags.basePort,
+    named: flags.named ?? false,
     policy: {
       limit: flags.limit,
       lifetimeLimit: Math.max(flags.lifetimeLimit, flags.limit),
@@ -131,6 +134,9 @@ export interface UpFlags {
 export async function up(directory: string, flags: UpFlags, signal: AbortSignal): Promise<CommandResult> {
   const folder = new FleetFolder(directory);
   const plan = readPlan(folder);
+  if (plan.named) {
+    throw new HoldfastError('usage', 'this fleet was made for containers (--named): see compose.yaml, or make another');
+  }
   if (flags.detach) return upDetached(folder, flags, signal);
   const supervisor = new Supervisor({
     folder,
