@@ -1,7 +1,10 @@
-/** A fleet of containers: each node alone with the coordinators on a network of its own, its token and store on volumes. */
+/**
+ * A fleet of containers, as compose.yaml has it: each node alone with the coordinators on a network of its own, its token and
+ * store on volumes; cosigner and witnesses on another, by which clients on this machine verify the fleet.
+ */
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { extract } from 'tar-stream';
@@ -17,9 +20,10 @@ import { holdfast, type Outcome } from '../fleet/launcher.ts';
 
 export const NODES = [1, 2, 3, 4, 5] as const;
 export const COORDINATORS = [1, 2] as const;
+const WITNESSES = [1, 2, 3] as const;
 const OWN = '/var/lib/holdfast/own';
 const STORE = '/var/lib/holdfast/store';
-/** Milliseconds for a container to become healthy on a busy machine. */
+/** Milliseconds for a container to start on a busy machine. */
 const START = 120_000;
 
 /** As compose.yaml has it: nothing to write to but volumes and /tmp, no capabilities. */
@@ -29,6 +33,13 @@ class Hardened extends GenericContainer {
     this.hostConfig.ReadonlyRootfs = true;
     this.hostConfig.Init = true;
     this.withDroppedCapabilities('ALL').withSecurityOpt('no-new-privileges').withTmpFs({ '/tmp': 'rw,mode=1777' });
+  }
+
+  /** On that network and no other, found there by this name. */
+  on(network: string, alias: string): this {
+    this.withNetworkMode(network);
+    this.createOpts.NetworkingConfig = { EndpointsConfig: { [network]: { Aliases: [alias] } } };
+    return this;
   }
 }
 
@@ -64,9 +75,9 @@ export class ContainerFleet implements AsyncDisposable {
   async #create(image: string, options: readonly string[]): Promise<void> {
     this.#basePort = await findFreePorts();
     for (const node of NODES) await this.#network(`node-${node}`, true);
-    await this.#network('public', false);
-    const names = ['fleet', ...NODES.flatMap((n) => [`node-${n}`, `node-${n}-store`])];
-    names.push(...COORDINATORS.map((n) => `coordinator-${n}`));
+    for (const name of ['public', 'log']) await this.#network(name, false);
+    const names = ['fleet', ...NODES.flatMap((n) => [`node-${n}`, `node-${n}-store`]), 'cosigner', 'monitor'];
+    names.push(...COORDINATORS.map((n) => `coordinator-${n}`), ...WITNESSES.map((n) => `witness-${n}`));
     for (const name of names) await this.#volume(name);
     const made = await new GenericContainer(image)
       .withUser('0:0')
@@ -108,12 +119,12 @@ export class ContainerFleet implements AsyncDisposable {
     }
   }
 
-  /** Starts a node and waits until it is healthy, which does not say that it serves. */
+  /** Starts a node and waits until it listens, which does not say that it serves. */
   async startNode(node: number, image: string): Promise<void> {
     const name = `node-${node}`;
     const container = new Hardened(image)
       .withName(this.#of(name))
-      .withNetworkMode(this.#of(name))
+      .on(this.#of(name), name)
       .withBindMounts([
         { source: this.#of(name), target: OWN, mode: 'rw' },
         { source: this.#of(`${name}-store`), target: STORE, mode: 'rw' },
@@ -126,24 +137,55 @@ export class ContainerFleet implements AsyncDisposable {
     const name = `coordinator-${coordinator}`;
     const container = new Hardened(image)
       .withName(this.#of(name))
-      .withNetworkMode(this.#of('public'))
+      .on(this.#of('public'), name)
       .withExposedPorts({ container: 8443, host: this.#basePort + coordinator })
       .withBindMounts([{ source: this.#of(name), target: OWN, mode: 'ro' }])
-      // Each node's network calls it by its own name.
-      .withEnvironment({ HOLDFAST_COORDINATOR_NODES: this.#nodes() })
       .withCommand(['coordinator', 'run', '--config', `${OWN}/config.json`]);
     this.#running.set(name, await this.#start(container));
+    const Container = this.#running.get(name)!.getId();
+    await this.#docker.getNetwork(this.#of('log')).connect({ Container });
     for (const node of NODES) await this.join(coordinator, node);
   }
 
-  #nodes(): string {
-    return JSON.stringify(
-      NODES.map((node) => ({ node, url: `https://${this.#of(`node-${node}`)}:7443`, name: `node-${node}` })),
-    );
+  /** Cosigner and witnesses, at the addresses of the signed policy, which are good in containers and on this machine. */
+  async #startParties(image: string): Promise<void> {
+    const start = async (name: string, port: number, ...command: string[]) => {
+      const container = new Hardened(image)
+        .withName(this.#of(name))
+        .on(this.#of('log'), name)
+        .withExposedPorts({ container: port, host: port })
+        .withBindMounts([{ source: this.#of(name), target: OWN, mode: 'rw' }])
+        .withCommand([...command, '--config', `${OWN}/config.json`]);
+      this.#running.set(name, await this.#start(container));
+    };
+    await Promise.all([
+      start('cosigner', this.#basePort + 40, 'cosigner', 'serve'),
+      ...WITNESSES.map((n) => start(`witness-${n}`, this.#basePort + 41 + n, 'witness', 'serve')),
+    ]);
   }
 
+  /** The operator has the fleet as it is logged, witnessed and accepted. */
+  async announce(image: string): Promise<void> {
+    const announced = await new Hardened(image)
+      .on(this.#of('log'), 'announce')
+      .withBindMounts([{ source: this.#of('fleet'), target: OWN, mode: 'rw' }])
+      .withCommand(['fleet', 'announce', OWN])
+      .withWaitStrategy(Wait.forOneShotStartup())
+      .withStartupTimeout(START)
+      .start();
+    await announced.stop({ remove: true, removeVolumes: false });
+  }
+
+  /** The image's own health check is asked first after ten seconds, and more often is a process each time. */
   #start(container: GenericContainer): Promise<StartedTestContainer> {
-    return container.withWaitStrategy(Wait.forHealthCheck()).withStartupTimeout(START).start();
+    const listening = Wait.forLogMessage('"event":"listening"');
+    return container.withWaitStrategy(listening).withStartupTimeout(START).start();
+  }
+
+  /** What the engine says of each container's health. */
+  async health(): Promise<readonly string[]> {
+    const found = [...this.#running.values()].map((one) => this.#docker.getContainer(one.getId()).inspect());
+    return (await Promise.all(found)).map(({ State }) => State.Health?.Status ?? 'none');
   }
 
   /** Starts everything and waits until all nodes serve. @returns milliseconds that it took. */
@@ -152,6 +194,7 @@ export class ContainerFleet implements AsyncDisposable {
     await Promise.all([
       ...NODES.map((node) => this.startNode(node, image)),
       ...COORDINATORS.map((coordinator) => this.startCoordinator(coordinator, image)),
+      this.#startParties(image).then(() => this.announce(image)),
     ]);
     for (const node of NODES) await this.untilServing(node);
     return performance.now() - began;
@@ -231,24 +274,21 @@ export class ContainerFleet implements AsyncDisposable {
     return out;
   }
 
-  /** `holdfast` on this machine, at these coordinators alone (none named: all). */
+  /** `holdfast` on this machine, at these coordinators alone (none named: all), in bundle mode. */
   async run(coordinators: readonly number[], ...words: readonly string[]): Promise<Outcome> {
-    const trust = await this.#trust(coordinators);
-    return await holdfast(words, { environment: { HOLDFAST_TRUST: trust } });
+    const environment: Record<string, string> = {
+      HOLDFAST_TRUST: join(this.#files, 'fleet/client.json'),
+      HOLDFAST_TRUST_STATE: join(this.#files, 'trust-state.json'),
+    };
+    const urls = coordinators.map((n) => `https://127.0.0.1:${this.#basePort + n}`);
+    if (urls.length > 0) environment.HOLDFAST_URL = urls.join(' ');
+    return await holdfast(words, { environment });
   }
 
   async json(code: number, coordinators: readonly number[], ...words: readonly string[]) {
     const { code: actual, stdout, stderr } = await this.run(coordinators, ...words, '--json');
     if (actual !== code) throw new Error(`${words.join(' ')} ended with ${actual}, not ${code}: ${stdout}${stderr}`);
     return JSON.parse(stdout.toString('utf8')) as Record<string, unknown>;
-  }
-
-  async #trust(coordinators: readonly number[]): Promise<string> {
-    const whole = join(this.#files, 'fleet/trust.json');
-    if (coordinators.length === 0) return whole;
-    const trust = JSON.parse(readFileSync(whole, 'utf8')) as { coordinators: string[] };
-    trust.coordinators = coordinators.map((n) => `https://127.0.0.1:${this.#basePort + n}`);
-    return this.file(`trust-${coordinators.join('-')}.json`, `${JSON.stringify(trust, undefined, 2)}\n`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

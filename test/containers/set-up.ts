@@ -1,7 +1,7 @@
 /** Before the tests of containers: an engine, base images, the image of this checkout and that of the commit before it. */
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -33,9 +33,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
       project.provide('base', undefined);
       return async () => await engine[Symbol.asyncDispose]();
     }
-    const base = haveBase();
-    const current = build(CURRENT, base, root);
-    const previous = buildPrevious(base);
+    const base = timed('base images', haveBase);
+    const current = timed('the image', () => build(CURRENT, base, root));
+    const previous = timed('the image of the commit before', () => buildPrevious(base, CURRENT));
     project.provide('image', current);
     project.provide('previousImage', previous);
     project.provide('base', base);
@@ -48,6 +48,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
     spawnSync('docker', ['rmi', CURRENT, PREVIOUS], { stdio: 'ignore' });
     await engine[Symbol.asyncDispose]();
   };
+}
+
+function timed<T>(what: string, work: () => T): T {
+  const began = performance.now();
+  const result = work();
+  console.log(`${what}: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+  return result;
 }
 
 /** A base that is here or can be made here: images are not pulled for tests. */
@@ -64,34 +71,44 @@ export function build(tag: string, base: string, context: string, ...more: reado
     // Any time will do, as long as it is the same for both.
     env: { ...process.env, SOURCE_DATE_EPOCH: '1750000000' },
   });
-  return (JSON.parse(output) as { id: string }).id;
+  const { id, seconds } = JSON.parse(output) as { id: string; seconds: Readonly<Record<string, number>> };
+  console.log(`  ${tag}: ${JSON.stringify(seconds)}`);
+  return id;
 }
 
-/** The sources of the last commit but one, or of the last where something is not committed yet; undefined without git. */
-function buildPrevious(base: string): string | undefined {
+/** Of the last commit but one, or of the last where something is not committed yet; undefined without git. */
+function buildPrevious(base: string, current: string): string | undefined {
   const git = (...words: string[]) => spawnSync('git', ['-C', root, ...words], { maxBuffer: 256 * 1024 * 1024 });
-  const changed = git('diff', '--quiet', 'HEAD', '--', 'src', 'package-lock.json').status === 1;
-  const commit = changed ? 'HEAD' : 'HEAD~1';
+  const changes = (from: string, ...paths: string[]) => git('diff', '--quiet', from, '--', ...paths).status !== 0;
+  const commit = changes('HEAD', 'src', 'container', 'package-lock.json') ? 'HEAD' : 'HEAD~1';
   if (git('rev-parse', '--verify', '--quiet', `${commit}^{commit}`).status !== 0) return undefined;
   const context = mkdtempSync(join(tmpdir(), 'previous-'));
   try {
-    const names = [
-      'src',
-      'package.json',
-      'package-lock.json',
-      'tsconfig.json',
-      'tsconfig.build.json',
-      'LICENSE',
-      'softhsm',
-    ];
-    const { stdout, status } = git('archive', commit, ...names);
+    const { stdout, status } = git('archive', commit);
     if (status !== 0) return undefined;
     execFileSync('tar', ['-x', '-C', context], { input: stdout });
+    if (!changes(commit, 'package-lock.json', 'Dockerfile', 'softhsm')) return exchangeProgram(context, current);
     // How an image is made may be newer than what is in it.
-    for (const name of ['container', 'scripts', '.dockerignore'])
-      cpSync(join(root, name), join(context, name), { recursive: true });
+    for (const name of ['scripts', '.dockerignore']) cpSync(join(root, name), join(context, name), { recursive: true });
     return build(PREVIOUS, base, context);
   } finally {
     rmSync(context, { recursive: true });
   }
+}
+
+/** The current image with another commit's program: all else in it is the same, and need not be made again. */
+function exchangeProgram(context: string, current: string): string {
+  symlinkSync(join(root, 'node_modules'), join(context, 'node_modules'));
+  const dist = join(context, 'program/dist');
+  const run = (...words: string[]) =>
+    execFileSync(process.execPath, words, { cwd: context, stdio: ['ignore', 'inherit', 'inherit'] });
+  run('scripts/build.ts', '--command-only', '--out', dist);
+  run('scripts/build-pages.ts', '--out', join(dist, 'pages'));
+  cpSync(join(context, 'container'), join(context, 'program/container'), { recursive: true });
+  const text = `FROM ${current}\nUSER 0\nRUN rm -r /app/dist /app/container\nCOPY . /app/\nUSER 10001:10001\n`;
+  writeFileSync(join(context, 'program/Dockerfile'), text);
+  execFileSync('docker', ['build', '--quiet', '--tag', PREVIOUS, join(context, 'program')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  return PREVIOUS;
 }
