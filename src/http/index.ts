@@ -1,6 +1,7 @@
 /** What every HTTP service of Holdfast shares: logs, problem details, the monitoring listener, bounded shutdown. */
 
 export * from './files.ts';
+export * from './listen.ts';
 export * from './log.ts';
 export * from './monitoring.ts';
 export * from './pages.ts';

@@ -6,12 +6,6 @@
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Registry } from 'prom-client';
 
-export interface ListenAddress {
-  readonly host: string;
-  /** 0 takes any free port. */
-  readonly port: number;
-}
-
 export interface Readiness {
   readonly ready: boolean;
   /** Why not, for people; empty when ready. */

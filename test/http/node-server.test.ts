@@ -241,6 +241,32 @@ describe('monitoring', () => {
   });
 });
 
+describe('what is no request', () => {
+  it.each([
+    ['no HTTP', 'HELLO\r\n\r\n', 400, 'malformed'],
+    ['an address that is none', 'GET /%E0%A4%A HTTP/1.1\r\nhost: x\r\n\r\n', 400, 'malformed'],
+    ['headers without end', `GET / HTTP/1.1\r\nhost: x\r\na: ${'x'.repeat(40_000)}\r\n\r\n`, 413, 'too_large'],
+  ])('%s is refused by a code of the closed list, and repeats nothing of it', async (_, sent, status, code) => {
+    const { hostname: host, port } = new URL(nodes.running[0]!.url);
+    const identity = await nodes.pki.issue('coordinator', 'somebody');
+    const peer = { fleet: FLEET, role: 'node', name: nodeName(1) } as const;
+    const options = tlsClientOptions(identity, peer) as object;
+    const answer = await new Promise<string>((resolve, reject) => {
+      let text = '';
+      const socket = tlsConnect({ host, port: Number(port), ...options }, () => socket.write(sent));
+      socket.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+        if (text.endsWith('}')) socket.end();
+      });
+      socket.on('close', () => resolve(text)).on('error', (error) => (text === '' ? reject(error) : resolve(text)));
+    });
+    expect(answer).toContain(`HTTP/1.1 ${status} `);
+    expect(answer).toContain('application/problem+json');
+    expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({ status, code });
+    expect(answer).not.toContain('E0%A4');
+  });
+});
+
 describe('monitoring behind the fleet’s certificates', () => {
   it('gives coordinators what the monitoring listener gives, and nobody else', async () => {
     const metrics = await pool.request({ path: '/metrics', method: 'GET' });

@@ -1,6 +1,7 @@
 /** The operator's listener over a fleet on real sockets: who gets in, what is shown, and that a dead node holds nobody up. */
 
 import { createServer, type Server } from 'node:net';
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { operatorApiDocument } from '../../src/coordinator/operator/index.ts';
 import { utf8 } from '../../src/core/index.ts';
@@ -76,6 +77,30 @@ describe('who gets in', () => {
     expect((await get('/v1/operator/overview', { cookie })).status).toBe(200);
     await fetch(`${url}/v1/operator/session`, { method: 'DELETE', headers: { cookie } });
     expect((await get('/v1/operator/overview', { cookie })).status).toBe(401);
+  });
+
+  it('is under HTTPS a browser whose cookie no other part of the site can set or see', async () => {
+    const tls = await nodes.pki.issue('public', 'dashboard-1');
+    const other = await nodes.coordinator({ dashboard: dashboard({ tls }), log });
+    const dispatcher = new Agent({ connect: { ca: tls.authorityPem } });
+    const { statusCode, headers } = await request(`${other.dashboardUrl}/v1/operator/session`, {
+      ...{ method: 'POST', dispatcher, headers: { 'content-type': 'application/json' } },
+      body: JSON.stringify({ credential: CREDENTIAL }),
+    });
+    expect(statusCode).toBe(204);
+    expect(String(headers['set-cookie'])).toMatch(/^__Host-holdfast-operator=[\w-]{43}; Path=\/; .*; Secure$/);
+    expect(headers['strict-transport-security']).toBeDefined();
+    const session = String(headers['set-cookie']).split(';')[0]!;
+    const get = async (cookie: string) => {
+      const response = await request(`${other.dashboardUrl}/v1/operator/overview`, { dispatcher, headers: { cookie } });
+      await response.body.dump();
+      return response.statusCode;
+    };
+    expect(await get(session)).toBe(200);
+    // One that another part of the site could have set counts for nothing.
+    expect(await get(session.replace('__Host-', ''))).toBe(401);
+    await dispatcher.close();
+    await other.close();
   });
 
   it('is nobody whom another site sends', async () => {

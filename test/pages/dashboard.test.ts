@@ -1,6 +1,6 @@
 /** The operator's dashboard in a real browser, over a fleet of real processes on real tokens. */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseJson } from '../../src/core/index.ts';
@@ -68,6 +68,16 @@ async function enrol(subject: string): Promise<string[]> {
   await fleet.ok('secret', 'put', ...pin, '--secret-file', fleet.file('secret', 'nothing that a page may show'));
   return pin;
 }
+
+describe('where it is', () => {
+  test('is told by the fleet’s status, with the file that has the credential', async () => {
+    const { stdout } = await fleet.run(['fleet', 'status', fleet.folder.path]);
+    const text = stdout.toString('utf8');
+    expect(text).toContain(`dashboard: ${url}, which asks for what is in ${fleet.folder.dashboardCredential}`);
+    expect(text).not.toContain(credential);
+    expect(statSync(fleet.folder.dashboardCredential).mode & 0o777).toBe(0o600);
+  });
+});
 
 describe('who gets in', () => {
   test('is nobody with a wrong credential, by its exact code and without a detail', async () => {

@@ -1,7 +1,14 @@
 /** A coordinator with its listeners and background work: what `startCoordinator` makes of a configuration. */
 
-import { asHoldfastError, type Clock, HoldfastError, systemClock } from '../../core/index.ts';
-import { closeGracefully, createMonitoring, type ListenAddress, type Logger } from '../../http/index.ts';
+import { type Clock, systemClock } from '../../core/index.ts';
+import {
+  closeGracefully,
+  closeInTurn,
+  createMonitoring,
+  type ListenAddress,
+  type Logger,
+  listenAt,
+} from '../../http/index.ts';
 import type { TlsIdentity } from '../../pki/index.ts';
 import { type Fleet, type SignatureChecks, threshold } from '../../protocol/index.ts';
 import { Coordinator } from '../coordinator.ts';
@@ -130,23 +137,18 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
   };
   const stop = async () => {
     closing = true;
-    log.info({ event: 'stopping' });
-    const steps = [
+    await closeInTurn(log, [
       () => closeGracefully(server, CLOSE_DEADLINE),
       // Rounds under way end with their connections: each of their steps may be cut short and done again by others.
       async () =>
         void (await Promise.all([background.close(), transport.close(), trustSource?.close(), dashboard?.close()])),
       () => monitoring.close(),
-    ];
-    let failure: unknown;
-    for (const step of steps) await step().catch((error: unknown) => (failure ??= error));
-    metrics.registry.clear();
-    if (failure) throw asHoldfastError(failure);
-    log.info({ event: 'stopped' });
+      () => metrics.registry.clear(),
+    ]);
   };
   try {
-    const url = await listen(server, options.listen);
-    const monitoringUrl = await listen(monitoring, options.metrics);
+    const url = await listenAt(server, options.listen);
+    const monitoringUrl = await listenAt(monitoring, options.metrics);
     if (options.dashboard) await startOperatorsDashboard(options.dashboard);
     background.start();
     trustSource?.start();
@@ -170,13 +172,5 @@ export async function startCoordinatorService(options: CoordinatorServiceOptions
       dashboard?.close(),
     ]);
     throw error;
-  }
-}
-
-async function listen(app: ReturnType<typeof createMonitoring>, address: ListenAddress): Promise<string> {
-  try {
-    return await app.listen({ ...address });
-  } catch (cause) {
-    throw new HoldfastError('usage', `cannot listen on ${address.host} port ${address.port}; is it in use?`, { cause });
   }
 }

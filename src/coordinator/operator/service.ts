@@ -1,9 +1,9 @@
 /** The dashboard of a running coordinator: its looks at the nodes, and its listener. */
 
 import { X509Certificate } from 'node:crypto';
-import { type Clock, HoldfastError, systemRandom } from '../../core/index.ts';
+import { type Clock, systemRandom } from '../../core/index.ts';
 import type { Expiry, LogView } from '../../dashboard/index.ts';
-import { closeGracefully, type ListenAddress, type Logger, type Page } from '../../http/index.ts';
+import { closeGracefully, type ListenAddress, type Logger, listenAt, type Page } from '../../http/index.ts';
 import { peerIdentityOf, type TlsIdentity } from '../../pki/index.ts';
 import { type Fleet, threshold } from '../../protocol/index.ts';
 import type { NodeInfo } from '../maintenance.ts';
@@ -85,13 +85,7 @@ export async function startDashboard(options: DashboardOptions, parts: Dashboard
     clock,
     random: systemRandom,
   });
-  const { host, port } = options.listen;
-  let url: string;
-  try {
-    url = await server.listen({ host, port });
-  } catch (cause) {
-    throw new HoldfastError('usage', `the dashboard cannot listen on ${host} port ${port}; is it in use?`, { cause });
-  }
+  const url = await listenAt(server, options.listen, 'the dashboard cannot listen');
   observer.start();
   log.info({ event: 'dashboard', url });
   return {

@@ -1,7 +1,7 @@
 /** Looking again and again, with metrics and health for those who watch the watcher. */
 
 import { asHoldfastError, type Clock, HoldfastError, systemClock } from '../../core/index.ts';
-import { createMonitoring, type ListenAddress, type Logger } from '../../http/index.ts';
+import { closeInTurn, createMonitoring, type ListenAddress, type Logger, listenAt } from '../../http/index.ts';
 import { type Looked, type LookOptions, look } from './look.ts';
 import { MonitorMetrics } from './metrics.ts';
 import { deliver, type WebhookOptions } from './webhook.ts';
@@ -59,24 +59,19 @@ export async function startWatching(options: WatchOptions): Promise<RunningMonit
   const trouble = { last: 'it has not looked yet' };
   const readiness = () => ({ ready: trouble.last === '', reason: trouble.last });
   const monitoring = createMonitoring({ registry: metrics.registry, readiness });
-  let monitoringUrl: string;
-  try {
-    monitoringUrl = await monitoring.listen({ ...options.metrics });
-  } catch (cause) {
-    const { host, port } = options.metrics;
-    throw new HoldfastError('usage', `cannot listen on ${host} port ${port}; is it in use?`, { cause });
-  }
+  const monitoringUrl = await listenAt(monitoring, options.metrics);
   log.info({ event: 'watching', origin: options.replay.origin, monitoringUrl });
   const ended = watch(options, metrics, trouble, clock, interval, end.signal);
   // Whoever closes it before anybody waits hears no more.
   ended.catch(() => undefined);
   let closed: Promise<void> | undefined;
-  const stop = async () => {
+  const stop = () => {
     end.abort(new HoldfastError('cancelled', 'cancelled'));
-    await ended.catch(() => undefined);
-    await monitoring.close();
-    metrics.registry.clear();
-    log.info({ event: 'stopped' });
+    return closeInTurn(log, [
+      () => ended.catch(() => undefined),
+      () => monitoring.close(),
+      () => metrics.registry.clear(),
+    ]);
   };
   return {
     monitoringUrl,

@@ -1,12 +1,11 @@
-/** The cosigner as a service: its log, its rules, its witnesses, and three listeners. */
-
-import type { FastifyInstance } from 'fastify';
-import { asHoldfastError, type Clock, HoldfastError, systemClock } from '../../core/index.ts';
+import { type Clock, HoldfastError, systemClock } from '../../core/index.ts';
 import {
   closeGracefully,
+  closeInTurn,
   createMonitoring,
   type ListenAddress,
   type Logger,
+  listenAt,
   type Page,
   type Readiness,
 } from '../../http/index.ts';
@@ -193,25 +192,20 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
   const monitoring = createMonitoring({ registry: metrics.registry, readiness });
   const stop = async () => {
     closing = true;
-    logger.info({ event: 'stopping' });
-    const steps = [
+    await closeInTurn(logger, [
       () =>
         Promise.all([closeGracefully(submissionServer, CLOSE_DEADLINE), closeGracefully(publicServer, CLOSE_DEADLINE)]),
       () => gathering.close(),
       () => log.close(),
       () => monitoring.close(),
       async () => options.close?.(),
-    ];
-    let failure: unknown;
-    for (const step of steps) await step().catch((error: unknown) => (failure ??= error));
-    metrics.registry.clear();
-    if (failure) throw asHoldfastError(failure);
-    logger.info({ event: 'stopped' });
+      () => metrics.registry.clear(),
+    ]);
   };
   try {
-    const publicUrl = await listen(publicServer, options.public.listen);
-    const submissionUrl = await listen(submissionServer, options.submission.listen);
-    const monitoringUrl = await listen(monitoring, options.metrics);
+    const publicUrl = await listenAt(publicServer, options.public.listen);
+    const submissionUrl = await listenAt(submissionServer, options.submission.listen);
+    const monitoringUrl = await listenAt(monitoring, options.metrics);
     // Witnesses that audit fetch the leaves from here, so the listeners come first.
     gathering.start();
     logger.info({ event: 'listening', publicUrl, submissionUrl, monitoringUrl, size: log.head.size });
@@ -254,12 +248,4 @@ function bundleOf(log: TransparencyLog, ledger: Ledger, digest: string): string 
   const index = ledger.bundle(digest);
   const leaf = index === undefined ? undefined : parseLeaf(log.entry(index)!);
   return leaf?.type === 'acceptance' ? leaf.bundle.text : undefined;
-}
-
-async function listen(app: FastifyInstance, address: ListenAddress): Promise<string> {
-  try {
-    return await app.listen({ ...address });
-  } catch (cause) {
-    throw new HoldfastError('usage', `cannot listen on ${address.host} port ${address.port}; is it in use?`, { cause });
-  }
 }

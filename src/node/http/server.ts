@@ -10,6 +10,7 @@ import {
   PROBLEM_TYPE,
   problemOf,
   type Readiness,
+  refusals,
 } from '../../http/index.ts';
 import { requirePeer, type TlsIdentity, tlsServerOptions } from '../../pki/index.ts';
 import {
@@ -52,6 +53,7 @@ const KEEP_ALIVE = 75_000;
 export function createNodeServer(options: NodeServerOptions): FastifyInstance {
   const { fleet, tls, log } = options;
   const app = fastify({
+    ...refusals(),
     https: { ...tlsServerOptions(tls), headersTimeout: HEAD_TIMEOUT, handshakeTimeout: HEAD_TIMEOUT },
     logger: false,
     bodyLimit: MAXIMUM_BATCH_BYTES,

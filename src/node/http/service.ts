@@ -1,16 +1,16 @@
 /** A vault node with its listeners: what `startNode` makes of a configuration, and tests of their own parts. */
 
 import type { TenantConfiguration } from '../../access/index.ts';
-import {
-  asHoldfastError,
-  type Clock,
-  HoldfastError,
-  type Random,
-  systemClock,
-  systemRandom,
-} from '../../core/index.ts';
+import { type Clock, type HoldfastError, type Random, systemClock, systemRandom } from '../../core/index.ts';
 import { verifyEcdsa, verifyEd25519 } from '../../crypto/index.ts';
-import { closeGracefully, createMonitoring, type ListenAddress, type Logger } from '../../http/index.ts';
+import {
+  closeGracefully,
+  closeInTurn,
+  createMonitoring,
+  type ListenAddress,
+  type Logger,
+  listenAt,
+} from '../../http/index.ts';
 import type { TlsIdentity } from '../../pki/index.ts';
 import { CONTENT, type Fleet, type ServiceSoftware } from '../../protocol/index.ts';
 import type { Token } from '../../token/port.ts';
@@ -131,25 +131,19 @@ async function start(options: NodeServiceOptions): Promise<RunningNode> {
   const monitoring = createMonitoring({ registry: metrics.registry, readiness });
   const stop = async () => {
     closing = true;
-    log.info({ event: 'stopping' });
-    const steps = [
+    await closeInTurn(log, [
       () => closeGracefully(server, CLOSE_DEADLINE),
       () => vault.stop(),
       () => monitoring.close(),
       () => token.close(),
       () => closeStore(),
-    ];
-    // One after the other, each even where an earlier one failed.
-    let failure: unknown;
-    for (const step of steps) await step().catch((error: unknown) => (failure ??= error));
-    metrics.registry.clear();
-    if (failure) throw asHoldfastError(failure);
-    log.info({ event: 'stopped' });
+      () => metrics.registry.clear(),
+    ]);
   };
   try {
     await vault.start();
-    const url = await listen(server, options.listen);
-    const monitoringUrl = await listen(monitoring, options.metrics);
+    const url = await listenAt(server, options.listen);
+    const monitoringUrl = await listenAt(monitoring, options.metrics);
     log.info({ event: 'listening', url, monitoringUrl });
     let closed: Promise<void> | undefined;
     return {
@@ -167,13 +161,5 @@ async function start(options: NodeServiceOptions): Promise<RunningNode> {
   } catch (error) {
     await Promise.allSettled([server.close(), monitoring.close(), vault.stop()]);
     throw error;
-  }
-}
-
-async function listen(app: ReturnType<typeof createNodeServer>, address: ListenAddress): Promise<string> {
-  try {
-    return await app.listen({ ...address });
-  } catch (cause) {
-    throw new HoldfastError('usage', `cannot listen on ${address.host} port ${address.port}; is it in use?`, { cause });
   }
 }

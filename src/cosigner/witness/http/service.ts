@@ -1,7 +1,14 @@
 /** A witness with its listeners: what `startWitness` makes of a configuration. */
 
-import { asHoldfastError, HoldfastError } from '../../../core/index.ts';
-import { closeGracefully, createMonitoring, type ListenAddress, type Logger } from '../../../http/index.ts';
+import { asHoldfastError, type HoldfastError } from '../../../core/index.ts';
+import {
+  closeGracefully,
+  closeInTurn,
+  createMonitoring,
+  type ListenAddress,
+  type Logger,
+  listenAt,
+} from '../../../http/index.ts';
 import { EvidenceShelf } from '../evidence.ts';
 import { openWitnessStore, type WitnessDisk } from '../store.ts';
 import { Witness, type WitnessObserver, type WitnessOptions } from '../witness.ts';
@@ -95,22 +102,17 @@ export async function startWitnessService(options: WitnessServiceOptions): Promi
   const monitoring = createMonitoring({ registry: metrics.registry, readiness });
   const stop = async () => {
     closing = true;
-    log.info({ event: 'stopping' });
-    const steps = [
+    await closeInTurn(log, [
       () => closeGracefully(server, CLOSE_DEADLINE),
       () => monitoring.close(),
       () => disk.close(),
       async () => options.onClose?.(),
-    ];
-    let failure: unknown;
-    for (const step of steps) await step().catch((error: unknown) => (failure ??= error));
-    metrics.registry.clear();
-    if (failure) throw asHoldfastError(failure);
-    log.info({ event: 'stopped' });
+      () => metrics.registry.clear(),
+    ]);
   };
   try {
-    const url = await listen(server, options.listen);
-    const monitoringUrl = await listen(monitoring, options.metrics);
+    const url = await listenAt(server, options.listen);
+    const monitoringUrl = await listenAt(monitoring, options.metrics);
     log.info({ event: 'listening', url, monitoringUrl, logs: logs.length });
     let closed: Promise<void> | undefined;
     return {
@@ -124,13 +126,5 @@ export async function startWitnessService(options: WitnessServiceOptions): Promi
   } catch (error) {
     await Promise.allSettled([server.close(), monitoring.close()]);
     throw error;
-  }
-}
-
-async function listen(app: ReturnType<typeof createMonitoring>, address: ListenAddress): Promise<string> {
-  try {
-    return await app.listen({ ...address });
-  } catch (cause) {
-    throw new HoldfastError('usage', `cannot listen on ${address.host} port ${address.port}; is it in use?`, { cause });
   }
 }
