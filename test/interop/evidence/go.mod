@@ -1,0 +1,3 @@
+module holdfast.example/interop/evidence
+
+go 1.25.0
