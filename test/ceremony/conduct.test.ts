@@ -133,6 +133,15 @@ describe('a ceremony', () => {
     );
   });
 
+  it('that nothing interrupts says so', async () => {
+    const world = new World(plan);
+    expect(await world.live(willing)).toBe('ended');
+    expect(world.entries.map(({ kind }) => kind).filter((kind) => kind === 'resumed')).toEqual([]);
+    expect(world.entries.length).toBe(2 + 2 * stepsOf(plan).length + 1);
+    expect(await world.live(willing)).toBe('ended');
+    expect(world.entries.at(-1)).toEqual({ kind: 'closed' });
+  });
+
   it('comes to its end when the power goes once, at each moment there is', async () => {
     for (let fuse = 0; ; fuse++) {
       const world = new World({ ...plan, token: { ...plan.token, state: 'occupied' } });

@@ -106,7 +106,7 @@ export class Progress {
 
   /** What a process finds when it opens a transcript again: anything may have ended in the middle. */
   reopen(): void {
-    this.#interrupted = true;
+    this.#interrupted = !this.isEmpty && !this.#closed;
   }
 
   #apply(
@@ -161,7 +161,7 @@ export class Progress {
 
   /** Whether whoever goes on must say so first. */
   get mustResume(): boolean {
-    return this.#interrupted && !this.isEmpty && !this.#closed;
+    return this.#interrupted;
   }
 }
 
