@@ -1,6 +1,9 @@
 /** What every HTTP service of Holdfast shares: logs, problem details, the monitoring listener, bounded shutdown. */
 
 export * from './files.ts';
+export * from './frame-client.ts';
+export * from './frame-server.ts';
+export { FRAMES_PROTOCOL } from './frames.ts';
 export * from './listen.ts';
 export * from './log.ts';
 export * from './monitoring.ts';

@@ -1,4 +1,4 @@
-/** Several requests to one node in one HTTP request, and their answers in the same order (docs/protocol.md, section 7). */
+/** Several requests to one node in one exchange, and their answers in the same order (docs/protocol.md, section 7). */
 
 import { codec } from '../core/index.ts';
 

@@ -7,6 +7,7 @@ import { Pool, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ERROR_KINDS, HoldfastError, systemRandom, utf8 } from '../../src/core/index.ts';
 import { blind } from '../../src/crypto/index.ts';
+import { FrameConnection } from '../../src/http/index.ts';
 import { createNodeServer, NODE_CONTENT_TYPE, NodeMetrics } from '../../src/node/http/index.ts';
 import { tlsClientOptions } from '../../src/pki/index.ts';
 import {
@@ -114,6 +115,41 @@ describe('a body', () => {
     const response = await pool.request({ path: '/v1/records', method: 'GET' });
     expect(response.statusCode).toBe(404);
     expect(await response.body.json()).toMatchObject({ code: 'not_found' });
+  });
+});
+
+describe('frames', () => {
+  const connection = async () => {
+    const tls = tlsClientOptions(await nodes.pki.issue('coordinator', 'somebody'), {
+      ...{ fleet: FLEET, role: 'node', name: nodeName(1) },
+    });
+    const limits = { connectTimeout: 2000, idleTimeout: 5000, maximumBytes: 100_000 };
+    return (await FrameConnection.open({ url: nodes.running[0]!.url, tls, ...limits }, signal))!;
+  };
+  const { signal } = new AbortController();
+
+  it('carry batches as HTTP does', async () => {
+    const frames = await connection();
+    const info = encodeNodeRequest({ kind: 'info' });
+    const ask = async () =>
+      decodeNodeBatchAnswer(await frames.request(encodeNodeBatch([info, Uint8Array.of(1)]), signal)).map(
+        (answer) => decodeNodeAnswer(answer).code,
+      );
+    expect(await Promise.all([ask(), ask()])).toEqual([
+      ['ok', 'malformed'],
+      ['ok', 'malformed'],
+    ]);
+    frames.close();
+  });
+
+  it('that hold no batch end their connection, and nobody else’s', async () => {
+    const other = await connection();
+    for (const body of [utf8('nonsense'), new Uint8Array(0)]) {
+      const frames = await connection();
+      await expect(frames.request(body, signal)).rejects.toThrow('closed');
+    }
+    expect(decodeNodeBatchAnswer(await other.request(encodeNodeBatch([]), signal))).toEqual([]);
+    other.close();
   });
 });
 

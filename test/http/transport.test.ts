@@ -1,13 +1,14 @@
 /** The coordinator's way to a node: batches, timeouts, nodes that hang, refuse, lie, or are somebody else. */
 
 import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { HttpNodeTransport } from '../../src/coordinator/http/index.ts';
 import { systemClock } from '../../src/core/index.ts';
-import { tlsServerOptions } from '../../src/pki/index.ts';
+import { encodeFrame, FRAMES_PROTOCOL, FrameReader } from '../../src/http/frames.ts';
+import { type TlsIdentity, tlsServerOptions } from '../../src/pki/index.ts';
 import {
   decodeNodeBatch,
   decodeNodeRequest,
@@ -39,27 +40,72 @@ const echo = (batch: readonly Uint8Array[]) =>
     }),
   );
 
-type Handler = (batch: Uint8Array[], response: ServerResponse) => void;
+/** How a node under test answers one batch. */
+interface Reply {
+  end(bytes: Uint8Array): void;
+  /** Answers with an error of the transport. */
+  refuse(): void;
+  /** Sends a little now and then, and never all. */
+  drip(): void;
+}
+type Handler = (batch: Uint8Array[], reply: Reply) => void;
 
-async function listen(handler: Handler, name = 'node-1', port = 0) {
-  const tls = await pki.issue('node', name);
-  const batches: number[] = [];
-  const server: Server = createServer(tlsServerOptions(tls), async (request, response) => {
+/** A node of the version before frames. */
+async function httpServer(handler: Handler, tls: TlsIdentity): Promise<{ server: Server; cut: () => void }> {
+  const server = createServer(tlsServerOptions(tls), async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const batch = decodeNodeBatch(Buffer.concat(chunks));
-    batches.push(batch.length);
-    handler(batch, response);
+    handler(decodeNodeBatch(Buffer.concat(chunks)), {
+      end: (bytes) => response.end(bytes),
+      refuse: () => response.writeHead(503).end(),
+      drip: () => {
+        const drip = setInterval(() => response.write('x'), 20);
+        response.on('close', () => clearInterval(drip));
+      },
+    });
   });
+  return { server, cut: () => server.closeAllConnections() };
+}
+
+async function frameServer(handler: Handler, tls: TlsIdentity): Promise<{ server: Server; cut: () => void }> {
+  const sockets = new Set<TLSSocket>();
+  const server = createTlsServer({ ...tlsServerOptions(tls), ALPNProtocols: [FRAMES_PROTOCOL] }, (socket) => {
+    sockets.add(socket);
+    const reader = new FrameReader(2 ** 24, (number, body) => {
+      handler(decodeNodeBatch(body), {
+        end: (bytes) => socket.write(encodeFrame(number, bytes)),
+        refuse: () => socket.destroy(),
+        drip: () => {
+          socket.write(encodeFrame(number, new Uint8Array(1000)).subarray(0, 10));
+          const drip = setInterval(() => socket.write('x'), 20);
+          socket.on('close', () => clearInterval(drip));
+        },
+      });
+    });
+    socket.on('data', (piece: Buffer) => reader.push(piece)).on('error', () => {});
+  });
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return { server: server as Server, cut };
+}
+
+async function listenWith(make: typeof httpServer, handler: Handler, name = 'node-1', port = 0) {
+  const batches: number[] = [];
+  const counted: Handler = (batch, reply) => {
+    batches.push(batch.length);
+    handler(batch, reply);
+  };
+  const { server, cut } = await make(counted, await pki.issue('node', name));
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const close = () => {
-    server.closeAllConnections();
+    cut();
     return new Promise((resolve) => server.close(resolve));
   };
   cleanUp.push(close);
   const { port: taken } = server.address() as AddressInfo;
-  return { url: `https://127.0.0.1:${taken}`, port: taken, batches, close };
+  return { url: `https://127.0.0.1:${taken}`, port: taken, batches, cut, close };
 }
 
 async function connect(urls: readonly string[], timeout = 2000, clock = systemClock) {
@@ -74,173 +120,225 @@ async function connect(urls: readonly string[], timeout = 2000, clock = systemCl
   return transport;
 }
 
-const answerAll: Handler = (batch, response) => response.end(echo(batch));
+const answerAll: Handler = (batch, reply) => reply.end(echo(batch));
 const refused = { code: 'no_majority' };
 
-describe('batches', () => {
-  it('carry a hundred concurrent requests in a few HTTP requests, each caller getting its own answer', async () => {
-    const node = await listen(answerAll);
-    const transport = await connect([node.url]);
-    const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => transport.send(1, head(i))));
-    expect(answers.map(({ content }) => content![0])).toEqual(Array.from({ length: 100 }, (_, i) => i));
-    expect(node.batches.length).toBeLessThanOrEqual(4);
-    expect(node.batches.reduce((sum, size) => sum + size)).toBe(100);
-  });
+describe.each([
+  ['HTTP', httpServer],
+  ['frames', frameServer],
+])('over %s:', (_name, make) => {
+  const listen = (handler: Handler, name?: string, port?: number) => listenWith(make, handler, name, port);
 
-  it('number at most two in flight; what arrives meanwhile travels in the next one, at most 256 together', async () => {
-    const held: (() => void)[] = [];
-    const node = await listen((batch, response) => held.push(() => answerAll(batch, response)));
-    const transport = await connect([node.url]);
-    const first = transport.send(1, head(1));
-    while (held.length < 1) await new Promise(setImmediate);
-    const second = transport.send(1, head(2));
-    while (held.length < 2) await new Promise(setImmediate);
-    const rest = Array.from({ length: 300 }, (_, i) => transport.send(1, head(i % 200)));
-    held.shift()!();
-    await first;
-    while (held.length < 2) await new Promise(setImmediate);
-    expect(node.batches).toEqual([1, 1, 256]);
-    const release = setInterval(() => held.shift()?.(), 1);
-    await Promise.all([second, ...rest]);
-    clearInterval(release);
-    expect(node.batches).toEqual([1, 1, 256, 44]);
-  });
-
-  it('after one of several elements wait a moment for company; single ones wait for nothing', async () => {
-    const node = await listen(answerAll);
-    let now = 1000;
-    const transport = await connect([node.url], 2000, { ...systemClock, now: () => now });
-    await Promise.all([1, 2, 3].map((i) => transport.send(1, head(i))));
-    const fourth = transport.send(1, head(4));
-    await new Promise(setImmediate);
-    const fifth = transport.send(1, head(5));
-    await Promise.all([fourth, fifth]);
-    expect(node.batches).toEqual([3, 2]);
-    now += 20;
-    await transport.send(1, head(6));
-    const seventh = transport.send(1, head(7));
-    await new Promise(setImmediate);
-    await Promise.all([seventh, transport.send(1, head(8))]);
-    expect(node.batches).toEqual([3, 2, 1, 1, 1]);
-  });
-
-  it('of background work do not hold up those of clients', async () => {
-    const node = await listen((batch, response) => {
-      if (decodeNodeRequest(batch[0]!).kind === 'head') answerAll(batch, response);
+  describe('batches', () => {
+    it('carry a hundred concurrent requests in a few exchanges, each caller getting its own answer', async () => {
+      const node = await listen(answerAll);
+      const transport = await connect([node.url]);
+      const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => transport.send(1, head(i))));
+      expect(answers.map(({ content }) => content![0])).toEqual(Array.from({ length: 100 }, (_, i) => i));
+      expect(node.batches.length).toBeLessThanOrEqual(4);
+      expect(node.batches.reduce((sum, size) => sum + size)).toBe(100);
     });
-    const transport = await connect([node.url], 500);
-    const background = Array.from({ length: 8 }, () => transport.send(1, { kind: 'info' }));
-    const settled = Promise.allSettled(background);
-    expect((await transport.send(1, head(7))).code).toBe('ok');
-    expect((await settled).every(({ status }) => status === 'rejected')).toBe(true);
+
+    it('number at most two in flight; what arrives meanwhile travels in the next one, at most 256 together', async () => {
+      const held: (() => void)[] = [];
+      const node = await listen((batch, reply) => held.push(() => answerAll(batch, reply)));
+      const transport = await connect([node.url]);
+      const first = transport.send(1, head(1));
+      while (held.length < 1) await new Promise(setImmediate);
+      const second = transport.send(1, head(2));
+      while (held.length < 2) await new Promise(setImmediate);
+      const rest = Array.from({ length: 300 }, (_, i) => transport.send(1, head(i % 200)));
+      held.shift()!();
+      await first;
+      while (held.length < 2) await new Promise(setImmediate);
+      expect(node.batches).toEqual([1, 1, 256]);
+      const release = setInterval(() => held.shift()?.(), 1);
+      await Promise.all([second, ...rest]);
+      clearInterval(release);
+      expect(node.batches).toEqual([1, 1, 256, 44]);
+    });
+
+    it('after one of several elements wait a moment for company; single ones wait for nothing', async () => {
+      const node = await listen(answerAll);
+      let now = 1000;
+      const transport = await connect([node.url], 2000, { ...systemClock, now: () => now });
+      await Promise.all([1, 2, 3].map((i) => transport.send(1, head(i))));
+      const fourth = transport.send(1, head(4));
+      await new Promise(setImmediate);
+      const fifth = transport.send(1, head(5));
+      await Promise.all([fourth, fifth]);
+      expect(node.batches).toEqual([3, 2]);
+      now += 20;
+      await transport.send(1, head(6));
+      const seventh = transport.send(1, head(7));
+      await new Promise(setImmediate);
+      await Promise.all([seventh, transport.send(1, head(8))]);
+      expect(node.batches).toEqual([3, 2, 1, 1, 1]);
+    });
+
+    it('of background work do not hold up those of clients', async () => {
+      const node = await listen((batch, reply) => {
+        if (decodeNodeRequest(batch[0]!).kind === 'head') answerAll(batch, reply);
+      });
+      const transport = await connect([node.url], 1500);
+      const background = Array.from({ length: 8 }, () => transport.send(1, { kind: 'info' }));
+      const settled = Promise.allSettled(background);
+      expect((await transport.send(1, head(7))).code).toBe('ok');
+      expect((await settled).every(({ status }) => status === 'rejected')).toBe(true);
+    });
+  });
+
+  describe('a node that fails', () => {
+    it('by refusing connections is refused quickly, and costs the others nothing', async () => {
+      const gone = await listen(answerAll);
+      await gone.close();
+      const alive = await listen(answerAll, 'node-2');
+      const transport = await connect([gone.url, alive.url]);
+      const begun = performance.now();
+      await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+      expect((await transport.send(2, head(1))).code).toBe('ok');
+      expect(performance.now() - begun).toBeLessThan(1000);
+    });
+
+    it('is not asked again at once, and is found again when it is back', async () => {
+      let up = false;
+      const node = await listen((batch, reply) => {
+        if (up) answerAll(batch, reply);
+        else reply.refuse();
+      });
+      const transport = await connect([node.url]);
+      for (let i = 0; i < 20; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);
+      // Over a connection that was cut it is asked once more.
+      expect(node.batches.length).toBeLessThanOrEqual(2);
+      up = true;
+      for (;;) {
+        const answer = await transport.send(1, head(1)).catch(() => undefined);
+        if (answer?.code === 'ok') break;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      expect(node.batches.length).toBeLessThan(10);
+    });
+
+    it('by hanging costs its callers their timeout and later ones nothing once it goes on', async () => {
+      let hanging = true;
+      const node = await listen((batch, reply) => {
+        if (!hanging) answerAll(batch, reply);
+      });
+      const transport = await connect([node.url], 300);
+      const begun = performance.now();
+      const stuck = Array.from({ length: 20 }, (_, i) => transport.send(1, head(i)));
+      for (const { status } of await Promise.allSettled(stuck)) expect(status).toBe('rejected');
+      expect(performance.now() - begun).toBeLessThan(900);
+      hanging = false;
+      for (;;) {
+        const answer = await transport.send(1, head(1)).catch(() => undefined);
+        if (answer?.code === 'ok') break;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    });
+
+    it('by sending its answer drop by drop is cut off in time', async () => {
+      let dripping = true;
+      const node = await listen((batch, reply) => {
+        if (!dripping) return answerAll(batch, reply);
+        reply.drip();
+      });
+      const transport = await connect([node.url], 200);
+      for (let i = 0; i < 2; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);
+      dripping = false;
+      for (;;) {
+        const answer = await transport.send(1, head(1)).catch(() => undefined);
+        if (answer?.code === 'ok') break;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    });
+
+    it.each([
+      ['bytes that are no batch', () => Buffer.from('nonsense')],
+      ['fewer answers than requests', () => encodeNodeBatchAnswer([])],
+      ['an answer that is none', () => encodeNodeBatchAnswer([Uint8Array.of(1, 2, 3)])],
+    ])('with %s gets its caller a refusal', async (_, body) => {
+      const node = await listen((_batch, reply) => reply.end(body()));
+      const transport = await connect([node.url]);
+      await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+    });
+
+    it('under another node’s name gets no request', async () => {
+      const node = await listen(answerAll, 'node-9');
+      const transport = await connect([node.url]);
+      await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+      expect(node.batches).toEqual([]);
+    });
+  });
+
+  describe('closing', () => {
+    it('refuses what waits and what comes', async () => {
+      const node = await listen(() => {});
+      const transport = await connect([node.url]);
+      const waiting = expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+      await transport.close();
+      await waiting;
+      await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
+    });
+
+    it('a kept connection that the node closed meanwhile costs no answer', async () => {
+      const node = await listen(answerAll);
+      const transport = await connect([node.url]);
+      await transport.send(1, head(1));
+      await node.close();
+      const again = await listen(answerAll, 'node-1', node.port);
+      expect((await transport.send(1, head(2))).content![0]).toBe(2);
+      expect(again.batches).toEqual([1]);
+    });
+
+    it('an unknown node is unreachable', async () => {
+      const transport = await connect([]);
+      await expect(transport.send(3, head(1))).rejects.toMatchObject(refused);
+    });
   });
 });
 
-describe('a node that fails', () => {
-  it('by refusing connections is refused quickly, and costs the others nothing', async () => {
-    const gone = await listen(answerAll);
-    await gone.close();
-    const alive = await listen(answerAll, 'node-2');
-    const transport = await connect([gone.url, alive.url]);
-    const begun = performance.now();
+describe('a node that is upgraded', () => {
+  it('is asked in frames once it knows them, and over HTTP again where it is taken back', async () => {
+    const before = await listenWith(httpServer, answerAll);
+    const transport = await connect([before.url]);
+    const answered = async () => {
+      for (;;) {
+        const answer = await transport.send(1, head(1)).catch(() => undefined);
+        if (answer?.code === 'ok') return;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    };
+    await answered();
+    await before.close();
     await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
-    expect((await transport.send(2, head(1))).code).toBe('ok');
-    expect(performance.now() - begun).toBeLessThan(1000);
-  });
-
-  it('is not asked again at once, and is found again when it is back', async () => {
-    let up = false;
-    const node = await listen((batch, response) => {
-      if (up) answerAll(batch, response);
-      else response.writeHead(503).end();
-    });
-    const transport = await connect([node.url]);
-    for (let i = 0; i < 20; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);
-    expect(node.batches.length).toBe(1);
-    up = true;
-    for (;;) {
-      const answer = await transport.send(1, head(1)).catch(() => undefined);
-      if (answer?.code === 'ok') break;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    expect(node.batches.length).toBeLessThan(10);
-  });
-
-  it('by hanging costs its callers their timeout and later ones nothing once it goes on', async () => {
-    let hanging = true;
-    const node = await listen((batch, response) => {
-      if (!hanging) answerAll(batch, response);
-    });
-    const transport = await connect([node.url], 300);
-    const begun = performance.now();
-    const stuck = Array.from({ length: 20 }, (_, i) => transport.send(1, head(i)));
-    for (const { status } of await Promise.allSettled(stuck)) expect(status).toBe('rejected');
-    expect(performance.now() - begun).toBeLessThan(900);
-    hanging = false;
-    for (;;) {
-      const answer = await transport.send(1, head(1)).catch(() => undefined);
-      if (answer?.code === 'ok') break;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  });
-
-  it('by sending its answer drop by drop is cut off in time', async () => {
-    let dripping = true;
-    const node = await listen((batch, response) => {
-      if (!dripping) return answerAll(batch, response);
-      const drip = setInterval(() => response.write('x'), 20);
-      response.on('close', () => clearInterval(drip));
-    });
-    const transport = await connect([node.url], 200);
-    for (let i = 0; i < 2; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);
-    dripping = false;
-    for (;;) {
-      const answer = await transport.send(1, head(1)).catch(() => undefined);
-      if (answer?.code === 'ok') break;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  });
-
-  it.each([
-    ['bytes that are no batch', () => Buffer.from('nonsense')],
-    ['fewer answers than requests', () => encodeNodeBatchAnswer([])],
-    ['an answer that is none', () => encodeNodeBatchAnswer([Uint8Array.of(1, 2, 3)])],
-  ])('with %s gets its caller a refusal', async (_, body) => {
-    const node = await listen((_batch, response) => response.end(body()));
-    const transport = await connect([node.url]);
-    await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
-  });
-
-  it('under another node’s name gets no request', async () => {
-    const node = await listen(answerAll, 'node-9');
-    const transport = await connect([node.url]);
-    await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
-    expect(node.batches).toEqual([]);
+    const after = await listenWith(frameServer, answerAll, 'node-1', before.port);
+    await answered();
+    expect(after.batches.length).toBeGreaterThan(0);
+    await after.close();
+    const back = await listenWith(httpServer, answerAll, 'node-1', before.port);
+    await answered();
+    expect(back.batches.length).toBeGreaterThan(0);
   });
 });
 
-describe('closing', () => {
-  it('refuses what waits and what comes', async () => {
-    const node = await listen(() => {});
+describe('a node over frames', () => {
+  it('that answers what was not asked loses its connection', async () => {
+    let asked = 0;
+    const make: typeof httpServer = async (_handler, tls) => {
+      const server = createTlsServer({ ...tlsServerOptions(tls), ALPNProtocols: [FRAMES_PROTOCOL] }, (socket) => {
+        socket
+          .on('error', () => {})
+          .once('data', () => {
+            asked++;
+            socket.write(encodeFrame(7, encodeNodeBatchAnswer([])));
+          });
+      });
+      return { server: server as Server, cut: () => {} };
+    };
+    const node = await listenWith(make, () => {});
     const transport = await connect([node.url]);
-    const waiting = expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
-    await transport.close();
-    await waiting;
     await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
-  });
-
-  it('a kept connection that the node closed meanwhile costs no answer', async () => {
-    const node = await listen(answerAll);
-    const transport = await connect([node.url]);
-    await transport.send(1, head(1));
-    await node.close();
-    const again = await listen(answerAll, 'node-1', node.port);
-    expect((await transport.send(1, head(2))).content![0]).toBe(2);
-    expect(again.batches).toEqual([1]);
-  });
-
-  it('an unknown node is unreachable', async () => {
-    const transport = await connect([]);
-    await expect(transport.send(3, head(1))).rejects.toMatchObject(refused);
+    expect(asked).toBe(2);
   });
 });

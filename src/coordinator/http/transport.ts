@@ -1,10 +1,12 @@
 /**
- * The coordinator's way to the nodes: HTTP over mutual TLS, one pool of connections per node, requests gathered into
- * batches by back-pressure. A node that hangs or refuses costs its own callers their timeout and nobody else anything.
+ * The coordinator's way to the nodes: frames (src/http/frames.ts) over mutual TLS, or HTTP where a node knows no other,
+ * requests gathered into batches by back-pressure. A node that hangs or refuses costs its own callers their timeout and nobody
+ * else anything.
  */
 
 import { Pool } from 'undici';
 import { asHoldfastError, type Clock, concatBytes, HoldfastError, systemClock } from '../../core/index.ts';
+import { ConnectionClosed, type FrameClientOptions, FrameConnection } from '../../http/index.ts';
 import { type TlsIdentity, tlsClientOptions } from '../../pki/index.ts';
 import {
   decodeNodeAnswer,
@@ -126,18 +128,23 @@ interface Lane {
   lastBegan: number;
   lastSize: number;
   spacing: NodeJS.Timeout | undefined;
+  /** Its own connection, so that no client's answer waits behind a large one for nobody in particular. */
+  connection: Promise<FrameConnection | undefined> | undefined;
 }
 
 const newLane = (): Lane => ({
   queue: [],
   ...{ bytes: 0, inFlight: 0, failures: 0, lastFailure: '', pausedUntil: 0, lastBegan: 0, lastSize: 0 },
-  spacing: undefined,
+  ...{ spacing: undefined, connection: undefined },
 });
 
 /** One node: its connections and its two lanes. */
 class Peer {
   readonly #node: number;
+  readonly #frames: FrameClientOptions;
+  /** For nodes of the version before frames. */
   readonly #pool: Pool;
+  #speaksHttp = false;
   readonly #timeout: number;
   readonly #clock: Clock;
   readonly #client = newLane();
@@ -150,14 +157,17 @@ class Peer {
     this.#node = endpoint.node;
     this.#timeout = timeout;
     this.#clock = options.clock ?? systemClock;
+    const connect = tlsClientOptions(tls, { fleet, role: 'node', name: endpoint.name });
+    const connectTimeout = Math.min(CONNECT_TIMEOUT, timeout);
+    this.#frames = {
+      ...{ url: endpoint.url, tls: connect, connectTimeout },
+      ...{ idleTimeout: KEEP_ALIVE, maximumBytes: MAXIMUM_BATCH_ANSWER_BYTES },
+    };
     this.#pool = new Pool(endpoint.url, {
       // Of each lane, and one for `read`: whatever it waits for, no request waits behind it.
       connections: 2 * IN_FLIGHT + 1,
       pipelining: 1,
-      connect: {
-        ...tlsClientOptions(tls, { fleet, role: 'node', name: endpoint.name }),
-        timeout: Math.min(CONNECT_TIMEOUT, timeout),
-      } as NonNullable<Pool.Options['connect']>,
+      connect: { ...connect, timeout: connectTimeout } as NonNullable<Pool.Options['connect']>,
       keepAliveTimeout: KEEP_ALIVE,
       keepAliveMaxTimeout: KEEP_ALIVE,
       headersTimeout: timeout,
@@ -241,6 +251,10 @@ class Peer {
     for (const lane of [this.#client, this.#background]) {
       clearTimeout(lane.spacing);
       this.#refuseAll(lane, 'this coordinator is stopping');
+      void lane.connection?.then(
+        (connection) => connection?.close(),
+        () => {},
+      );
     }
     await this.#pool.destroy();
   }
@@ -284,7 +298,7 @@ class Peer {
 
   async #carry(lane: Lane, batch: readonly Waiting[]): Promise<void> {
     try {
-      const answers = await this.#post(encodeNodeBatch(batch.map(({ encoded }) => encoded)), batch.length);
+      const answers = await this.#post(lane, encodeNodeBatch(batch.map(({ encoded }) => encoded)), batch.length);
       lane.failures = 0;
       batch.forEach((waiting, i) => {
         settleWith(waiting, answers[i]!, this.#node);
@@ -292,41 +306,64 @@ class Peer {
     } catch (thrown) {
       const reason = reasonOf(thrown);
       noteFailure(lane, reason, this.#clock.now());
+      // When it is back it may be a newer one.
+      this.#speaksHttp = false;
       for (const waiting of batch) waiting.reject(this.#unreachable(reason));
       // What waits would meet the same; whoever still wants it asks again.
       this.#refuseAll(lane, reason);
     }
   }
 
-  async #post(body: Uint8Array, elements: number, again = true): Promise<Uint8Array[]> {
+  async #post(lane: Lane, body: Uint8Array, elements: number, again = true): Promise<Uint8Array[]> {
     // Bounds the whole exchange: a node that was stopped half-way keeps its sockets open.
     const overdue = new AbortController();
     // Not AbortSignal.timeout, which goes off, with an error and its stack, also for what was answered long ago.
     const timer = setTimeout(() => overdue.abort(new HoldfastError('no_majority', NOT_IN_TIME)), this.#timeout);
     const { signal } = overdue;
     try {
-      const response = await this.#pool.request({
-        path: '/v1/node',
-        method: 'POST',
-        headers: { 'content-type': 'application/octet-stream' },
-        body,
-        signal,
-      });
-      const bytes = await response.body.bytes();
-      if (response.statusCode !== 200) {
-        throw new HoldfastError('no_majority', `HTTP status ${response.statusCode}`);
-      }
+      const connection = this.#speaksHttp ? undefined : await this.#connection(lane, signal);
+      const bytes = connection ? await connection.request(body, signal) : await this.#postByHttp(body, signal);
       const answers = decodeNodeBatchAnswer(bytes);
       if (answers.length !== elements) throw new HoldfastError('untrusted', 'the batch has another number of answers');
       return answers;
     } catch (error) {
       // A kept connection that the node had closed meanwhile. Every node request may be sent twice.
-      const stale = again && !this.#closed && CLOSED_CONNECTION.has(String((error as { code?: unknown })?.code));
-      if (!stale || signal.aborted) throw error;
-      return this.#post(body, elements, false);
+      const closed =
+        error instanceof ConnectionClosed || CLOSED_CONNECTION.has(String((error as { code?: unknown })?.code));
+      if (!closed || !again || this.#closed || signal.aborted) throw error;
+      return this.#post(lane, body, elements, false);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** The lane's connection, a new one where the last can take no more; undefined where the node speaks HTTP only. */
+  async #connection(lane: Lane, signal: AbortSignal): Promise<FrameConnection | undefined> {
+    const opening = lane.connection;
+    const open = await opening?.catch(() => undefined);
+    if (open?.isUsable) return open;
+    // Another batch may have begun to open one meanwhile.
+    if (lane.connection === opening) {
+      lane.connection = FrameConnection.open(this.#frames, signal);
+      const connection = await lane.connection;
+      this.#speaksHttp = connection === undefined;
+      if (this.#closed) connection?.close();
+      return connection;
+    }
+    return lane.connection;
+  }
+
+  async #postByHttp(body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const response = await this.#pool.request({
+      path: '/v1/node',
+      method: 'POST',
+      headers: { 'content-type': 'application/octet-stream' },
+      body,
+      signal,
+    });
+    const bytes = await response.body.bytes();
+    if (response.statusCode !== 200) throw new HoldfastError('no_majority', `HTTP status ${response.statusCode}`);
+    return bytes;
   }
 
   #refuseAll(lane: Lane, reason: string): void {

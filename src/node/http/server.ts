@@ -1,4 +1,4 @@
-/** The node's HTTP service for coordinators: mutual TLS, and batches of requests in one POST. */
+/** The node's service for coordinators: mutual TLS, and batches of requests as frames (src/http/frames.ts) or in one POST. */
 
 import type { Server } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
@@ -6,11 +6,13 @@ import { asHoldfastError, HoldfastError } from '../../core/index.ts';
 import {
   addMonitoringRoutes,
   errorFromHttp,
+  FRAME_SERVER_PROTOCOLS,
   type Logger,
   PROBLEM_TYPE,
   problemOf,
   type Readiness,
   refusals,
+  serveFrames,
 } from '../../http/index.ts';
 import { requirePeer, type TlsIdentity, tlsServerOptions } from '../../pki/index.ts';
 import {
@@ -45,16 +47,23 @@ const HEAD_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 30_000;
 /** Longer than coordinators keep a connection, so that they close first and no request meets a closed one. */
 const KEEP_ALIVE = 75_000;
+/** Milliseconds that batches in flight get to finish when the server is closed. */
+const CLOSE_DEADLINE = 10_000;
 
 /**
- * `POST /v1/node`: a batch of node requests; answers a batch in the same order. The monitoring listener's routes are here too,
+ * A batch of node requests in a frame, or in `POST /v1/node`; answers a batch in the same order. The monitoring listener's routes are here too,
  * behind the same certificates, so that coordinators need no other way to them. Not yet listening.
  */
 export function createNodeServer(options: NodeServerOptions): FastifyInstance {
   const { fleet, tls, log } = options;
   const app = fastify({
     ...refusals(),
-    https: { ...tlsServerOptions(tls), headersTimeout: HEAD_TIMEOUT, handshakeTimeout: HEAD_TIMEOUT },
+    https: {
+      ...tlsServerOptions(tls),
+      ALPNProtocols: FRAME_SERVER_PROTOCOLS,
+      headersTimeout: HEAD_TIMEOUT,
+      handshakeTimeout: HEAD_TIMEOUT,
+    },
     logger: false,
     bodyLimit: MAXIMUM_BATCH_BYTES,
     requestTimeout: REQUEST_TIMEOUT,
@@ -63,16 +72,23 @@ export function createNodeServer(options: NodeServerOptions): FastifyInstance {
     exposeHeadRoutes: false,
   });
   const server = app.server as unknown as Server;
+  const batches = new NodeBatches(options);
+  const answer = async (body: Uint8Array) =>
+    encodeNodeBatchAnswer(await Promise.all(decodeNodeBatch(body).map((element) => batches.answer(element))));
+  const frames = serveFrames(server, {
+    ...{ maximumBytes: MAXIMUM_BATCH_BYTES, answer },
+    ...{ requestTimeout: REQUEST_TIMEOUT, idleTimeout: KEEP_ALIVE, closeDeadline: CLOSE_DEADLINE },
+    onFault: ({ code, message }) => log.warn({ event: 'connection cut', code, reason: message }),
+  });
+  app.addHook('preClose', () => frames.close());
   requirePeer(server, { fleet, role: 'coordinator' });
   server.on('tlsClientError', (error) => log.warn({ event: 'connection refused', reason: error.message }));
 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(NODE_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-  const batches = new NodeBatches(options);
   app.post('/v1/node', async (request, reply) => {
     if (!(request.body instanceof Uint8Array)) throw new HoldfastError('malformed', 'the request has no body');
-    const answers = await Promise.all(decodeNodeBatch(request.body).map((element) => batches.answer(element)));
-    const { buffer, byteOffset, length } = encodeNodeBatchAnswer(answers);
+    const { buffer, byteOffset, length } = await answer(request.body);
     return reply.header('content-type', NODE_CONTENT_TYPE).send(Buffer.from(buffer, byteOffset, length));
   });
   addMonitoringRoutes(app as unknown as FastifyInstance, {
