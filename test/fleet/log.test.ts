@@ -101,6 +101,13 @@ describe('a fleet with a log', () => {
     // Nobody vouches for software tokens, and nobody was there.
     for (const id of ['token-class', 'ceremony']) expect(states.get(id)).not.toBe('passed');
     expect(await fleet.ok('evidence', 'record', '--fleet', fleet.folder.path)).toMatchObject({ already: true });
+    const file = join(fleet.folder.evidence, 'records', `${digest}.json`);
+    const shown = await fleet.run(['evidence', 'show', file]);
+    expect(shown.stdout.toString('utf8').split('\n').slice(2, 5)).toEqual([
+      expect.stringMatching(/^ {2}node 1 at .*: 10 guesses, 50 in all; version /),
+      expect.stringMatching(/^ {2}node 2 at /),
+      expect.stringMatching(/^ {2}node 3 at /),
+    ]);
   });
 
   test('recovers while its cosigner is killed, and serves no new clients until that is back', async () => {

@@ -7,6 +7,7 @@ import {
   parseEvidenceManifest,
   parseSigstoreBundle,
   parseStatement,
+  type StatementOf,
   verifyEvidence,
 } from '../../evidence/index.ts';
 import {
@@ -16,6 +17,7 @@ import {
   readEvidenceFile,
   readEvidenceFolder,
 } from '../../operator/index.ts';
+import { decodeServiceStatement } from '../../protocol/index.ts';
 import { type Bundle, type LiveManifest, parseLeaf, readLog, requireLive } from '../../trust/index.ts';
 import { readSmallFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
@@ -130,9 +132,20 @@ export async function show(path: string): Promise<CommandResult> {
     lines: [
       `A ${statement.kind} statement on ${statement.subject.name}, ${statement.subject.sha256}`,
       `as signed by ${key} (not verified here)`,
-      JSON.stringify(JSON.parse(text), undefined, 2),
+      ...(statement.kind === 'service-record' ? reportLines(statement) : []),
+      ...JSON.stringify(JSON.parse(text), undefined, 2).split('\n'),
     ],
   };
+}
+
+/** What is encoded in the reports. */
+function reportLines({ predicate }: StatementOf<'service-record'>): string[] {
+  return predicate.reports.map(({ statement }) => {
+    const { node, time, policy, software, token } = decodeServiceStatement(statement);
+    const { limit, lifetimeLimit } = policy;
+    const program = `version ${software.version}${software.commit && `, commit ${software.commit}`}, ${software.runtime}`;
+    return `  node ${node} at ${new Date(time).toISOString()}: ${limit} guesses, ${lifetimeLimit} in all; ${program}; token ${token.model}, serial ${token.serial}`;
+  });
 }
 
 function manifestIn(content: Uint8Array): EvidenceManifest | undefined {
