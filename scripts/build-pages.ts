@@ -8,6 +8,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+import { licensesOf } from './build.ts';
 import { bundleScript, bundleStyle } from './pages/bundle.ts';
 import { type Asset, contentSecurityPolicy, hashedName, parsePageOptions, renderHtml, sha256 } from './pages/html.ts';
 
@@ -55,8 +56,9 @@ async function buildPage(name: string, root: string, out: string): Promise<Built
   const options = parsePageOptions(readFileSync(join(folder, 'page.json'), 'utf8'));
   const template = readFileSync(join(folder, 'index.html'), 'utf8');
   const assets = new Map<string, Asset>();
+  const modules: string[] = [];
   for (const [, path] of template.matchAll(/\b(?:href|src)="(\.[^"#?:]*)"/g)) {
-    const bytes = await contentOf(join(folder, path!), root);
+    const bytes = await contentOf(join(folder, path!), root, modules);
     const extension = path!.split('.').at(-1)!.replace('ts', 'js');
     assets.set(path!, { name: hashedName(name, extension, bytes), bytes });
   }
@@ -65,12 +67,19 @@ async function buildPage(name: string, root: string, out: string): Promise<Built
   const files = new Map<string, Uint8Array>([['index.html', html]]);
   for (const asset of assets.values()) files.set(asset.name, asset.bytes);
   write(join(out, name), files, policy);
+  // For whoever passes the folder on; the page itself has no use for it.
+  writeFileSync(join(out, name, 'THIRD-PARTY-LICENSES.txt'), licensesOf(modules));
   return { name, sha256: sha256(html), files };
 }
 
-async function contentOf(path: string, root: string): Promise<Uint8Array> {
+/** @param modules gets the paths of what is bundled. */
+async function contentOf(path: string, root: string, modules: string[]): Promise<Uint8Array> {
   if (!existsSync(path)) throw new Error(`${path} is missing`);
-  if (path.endsWith('.ts')) return Buffer.from(await bundleScript(path, root));
+  if (path.endsWith('.ts')) {
+    const script = await bundleScript(path, root);
+    modules.push(...script.modules);
+    return Buffer.from(script.code);
+  }
   return path.endsWith('.css') ? Buffer.from(bundleStyle(path)) : readFileSync(path);
 }
 

@@ -54,7 +54,7 @@ export async function bundleCommand(folder: string): Promise<void> {
 }
 
 /** The licence of every package that is in the bundle, as the package brings it. */
-function licensesOf(modules: readonly string[]): string {
+export function licensesOf(modules: readonly string[]): string {
   const packages = new Map<string, string>();
   for (const id of modules) {
     const [folder, name] = /^.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(id) ?? [];

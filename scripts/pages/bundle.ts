@@ -4,8 +4,14 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
 
+export interface BundledScript {
+  readonly code: string;
+  /** Paths of all modules in it. */
+  readonly modules: readonly string[];
+}
+
 /** Bundles a page's script and all it imports: one ECMAScript module, minified, for browsers that know ES2024. */
-export async function bundleScript(entry: string, root: string): Promise<string> {
+export async function bundleScript(entry: string, root: string): Promise<BundledScript> {
   const build = await rolldown({
     input: entry,
     cwd: root,
@@ -23,7 +29,7 @@ export async function bundleScript(entry: string, root: string): Promise<string>
     const outside = [...chunk.imports, ...chunk.dynamicImports];
     if (more.length > 0 || outside.length > 0)
       throw new Error(`${entry} needs more than itself: ${outside.join(', ')}`);
-    return chunk.code;
+    return { code: chunk.code, modules: chunk.moduleIds };
   } finally {
     await build.close();
   }

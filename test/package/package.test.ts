@@ -94,7 +94,8 @@ function link(name: string): void {
 }
 
 test('the package holds what it declares and nothing of the development', () => {
-  for (const path of ['dist/client/index.js', 'dist/client/index.d.ts', 'dist/cli/main.js', 'LICENSE']) {
+  const pages = ['dist/pages/transparency/index.html', 'dist/pages/transparency/page.json'];
+  for (const path of ['dist/client/index.js', 'dist/client/index.d.ts', 'dist/cli/main.js', 'LICENSE', ...pages]) {
     expect(packed).toContain(path);
   }
   const allowed = new RegExp(`^(package\\.json|(${manifest.files.join('|').replaceAll('.', '\\.')})(/|$))`);
@@ -189,6 +190,8 @@ test('every module of the build finds what it imports, among files and declared 
 });
 
 test('the licences of what is bundled lie beside it', () => {
+  const page = join(project, 'node_modules', manifest.name, 'dist/pages/transparency/THIRD-PARTY-LICENSES.txt');
+  expect(readFileSync(page, 'utf8')).toMatch(/^@noble\/curves \d+\.\d+\.\d+$/m);
   const folder = join(project, 'node_modules', manifest.name, 'dist/cli');
   const text = readFileSync(join(folder, 'THIRD-PARTY-LICENSES.txt'), 'utf8');
   for (const name of ['fastify', 'undici', '@noble/curves', '@peculiar/x509']) {

@@ -1,12 +1,14 @@
 /** The transparency page in a real browser, on a site that is all in order and on ones that are not. */
 
 import { readFileSync } from 'node:fs';
+import { fastify } from 'fastify';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type AuditStepId, seenInReport } from '../../src/audit/index.ts';
 import { utf8 } from '../../src/core/index.ts';
 import { parseTrustAnchor, serialiseTrustAnchor } from '../../src/trust/index.ts';
 import { AuditScene, SITE } from '../audit/scene.ts';
+import { createFleet } from '../pki/fixtures.ts';
 import { acceptance, digestOfManifest, proposal, revocationLeaf, signPolicy, trustPolicy } from '../trust/fixture.ts';
 import { NOW, revocation } from '../trust/manifests.ts';
 import { accessibilityFaults } from './axe.ts';
@@ -322,6 +324,45 @@ describe('a trust anchor of the visitor’s own', () => {
     await one.page.getByRole('button', { name: 'Use the site’s own' }).click();
     await audited(one);
     expect(await result(one, 'anchor')).toBe('stated');
+  });
+});
+
+describe('the page at another host', () => {
+  test('checks the site that its address names, and says whom to believe then', async () => {
+    const { certificatePem, privateKeyPem } = await (await createFleet('elsewhere')).issue('public', 'site');
+    const app = fastify({ https: { cert: certificatePem, key: privateKeyPem }, forceCloseConnections: true });
+    app.get('/*', async ({ url }, reply) => {
+      const found = scene.files.get(url.slice(1));
+      // As a cosigner allows it for all that it publishes.
+      reply.header('access-control-allow-origin', '*');
+      return found ? reply.send(Buffer.from(found)) : reply.code(404).send();
+    });
+    const elsewhere = await app.listen({ host: '127.0.0.1', port: 0 });
+    try {
+      await using one = await Visit.to(browser, `${host.url}/?site=${elsewhere}`, {
+        ...VIEWS.light,
+        origins: [elsewhere],
+        ignoreHTTPSErrors: true,
+        prepare: ({ clock }) => clock.setFixedTime(NOW),
+      });
+      await audited(one);
+      expect(await verdict(one)).toBe('No step failed');
+      const text = (await one.page.locator('.hero').textContent())!;
+      expect(text).toContain(`This page comes from ${new URL(host.url).host}, and not from the site that it checks.`);
+      expect(await one.page.locator('#about').textContent()).toContain(`holdfast audit ${elsewhere}`);
+      expect(clean(one)).toEqual(CLEAN);
+    } finally {
+      await app.close();
+    }
+  });
+
+  test('asks nobody where its address names no site of https', async () => {
+    host.requests.length = 0;
+    await using one = await Visit.to(browser, `${host.url}/?site=http://127.0.0.1:1`);
+    await one.page.getByText('must be an address that begins with https').waitFor();
+    expect(host.requests).toEqual([]);
+    expect(await accessibilityFaults(one.page)).toEqual([]);
+    expect(clean(one)).toEqual(CLEAN);
   });
 });
 
