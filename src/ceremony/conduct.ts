@@ -116,7 +116,7 @@ async function conductStep(options: ConductOptions, step: Step): Promise<void> {
     throw error;
   }
   await ended('done', outcome);
-  onEnd?.(step, outcome.finding);
+  onEnd?.(step, oneLine(outcome.finding));
 }
 
 async function attemptStep(options: ConductOptions, step: Step, attempt: number): Promise<Outcome> {

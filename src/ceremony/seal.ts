@@ -26,7 +26,7 @@ import { readTranscriptFile } from './file.ts';
 import { accessOf, ceremonyKeyName, fact, type Machine, tokenOf, userPin } from './machine.ts';
 import { writeOver } from './secrets.ts';
 import { type Progress, witnessedText } from './transcript/index.ts';
-import { madeKeys } from './work-keys.ts';
+import { madeKeys, nodePoints } from './work-keys.ts';
 import { keyOfPerson } from './work-people.ts';
 
 export const TRANSCRIPT_PREDICATE = 'https://holdfast.invalid/evidence/ceremony-transcript/v1';
@@ -97,9 +97,10 @@ export function publicKeys(progress: Progress): Readonly<Record<string, unknown>
   const { keys } = progress.plan;
   const made = madeKeys({ progress });
   if (keys.kind === 'node') {
-    const point = (name: string) => toBase64Url(made.find((key) => key.name === name)!.publicKey!);
+    const { identity, session, oprf } = nodePoints(progress);
     return {
-      ...{ name: keys.node, identity: point('identity'), session: point('session'), oprf: point('oprf') },
+      ...{ name: keys.node, identity: toBase64Url(identity) },
+      ...{ session: toBase64Url(session), oprf: toBase64Url(oprf) },
       profile: fact(progress.outcome('keys').facts, 'profile'),
     };
   }

@@ -23,7 +23,7 @@ import { linesOf } from './node-keys.ts';
 import type { EvidenceParts } from './parts.ts';
 import { ceremonyKey, verifyTranscript, withCeremonyKey } from './seal.ts';
 import type { Progress } from './transcript/index.ts';
-import { madeKeys } from './work-keys.ts';
+import { nodePoints } from './work-keys.ts';
 import { keyOfPerson } from './work-people.ts';
 
 /** A finished ceremony, as its folder holds it. */
@@ -134,9 +134,7 @@ function tokenIn(progress: Progress): CeremonyPredicate['tokens'][number] {
 function keysIn(progress: Progress): CeremonyPredicate['keys'] {
   const { keys } = progress.plan;
   if (keys.kind !== 'node') return [];
-  const made = madeKeys({ progress });
-  const point = (name: string) => made.find((key) => key.name === name)!.publicKey!;
-  return [{ node: keys.node, keys: { identity: point('identity'), session: point('session'), oprf: point('oprf') } }];
+  return [{ node: keys.node, keys: nodePoints(progress) }];
 }
 
 /** Every attempt, those that failed too. */

@@ -4,6 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { bytesToHex, HoldfastError, sha256, systemRandom } from '../core/index.ts';
+import { isPublicPoint } from '../crypto/index.ts';
 import { generatePurposeKey, keysOfRole } from '../signer/index.ts';
 import {
   createTokenKeys,
@@ -22,6 +23,7 @@ import { fromBase64, toBase64 } from '../trust/index.ts';
 import type { Left, Outcome, Work } from './conduct.ts';
 import { accessOf, ceremonyKeyName, fact, listFact, type Machine, specsOf, tokenOf, userPin } from './machine.ts';
 import { writeOver } from './secrets.ts';
+import type { Progress } from './transcript/index.ts';
 
 /** Ceremonies are slow by nature, and a token may be; a batch of key generations is one call. */
 const TIMEOUT = 120_000;
@@ -66,6 +68,20 @@ export function madeKeys({ progress }: Pick<Machine, 'progress'>): readonly Made
       publicKey: typeof publicKey === 'string' ? fromBase64(publicKey) : null,
     };
   });
+}
+
+/** Uncompressed points of a node's three pairs, 65 bytes each. @throws HoldfastError `ceremony_damaged`. */
+export function nodePoints(progress: Progress): Record<'identity' | 'session' | 'oprf', Uint8Array> {
+  const made = madeKeys({ progress });
+  const point = (name: string) => {
+    const key = made.find((each) => each.name === name)?.publicKey;
+    if (key && isPublicPoint(key)) return key;
+    throw new HoldfastError(
+      'ceremony_damaged',
+      `the transcript has no public key ${name} on P-256; begin a new ceremony`,
+    );
+  };
+  return { identity: point('identity'), session: point('session'), oprf: point('oprf') };
 }
 
 /** What the token was found to do, as the keys were made by it. */

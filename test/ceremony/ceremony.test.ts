@@ -5,9 +5,18 @@ import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readTranscript } from '../../src/ceremony/index.ts';
 import { Secret, toBase64Url, utf8 } from '../../src/core/index.ts';
-import { parseSigstoreBundle, presenceText, verifySigstoreBundle, verifyWithKey } from '../../src/evidence/index.ts';
+import {
+  checkCeremony,
+  checkNodeKeys,
+  parseEvidenceManifest,
+  parseSigstoreBundle,
+  presenceText,
+  verifySigstoreBundle,
+  verifyWithKey,
+} from '../../src/evidence/index.ts';
 import { openPurposeKey } from '../../src/signer/index.ts';
 import { openSigningToken, openToken, readSlots, setUserPin, tryPin } from '../../src/token/index.ts';
+import type { LiveManifest } from '../../src/trust/index.ts';
 import { json, Room, records } from './fixture.ts';
 
 let room: Room;
@@ -139,6 +148,24 @@ describe('a node’s ceremony', () => {
     ]);
     const transcript = readFileSync(room.file(`evidence/${ceremony.predicate.transcript}.txt`));
     expect(transcript.equals(readFileSync(room.file('one/transcript.jsonl')))).toBe(true);
+
+    const { keys: made } = ceremony.predicate.keys[0]!;
+    const node = {
+      ...{ name: 'node-1', keys: made },
+      operator: 'o',
+      region: 'r',
+      tokenClass: 'declared',
+      endpoint: 'https://n',
+    };
+    const manifest = { nodes: [node] } as unknown as LiveManifest;
+    expect(checkNodeKeys(nodeKeys, manifest)).toMatchObject({ signed: ['identity'], agreed: [] });
+    expect(checkCeremony(ceremony, manifest, [nodeKeys])).toEqual({ made: ['node-1'], earlier: [] });
+    expect(json(await room.holdfast(['evidence', 'assemble', room.file('evidence'), '--json']))).toMatchObject({
+      code: 'ok',
+    });
+    const evidence = parseEvidenceManifest(readFileSync(room.file('evidence/evidence.json')));
+    expect(evidence.statements.map(({ kind }) => kind).sort()).toEqual(['ceremony', 'node-keys']);
+    expect(evidence.files.map(({ kind }) => kind)).toEqual(['transcript']);
   }, 60_000);
 
   it('shows every change made afterwards', async () => {

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Secret, utf8 } from '../../src/core/index.ts';
-import { openToken, readInventory, tryPin } from '../../src/token/index.ts';
+import { openSigningToken, openToken, readInventory, tryPin } from '../../src/token/index.ts';
 import { json, Room, records } from './fixture.ts';
 
 const PRELOAD = join(import.meta.dirname, 'kill-preload.ts');
@@ -94,3 +94,35 @@ it('comes to its end, and does nothing twice', async () => {
   const officer = await tryPin({ module: room.module }, { serial }, 'security officer', new Secret(utf8(setUpPin)));
   expect(officer).toBe('refused');
 }, 300_000);
+
+it('asks before it destroys the part of the keys that a dead attempt has made, and then makes all', async () => {
+  const plan = ['--fleet=main', '--node=node-2', '--label=node-2', '--person=Anna=operator'];
+  const run = (answers: Record<string, string>, kill: string, more: readonly string[] = []) => {
+    const words = ['ceremony', 'run', room.file('two'), ...more, `--answers=${room.answers(answers)}`, '--json'];
+    return room.holdfast(words, { preload: PRELOAD, environment: { HOLDFAST_TEST_KILL: kill } });
+  };
+  expect((await run({}, 'after began keys', plan)).signal).toBe('SIGKILL');
+  const pin = () => new Secret(utf8(room.read('two/private/pin').trimEnd()));
+  const access = { module: room.module, label: 'node-2', timeout: 60_000 };
+  // As if it had died between two calls of C_GenerateKeyPair.
+  const label = 'holdfast/main/node-2/identity';
+  const half = await openSigningToken({ ...access, pin: pin() });
+  const { publicKey } = await half.generate(label, 'P-256');
+  await half.close();
+  const willing = { 'destroy:officer': 'node-2', 'person:Anna': 'Anna' };
+  const asked = json(await run(willing, 'never'));
+  expect(asked).toMatchObject({ code: 'usage', error: { message: expect.stringContaining(label) } });
+  expect(json(await run({ ...willing, 'remove:keys': 'yes' }, 'never'))).toMatchObject({ code: 'not_approved' });
+  const kept = await openSigningToken({ ...access, pin: pin() });
+  expect((await kept.open(label)).publicKey).toEqual(publicKey);
+  await kept.close();
+  expect(json(await run({ ...willing, 'remove:keys': 'node-2' }, 'never'))).toMatchObject({
+    code: 'ok',
+    status: 'done',
+  });
+  const token = await openToken({ ...access, pin: pin(), fleet: 'main', node: 'node-2' });
+  expect(token.publicKeys.identity).not.toEqual(publicKey);
+  await token.close();
+  const answered = records(room, 'two').filter(({ kind, step }) => kind === 'answered' && step === 'keys');
+  expect(answered.length).toBe(1);
+}, 120_000);
