@@ -60,7 +60,15 @@ let project: string;
 beforeAll(async () => {
   // In a copy, so that neither an old build nor another one at the same time counts.
   const checkout = mkdtempSync(join(tmpdir(), 'checkout-'));
-  for (const name of ['src', 'scripts', 'package.json', 'tsconfig.json', 'tsconfig.build.json', ...manifest.files]) {
+  for (const name of [
+    'src',
+    'scripts',
+    'package.json',
+    'package-lock.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    ...manifest.files,
+  ]) {
     if (name !== 'dist' && existsSync(join(root, name))) {
       cpSync(join(root, name), join(checkout, name), { recursive: true });
     }
