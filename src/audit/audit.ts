@@ -68,7 +68,10 @@ export async function* audit(options: AuditOptions): AsyncGenerator<AuditStep, A
   yield steps.at(-1)!;
   const log = keep(
     await run('log', async () =>
-      logStep(site, needed(head, 'checkpoint'), needed(anchor, 'anchor'), needed(policy, 'policy'), maximumLeaves),
+      logStep(site, needed(head, 'checkpoint'), needed(anchor, 'anchor'), needed(policy, 'policy'), {
+        maximumLeaves,
+        signal,
+      }),
     ),
   );
   yield steps.at(-1)!;
@@ -136,7 +139,7 @@ async function* auditFleet({ options, site, runner, policy, head, log, entry }: 
   yield acceptance.step;
   yield (await run('strength', async () => strengthStep(needed(bundle, 'bundle'), policy, now))).step;
 
-  const folder = await run('evidence', async () => evidenceStep(site, needed(bundle, 'bundle'), earlier));
+  const folder = await run('evidence', async () => evidenceStep(site, needed(bundle, 'bundle'), earlier, policy));
   yield folder.step;
   const evidence = folder.value;
   yield (

@@ -10,6 +10,7 @@ import {
   type EvidenceManifest,
   MAXIMUM_EVIDENCE_MANIFEST,
   MAXIMUM_SIGSTORE_BUNDLE,
+  rawKeyOf,
   readManifestFile,
   requireStatements,
   type Statement,
@@ -27,6 +28,7 @@ import {
   type Evidence,
   type LiveManifest,
   parseLeaf,
+  type SignedPolicy,
 } from '../trust/index.ts';
 import type { AuditedSite } from './site.ts';
 import type { ReplayedLog } from './site-steps.ts';
@@ -47,12 +49,14 @@ export async function evidenceStep(
   site: AuditedSite,
   { manifest }: Bundle<LiveManifest>,
   earlier: readonly LiveManifest[],
+  policy: SignedPolicy,
 ): Promise<Finding<ReadEvidenceFolder>> {
   const { sha256, address } = manifest.evidence;
   const file = await site.evidence({ sha256, address, size: 0 }, MAXIMUM_EVIDENCE_MANIFEST, address);
   const descriptions = coveredDescriptions(manifest, earlier);
   const evidence = readManifestFile(file, sha256, descriptions);
   requireStatements(manifest, evidence.statements);
+  requireOwnKeys(evidence, manifest, policy);
   return {
     value: { evidence, descriptions },
     message: `${count(evidence.statements.length, 'statement')} and ${count(evidence.files.length, 'other file')}, for this fleet and named by its document.`,
@@ -64,6 +68,20 @@ export async function evidenceStep(
       ),
     },
   };
+}
+
+/** A key that signs evidence signs nothing else: otherwise a text of one purpose could pass for another. */
+function requireOwnKeys({ keys }: EvidenceManifest, { nodes }: LiveManifest, { policy, tlog }: SignedPolicy): void {
+  const { cosigner, operator, roster, plexi, revokers, policyKeys } = policy;
+  const others = [cosigner, operator, roster, plexi, ...revokers, ...policyKeys.keys];
+  const logged = [...tlog.logs, ...tlog.witnesses].map(({ key }) => key);
+  const used = new Set([...others, ...logged].map(({ publicKey }) => publicKey.join()));
+  for (const { keys: own } of nodes) for (const point of [own.identity, own.session, own.oprf]) used.add(point.join());
+  const shared = keys.find((key) => used.has(rawKeyOf(key)?.join() ?? ''));
+  if (shared === undefined) return;
+  throw new HoldfastError('evidence_mismatch', `the key ${shared.name} signs evidence, and something else too`, {
+    details: { key: shared.name },
+  });
 }
 
 /** A leaf of evidence, and where it stands. */

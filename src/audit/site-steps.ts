@@ -1,10 +1,11 @@
 /** The steps on a site as a whole: whom to believe, and whether its log is one that others have seen too. */
 
-import { bytesToHex, equalBytes, HoldfastError, hexToBytes } from '../core/index.ts';
+import { bytesToHex, equalBytes, HoldfastError, hexToBytes, systemClock } from '../core/index.ts';
 import {
   type Checkpoint,
   CLOCK_TOLERANCE,
   type Cosignature,
+  emptyLog,
   Frontier,
   findSignature,
   firstPolicyOf,
@@ -45,6 +46,9 @@ export interface Head {
   readonly note: SignedNote;
   readonly checkpoint: Checkpoint;
 }
+
+/** Leaves that are replayed in one go: some tens of milliseconds in a browser. */
+const LEAVES_AT_ONCE = 32;
 
 /** All leaves of a log that were read, and what they come to. */
 export interface ReplayedLog {
@@ -207,7 +211,7 @@ export async function logStep(
   { checkpoint }: Head,
   anchor: SignedPolicy,
   newest: SignedPolicy,
-  maximumLeaves: number,
+  { maximumLeaves, signal }: { readonly maximumLeaves: number; readonly signal: AbortSignal | undefined },
 ): Promise<Finding<ReplayedLog>> {
   const { size } = checkpoint;
   if (size > maximumLeaves) {
@@ -218,7 +222,7 @@ export async function logStep(
   const first = await firstPolicyOf(anchor, site);
   const entries = await site.leaves(0, size);
   requireRoot(entries, checkpoint);
-  const state = replayLog(first, entries);
+  const state = await replayInPieces(first, entries, signal);
   const logged = newestPolicy(anchor, state, entries);
   if (logged.policy.version > newest.policy.version) {
     throw new HoldfastError('policy_outdated', 'the log has a newer trust policy, which the site did not show');
@@ -229,6 +233,23 @@ export async function logStep(
     message: `All ${size} entries were read; they give exactly the signed state, and none breaks a rule of the log.`,
     facts: { size, ...found },
   };
+}
+
+/** A long log keeps a page busy for seconds: others get their turn in between, and whoever gave up need not wait. */
+async function replayInPieces(
+  first: SignedPolicy,
+  entries: readonly Uint8Array[],
+  signal: AbortSignal | undefined,
+): Promise<LogState> {
+  let state = emptyLog(first);
+  for (let from = 0; from < entries.length; from += LEAVES_AT_ONCE) {
+    state = replayLog(state, entries.slice(from, from + LEAVES_AT_ONCE));
+    if (from + LEAVES_AT_ONCE < entries.length) await systemClock.sleep(0, signal);
+  }
+  if (entries.length > 0 && !state.endsInRoster) {
+    throw new HoldfastError('roster_wrong', 'the log’s last leaf is no list of fleets; this is misconduct of the log');
+  }
+  return state;
 }
 
 function countsOf(entries: readonly Uint8Array[]): Record<string, number> {
@@ -343,7 +364,7 @@ async function begins(
   newer: Checkpoint,
   log: ReplayedLog | undefined,
 ): Promise<boolean> {
-  if (log !== undefined && log.entries.length >= older.size) {
+  if (log !== undefined && log.entries.length >= newer.size) {
     const frontier = new Frontier();
     for (const entry of log.entries.slice(0, older.size)) frontier.append(hashEntry(entry), () => {});
     return equalBytes(frontier.root(), older.root);

@@ -13,13 +13,15 @@ import {
   seenInReport,
 } from '../../src/audit/index.ts';
 import { fromUtf8, HoldfastError, utf8 } from '../../src/core/index.ts';
-import { serialiseNote } from '../../src/trust/index.ts';
+import { publicKeyOf } from '../../src/evidence/index.ts';
+import { parseVerifierKey, serialiseNote, TileWriter, tilePath } from '../../src/trust/index.ts';
 import { EVIDENCE_KEY, signed } from '../evidence/scene.ts';
 import {
   COSIGNER,
   digestOfManifest,
   key,
   nextPolicy,
+  OPERATOR,
   revocationLeaf,
   signBundle,
   signPolicy,
@@ -491,6 +493,61 @@ describe('an audit', () => {
     await scene.publish();
     expect((await scene.audit()).fleets).toEqual(['second']);
     expect(resultOf(await scene.audit({ fleet: 'first' }), 'revocations')).toBe('bundle_revoked');
+  });
+
+  it('finds a trust set of another history that is longer than the one of the checkpoint', async () => {
+    const scene = await AuditScene.make();
+    const fork = scene.log.fork();
+    const last = fork.entries.pop()!;
+    fork.entries.push(last.with(last.length - 3, last.at(-3)! ^ 1));
+    await fork.append();
+    scene.files.set('trust/first', await fork.trustSet());
+    // Its tiles are those of the fork, so that a proof can be made at all.
+    const writer = new TileWriter();
+    for (const entry of fork.entries) writer.append(entry);
+    for (const { tile, data } of writer.take()) if (tile.level === 0) scene.files.set(tilePath(tile), data);
+    expect(resultOf(await scene.audit(), 'acceptance')).toBe('split_view');
+  });
+
+  it('takes a trust set that is newer than the checkpoint, if it continues it', async () => {
+    const scene = await AuditScene.make();
+    const before = scene.files.get('checkpoint')!;
+    const entries = new Map([...scene.files].filter(([path]) => path.startsWith('tile/entries')));
+    await scene.log.append();
+    await scene.publish();
+    scene.files.set('checkpoint', before);
+    for (const [path, content] of entries) scene.files.set(path, content);
+    expect(resultOf(await scene.audit(), 'acceptance')).toBe('passed');
+  });
+
+  it('refuses evidence signed by a key that has another purpose', async () => {
+    const bundleKey = {
+      name: OPERATOR.name,
+      ...publicKeyOf('Ed25519', parseVerifierKey(OPERATOR.verifierKey).publicKey),
+    };
+    const scene = await AuditScene.make({
+      evidence: (evidence) => ({ ...evidence, keys: [...evidence.keys, bundleKey] }),
+    });
+    expect(resultOf(await scene.audit(), 'evidence')).toBe('evidence_mismatch');
+  });
+
+  it('reads a log in pieces, and is cancelled between them', async () => {
+    const scene = await AuditScene.make();
+    for (let i = 0; i < 40; i++) await scene.log.append();
+    await scene.publish();
+    const whole = await scene.audit();
+    expect(whole.passed).toBe(true);
+    expect(whole.steps.find(({ id }) => id === 'log')!.facts.size).toBe(scene.log.entries.length);
+    const stop = new AbortController();
+    const options = scene.options();
+    const source = {
+      fetch: async (address: string, maximum: number, signal: AbortSignal | undefined) => {
+        const found = await options.source.fetch(address, maximum, signal);
+        if (address.includes('/tile/entries/')) stop.abort();
+        return found;
+      },
+    };
+    await expect(runAudit({ ...options, source, signal: stop.signal })).rejects.toMatchObject({ code: 'cancelled' });
   });
 
   it('of one fleet that the log does not list is refused', async () => {

@@ -5,7 +5,7 @@
 
 import { equalBytes, HoldfastError } from '../../core/index.ts';
 import { checkLog, emptyLog, type LogState, originOf, parseLeaf } from '../bundle/index.ts';
-import { parseSignedPolicy, type SignedPolicy, type TrustPolicyText, verifyFirstPolicy } from '../policy/index.ts';
+import { parseSignedPolicy, type SignedPolicy, verifyFirstPolicy } from '../policy/index.ts';
 import {
   type Cosignature,
   Frontier,
@@ -75,7 +75,10 @@ export async function readLog(policy: SignedPolicy, source: LogSource, options: 
   }
   const entries = await source.leaves(0, head.size, signal);
   requireRoot(entries, head);
-  const state = replayLog(first, entries);
+  const state = replayLog(emptyLog(first), entries);
+  if (entries.length > 0 && !state.endsInRoster) {
+    throw new HoldfastError('roster_wrong', 'the log’s last leaf is no list of fleets; this is misconduct of the log');
+  }
   const newest = newestPolicy(policy, state, entries);
   const { cosignatures } = verifyCheckpoint(note, newest.tlog);
   const witnessedAt = quorumTime(newest.tlog, cosignatures, { to: Math.floor(now / 1000) + CLOCK_TOLERANCE });
@@ -142,24 +145,18 @@ export function requireRoot(entries: readonly Uint8Array[], head: { size: number
 }
 
 /**
- * What all leaves of a log come to.
- * @param first the policy with which the log began.
- * @throws HoldfastError `log_misconduct` for the first leaf that breaks a rule, `roster_wrong` if the last is no roster.
+ * The state after `entries`, which come next in a log.
+ * @throws HoldfastError `log_misconduct` for the first leaf that breaks a rule.
  */
-export function replayLog(first: TrustPolicyText, entries: readonly Uint8Array[]): LogState {
-  const { state, misconduct } = checkLog(emptyLog(first), entries);
+export function replayLog(before: LogState, entries: readonly Uint8Array[]): LogState {
+  const { state, misconduct } = checkLog(before, entries);
   const [wrong] = misconduct;
-  if (wrong !== undefined) {
-    throw new HoldfastError(
-      'log_misconduct',
-      `leaf ${wrong.index} of the log breaks its rules: ${wrong.sentence}; keep the log’s files as evidence, and sign nothing`,
-      { details: { index: wrong.index, rule: wrong.code } },
-    );
-  }
-  if (entries.length > 0 && !state.endsInRoster) {
-    throw new HoldfastError('roster_wrong', 'the log’s last leaf is no list of fleets; this is misconduct of the log');
-  }
-  return state;
+  if (wrong === undefined) return state;
+  throw new HoldfastError(
+    'log_misconduct',
+    `leaf ${wrong.index} of the log breaks its rules: ${wrong.sentence}; keep the log’s files as evidence, and sign nothing`,
+    { details: { index: wrong.index, rule: wrong.code } },
+  );
 }
 
 /**
