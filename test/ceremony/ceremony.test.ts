@@ -1,16 +1,20 @@
 /** Whole ceremonies on real tokens, in real processes. */
 
-import { createHash } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { createHash, X509Certificate } from 'node:crypto';
 import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readTranscript } from '../../src/ceremony/index.ts';
+import { madeKeys, readTranscript } from '../../src/ceremony/index.ts';
 import { Secret, toBase64Url, utf8 } from '../../src/core/index.ts';
 import {
   checkCeremony,
   checkNodeKeys,
   parseEvidenceManifest,
   parseSigstoreBundle,
+  parseStatement,
   presenceText,
+  publicKeyOf,
+  publicKeyPem,
   verifySigstoreBundle,
   verifyWithKey,
 } from '../../src/evidence/index.ts';
@@ -322,4 +326,85 @@ describe('a token that is initialised already', () => {
     expect(await tryPin({ module: room.module }, { label }, 'security officer', secretOf('so-pin'))).toBe('refused');
     expect(await serialOf()).not.toBe('');
   }, 60_000);
+});
+
+describe('certificates of a vendor', () => {
+  it('that name a new key are kept with those that issued them, and go into the statement on that key', async () => {
+    const answers = room.answers({ 'destroy:officer': 'v', 'person:Anna': 'Anna' });
+    const plan = [
+      '--fleet=main',
+      '--node=v',
+      '--label=v',
+      '--person=Anna=operator',
+      `--attestation=${room.file('vendor.pem')}`,
+    ];
+    const run = ['ceremony', 'run', room.file('v'), `--answers=${answers}`, '--json'];
+    // The vendor's tool writes them when the keys are there, in a second window.
+    const missing = json(await room.holdfast([...run, ...plan]));
+    expect(missing).toMatchObject({ code: 'usage', error: { message: expect.stringContaining('vendor.pem') } });
+    const { progress } = readTranscript(readFileSync(room.file('v/transcript.jsonl')));
+    const [identity] = madeKeys({ progress });
+    const spki = publicKeyOf('P-256', identity!.publicKey!);
+    room.write('identity.pub', publicKeyPem(spki));
+    const openssl = (...words: string[]) =>
+      execFileSync('openssl', words, { cwd: room.path, stdio: ['ignore', 'pipe', 'ignore'] });
+    const issue = (name: string, issuer: string, ...key: string[]) =>
+      openssl(
+        'x509',
+        '-new',
+        '-subj',
+        `/CN=${name}`,
+        '-days',
+        '9',
+        '-CA',
+        `${issuer}.crt`,
+        '-CAkey',
+        `${issuer}.key`,
+        ...key,
+        '-out',
+        `${name}.crt`,
+      );
+    for (const name of ['root', 'device', 'other']) {
+      openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', `${name}.key`);
+      openssl('pkey', '-in', `${name}.key`, '-pubout', '-out', `${name}.pub`);
+    }
+    openssl('req', '-x509', '-new', '-key', 'root.key', '-subj', '/CN=root', '-days', '9', '-out', 'root.crt');
+    issue('device', 'root', '-force_pubkey', 'device.pub');
+    issue('identity', 'device', '-force_pubkey', 'identity.pub');
+    issue('other', 'root', '-force_pubkey', 'other.pub');
+    room.write('vendor.pem', ['other', 'root', 'identity', 'device'].map((name) => room.read(`${name}.crt`)).join(''));
+    expect(json(await room.holdfast(run))).toMatchObject({ code: 'ok', status: 'done' });
+
+    const digestOf = (name: string) =>
+      createHash('sha256')
+        .update(new X509Certificate(room.read(`${name}.crt`)).raw)
+        .digest('hex');
+    const chain = [digestOf('identity'), digestOf('device')];
+    const found = records(room, 'v').find(
+      ({ kind, step, result }) => kind === 'ended' && step === 'certificates' && result === 'done',
+    );
+    expect(found!.facts).toMatchObject({ chains: [{ label: 'holdfast/main/v/identity', sha256: chain }] });
+    expect(readdirSync(room.file('v/certificates')).sort()).toEqual(chain.map((digest) => `${digest}.der`).sort());
+    const words = [
+      'ceremony',
+      'possession',
+      room.file('v'),
+      `--description=${DESCRIPTION}`,
+      `--out=${room.file('ve')}`,
+      '--json',
+    ];
+    expect(
+      (json(await room.holdfast(words)).files as unknown as string[]).filter((name) => name.endsWith('.cer')).sort(),
+    ).toEqual(chain.map((digest) => `${digest}.cer`).sort());
+    const { address } = (JSON.parse(room.read('ve/parts-v.json')) as Parts).statements[0]!;
+    const statement = parseStatement(parseSigstoreBundle(readFileSync(room.file(`ve/${address}`))).payload);
+    if (statement.kind !== 'node-keys') throw new Error('another statement');
+    expect(statement.predicate.keys.map(({ name, attestation }) => [name, attestation.length])).toEqual([
+      ['identity', 2],
+      ...['session', 'oprf', 'tweak', 'anchor'].map((name) => [name, 0]),
+    ]);
+    // One that was changed since is not published.
+    room.write(`v/certificates/${chain[1]}.der`, 'something else');
+    expect(json(await room.holdfast(words))).toMatchObject({ code: 'ceremony_damaged' });
+  }, 90_000);
 });
