@@ -12,10 +12,10 @@ import {
   SITE_STEPS,
   seenInReport,
 } from '../../src/audit/index.ts';
-import { fromUtf8, HoldfastError, utf8 } from '../../src/core/index.ts';
-import { publicKeyOf } from '../../src/evidence/index.ts';
+import { fromUtf8, HoldfastError, sha256, utf8 } from '../../src/core/index.ts';
+import { agreementTexts, descriptionDigest, publicKeyOf, type Statement } from '../../src/evidence/index.ts';
 import { parseVerifierKey, serialiseNote, TileWriter, tilePath } from '../../src/trust/index.ts';
-import { EVIDENCE_KEY, signed } from '../evidence/scene.ts';
+import { EVIDENCE_KEY, signed, signWith } from '../evidence/scene.ts';
 import {
   COSIGNER,
   digestOfManifest,
@@ -27,7 +27,7 @@ import {
   signPolicy,
   TestLog,
 } from '../trust/fixture.ts';
-import { bundleNode, DAY, deployment, NOW, revocation } from '../trust/manifests.ts';
+import { bundleNode, DAY, deployment, NOW, point, revocation } from '../trust/manifests.ts';
 import { following } from '../trust/verify/scene.ts';
 import { AuditScene, resultOf, type SceneChanges, SITE } from './scene.ts';
 
@@ -529,6 +529,26 @@ describe('an audit', () => {
       evidence: (evidence) => ({ ...evidence, keys: [...evidence.keys, bundleKey] }),
     });
     expect(resultOf(await scene.audit(), 'evidence')).toBe('evidence_mismatch');
+  });
+
+  it('wants an exchange with a key in the log in its order, before the statement that reveals its secret', async () => {
+    const secret = sha256(utf8('ephemeral'));
+    const description = descriptionDigest(deployment());
+    const about = { description, node: 'node-1', label: 'holdfast/oprf' };
+    const { commitment, answer } = agreementTexts(about, secret, point('node-1 oprf'))!;
+    const proof = { kind: 'agreement' as const, secret, signature: signWith('node-1 identity', utf8(answer)) };
+    const statements = (all: Statement[]) =>
+      all.map((each): Statement => {
+        if (each.kind !== 'node-keys' || each.predicate.node !== 'node-1') return each;
+        const keys = each.predicate.keys.map((one) => (one.name === 'oprf' ? { ...one, proof } : one));
+        return { ...each, predicate: { ...each.predicate, keys } };
+      });
+    const result = async (first: readonly string[]) =>
+      resultOf(await (await AuditScene.make({ statements, first })).audit(), 'node-keys');
+    expect(await result([commitment, answer])).toBe('passed');
+    expect(await result([answer, commitment])).toBe('possession_invalid');
+    expect(await result([answer])).toBe('possession_invalid');
+    expect(await result([])).toBe('possession_invalid');
   });
 
   it('reads a log in pieces, and is cancelled between them', async () => {

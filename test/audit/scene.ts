@@ -49,6 +49,8 @@ export interface SceneChanges extends EvidenceChanges {
   /** Undefined logs no service record. */
   readonly service?: ((record: ServiceRecordPredicate) => ServiceRecordPredicate) | undefined;
   readonly withoutService?: boolean;
+  /** Texts that are logged as evidence before everything else. */
+  readonly first?: readonly string[];
   /** The policy that nodes say they count by. */
   readonly nodePolicy?: Partial<Policy>;
 }
@@ -74,6 +76,7 @@ export class AuditScene {
     files.set('anchor.json', utf8(serialiseTrustAnchor(scene.anchor)));
     files.set('policies/1', utf8(serialiseNote(scene.policy.note)));
     await log.append(noteLeaf('policy', scene.policy.note));
+    for (const text of changes.first ?? []) await scene.logEvidence(utf8(text));
     const { evidence, manifest } = folder;
     const content = folder.files.get(manifest.evidence.sha256)!;
     const all = [
