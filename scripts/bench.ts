@@ -12,7 +12,7 @@ import { printFleet, printLog, printScale, printToken, printTrust } from './benc
 import { measureScale } from './bench/scale.ts';
 import { measureTokens } from './bench/token.ts';
 import { measureTrust } from './bench/trust.ts';
-import { bundleCommand } from './build.ts';
+import { buildFacts, bundleCommand } from './build.ts';
 
 const HELP = `usage: npm run bench -- [options]
 
@@ -72,6 +72,7 @@ async function main(): Promise<void> {
   let fleet: FleetResult | undefined;
   say('building the command');
   await bundleCommand(dirname(OWN_ENTRY));
+  writeFileSync(join(dirname(OWN_ENTRY), 'build.json'), buildFacts());
   try {
     if (values.compare !== undefined) {
       const comparison = await compareBuilds({
