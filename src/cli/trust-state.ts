@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TrustSetCache } from '../client/index.ts';
 import { bytesToHex, equalBytes, HoldfastError, sha256, systemRandom, utf8 } from '../core/index.ts';
-import { type FolderLock, lockFolder } from '../store/index.ts';
+import { type Lock, lockFolder } from '../lock/index.ts';
 import {
   MAXIMUM_TRUST_SET,
   originOf,
@@ -72,7 +72,7 @@ export class FileTrustStateStore implements TrustStateStore {
     }
   }
 
-  async #lock(): Promise<FolderLock> {
+  async #lock(): Promise<Lock> {
     const folder = dirname(this.#path);
     await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
       throw new HoldfastError('usage', `the folder ${quote(folder)} cannot be made; name another --trust-state`, {

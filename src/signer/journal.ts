@@ -9,6 +9,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Clock, equalBytes, fromUtf8, HoldfastError, systemClock, utf8 } from '../core/index.ts';
+import { type Lock, lockFile } from '../lock/index.ts';
 import { fromBase64 } from '../trust/index.ts';
 import { entryLine, headLine, type JournalEntry, JournalReader, lineDigest, MAXIMUM_LINE } from './journal-format.ts';
 import type { SigningSubject } from './purposes.ts';
@@ -40,6 +41,8 @@ interface Tree {
 }
 
 const CHUNK = 65_536;
+/** Milliseconds to wait for another process that signs by the same journal. */
+const PATIENCE = 15_000;
 
 const unusable = (problem: string, cause?: unknown) =>
   new HoldfastError('journal_damaged', `the signing journal ${problem}`, { cause });
@@ -101,6 +104,7 @@ export class SigningJournal {
   /** Bytes of an unfinished line that were cut off when the journal was opened. */
   readonly recovered: number;
   readonly #file: FileHandle;
+  readonly #lock: Lock;
   readonly #clock: Clock;
   readonly #trees = new Map<string, Tree>();
   #entries: number;
@@ -112,10 +116,17 @@ export class SigningJournal {
   #broken: HoldfastError | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(path: string, file: FileHandle, clock: Clock, state: JournalState, size: number) {
+  private constructor(
+    path: string,
+    { file, lock }: { readonly file: FileHandle; readonly lock: Lock },
+    clock: Clock,
+    state: JournalState,
+    size: number,
+  ) {
     this.path = path;
     this.recovered = state.torn;
     this.#file = file;
+    this.#lock = lock;
     this.#clock = clock;
     this.#entries = state.entries;
     this.#head = state.head;
@@ -124,13 +135,22 @@ export class SigningJournal {
 
   /**
    * Opens the journal for writing, and makes it (mode 600) if it is not there. Verifies all of it: about 20 µs a line.
-   * @throws HoldfastError `journal_damaged`; `usage` if the file cannot be opened.
+   * One process at a time has it open: another one waits, since two writers would break its chain.
+   * @param patience milliseconds to wait for another process.
+   * @throws HoldfastError `journal_damaged`; `usage` if the file cannot be opened; `not_ready` if it stays in use.
    */
-  static async open(path: string, { clock = systemClock }: { readonly clock?: Clock } = {}): Promise<SigningJournal> {
+  static async open(
+    path: string,
+    { clock = systemClock, patience = PATIENCE }: { readonly clock?: Clock; readonly patience?: number } = {},
+  ): Promise<SigningJournal> {
     let file: FileHandle;
+    let lock: Lock | undefined;
     try {
+      lock = await lockFile(path, patience);
       file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600);
     } catch (cause) {
+      lock?.release();
+      if (cause instanceof HoldfastError) throw cause;
       throw new HoldfastError('usage', `cannot open the signing journal ${JSON.stringify(path)}; check its folder`, {
         cause,
       });
@@ -150,11 +170,12 @@ export class SigningJournal {
       await file.sync();
       await syncFolder(dirname(path));
       const entries = Math.max(0, reader.lines - 1);
-      const journal = new SigningJournal(path, file, clock, { entries, head, torn }, size);
+      const journal = new SigningJournal(path, { file, lock }, clock, { entries, head, torn }, size);
       for (const [key, tree] of trees) journal.#trees.set(key, tree);
       return journal;
     } catch (error) {
       await file.close();
+      lock.release();
       throw error;
     }
   }
@@ -185,7 +206,7 @@ export class SigningJournal {
   async close(): Promise<void> {
     this.#broken ??= unusable('has been closed; open it again');
     await this.#writing;
-    this.#closed ??= this.#file.close();
+    this.#closed ??= this.#file.close().finally(() => this.#lock.release());
     await this.#closed;
   }
 

@@ -2,7 +2,6 @@
 
 export { emptyRoot, openDictionary, wipeStore } from './dictionary.ts';
 export type { AuthenticatedDictionary, BatchHead, DictionaryChange, PreparedBatch } from './dictionary-types.ts';
-export { type FolderLock, lockFolder } from './folder-lock.ts';
 export { openLmdbStore } from './lmdb.ts';
 export * from './measure.ts';
 export { type CrashPoint, MemoryKeyValueStore, type StoreImage } from './memory.ts';

@@ -11,7 +11,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { asHoldfastError, HoldfastError } from '../core/index.ts';
-import { type FolderLock, lockFolder } from './folder-lock.ts';
+import { type Lock, lockFolder } from '../lock/index.ts';
 import type { KeyValueStore, Table, Write } from './port.ts';
 
 const NODE_TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
@@ -25,7 +25,7 @@ const RESTART = 'Restart this process; nothing that was acknowledged is lost.';
 
 class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
   readonly #folder: string;
-  readonly #lock: FolderLock;
+  readonly #lock: Lock;
   readonly #names: readonly T[];
   #environment: RootDatabase;
   #tables: Record<T, BinaryTable>;
@@ -33,7 +33,7 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
   #last: Promise<unknown> = Promise.resolve();
   #ended: string | undefined;
 
-  constructor(folder: string, lock: FolderLock, tables: readonly T[]) {
+  constructor(folder: string, lock: Lock, tables: readonly T[]) {
     this.#folder = folder;
     this.#lock = lock;
     this.#names = tables;
@@ -181,7 +181,7 @@ export async function openLmdbStore<T extends string = Table>(
   folder: string,
   tables: readonly T[] = NODE_TABLES as readonly string[] as readonly T[],
 ): Promise<KeyValueStore<T>> {
-  let lock: FolderLock | undefined;
+  let lock: Lock | undefined;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     lock = lockFolder(folder);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { defaultTrustStatePath, FileTrustSetCache, FileTrustStateStore } from '../../src/cli/trust-state.ts';
-import { lockFolder } from '../../src/store/index.ts';
+import { lockFolder } from '../../src/lock/index.ts';
 import { anchorOf, MAXIMUM_TRUST_SET } from '../../src/trust/index.ts';
 import { STATES } from '../client/trust/states.ts';
 import { exerciseStateStore } from '../client/trust/store-suite.ts';

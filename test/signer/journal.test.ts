@@ -1,5 +1,7 @@
 /** The signing journal: what it keeps through crashes, and what changes to it are found. */
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -217,6 +219,40 @@ describe('stable storage', () => {
 });
 
 describe('a second writer', () => {
+  it('waits until the first has closed the journal, and goes on after what that wrote', async () => {
+    const first = await SigningJournal.open(path, { clock });
+    const opening = SigningJournal.open(path, { clock });
+    await first.append(signed('1'));
+    await first.close();
+    const second = await opening;
+    expect(second.entries).toBe(1);
+    await second.append(signed('2'));
+    await second.close();
+    expect((await entriesOf()).entries).toHaveLength(2);
+  });
+
+  it('is told where the journal stays in use, and changes nothing of it', async () => {
+    const journal = await SigningJournal.open(path, { clock });
+    await journal.append(signed('1'));
+    const before = readFileSync(path);
+    await expect(SigningJournal.open(path, { clock, patience: 0 })).rejects.toMatchObject({ code: 'not_ready' });
+    expect(readFileSync(path)).toEqual(before);
+    await journal.append(signed('2'));
+    await journal.close();
+  });
+
+  it('in another process has its turn when the holder is killed', async () => {
+    const module = new URL('../../src/lock/index.ts', import.meta.url).href;
+    const script = `import { lockFile } from ${JSON.stringify(module)};
+      await lockFile(process.argv[1], 0); console.log('held'); setInterval(() => {}, 1000);`;
+    const holder = spawn(process.execPath, ['--input-type=module', '-e', script, path]);
+    await once(holder.stdout, 'data');
+    await expect(SigningJournal.open(path, { clock, patience: 0 })).rejects.toMatchObject({ code: 'not_ready' });
+    const opening = SigningJournal.open(path, { clock });
+    holder.kill('SIGKILL');
+    await (await opening).close();
+  });
+
   it('stops the journal, and with it whatever waits', async () => {
     const journal = await SigningJournal.open(path, { clock });
     await journal.append(signed('1'));
