@@ -101,6 +101,15 @@ describe('holdfast audit', () => {
     expect(both.code).toBe(2);
   });
 
+  it('goes to the first source of the trust anchor where no site is named', async () => {
+    const anchor = JSON.parse(readFileSync(at('client.json'), 'utf8')) as object;
+    writeFileSync(at('served.json'), JSON.stringify({ ...anchor, sources: [await served()] }));
+    const { code, out } = await run('audit', '--anchor', at('served.json'), '--brief');
+    expect([code, out]).toEqual([0, expect.stringContaining('Audit of http://127.0.0.1:')]);
+    expect((await run('audit')).code).toBe(2);
+    expect((await run('audit', '--policy', at('policy.note'))).code).toBe(2);
+  });
+
   it('ends with 6 where something is wrong, naming the step and what it may mean', async () => {
     const { sha256 } = scene.folder.evidence.statements[0]!;
     const site = copied();

@@ -42,8 +42,11 @@ export interface AuditFlags {
 const MAXIMUM_PEM = 65_536;
 const MAXIMUM_REPORT = 8_388_608;
 
-export async function audit(where: string, flags: AuditFlags, signal: AbortSignal): Promise<CommandResult> {
+/** Without `site`: the first source that the trust anchor names. */
+export async function audit(site: string | undefined, flags: AuditFlags, signal: AbortSignal): Promise<CommandResult> {
   const anchor = await readAnchor(flags);
+  const where = site ?? (flags.anchor === undefined ? undefined : anchor?.sources[0]);
+  if (where === undefined) throw new HoldfastError('usage', 'say which site: an address, a folder, or --anchor FILE');
   const given = flags.authority === undefined ? undefined : await readPem(flags.authority);
   await using opened = await openAuditSource(where, given ?? anchor?.authority);
   const report = await runAudit(
