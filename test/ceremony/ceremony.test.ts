@@ -93,7 +93,12 @@ describe('a node’s ceremony', () => {
     expect(toBase64Url(token.publicKeys.oprf)).toBe(keys.oprf);
     await token.close();
     expect(statSync(room.file('one/private/pin')).mode & 0o777).toBe(0o600);
-    expect(readdirSync(room.file('one/private')).sort()).toEqual(['local.json', 'pin', 'signing.journal']);
+    expect(readdirSync(room.file('one/private')).sort()).toEqual([
+      'local.json',
+      'pin',
+      'signing.journal',
+      'signing.journal.lock',
+    ]);
     expect(room.read('one/private/pin')).toMatch(/^[a-km-np-z2-9]{24}\n$/);
     expect(await tryPin(access, { serial }, 'security officer', secretOf('one/private/pin'))).toBe('refused');
     const { progress } = readTranscript(readFileSync(room.file('one/transcript.jsonl')));
