@@ -1,5 +1,6 @@
 /** The workers of one token: opened and closed together, the least loaded one asked first. */
 
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { HoldfastError, type Secret } from '../../core/index.ts';
 import { TOKEN_SECONDS, type TokenDescription, type TokenUsage } from '../port.ts';
@@ -157,13 +158,33 @@ export class WorkerPool {
   }
 }
 
+/** How often a token that is not there is looked for, and the milliseconds between. */
+const LOOKS = 5;
+const BETWEEN_LOOKS = 100;
+
+/**
+ * SoftHSM writes a token's flags at each login, and another process that starts at that moment finds no token (seen about
+ * once in a hundred openings that four processes did at once): so it looks again.
+ */
+async function openPool(access: TokenAccess, spawn: Spawn | undefined) {
+  for (let look = 1; ; look++) {
+    try {
+      return await WorkerPool.open(access, spawn);
+    } catch (error) {
+      const absent = error instanceof HoldfastError && error.details.ckr === 'CKR_TOKEN_NOT_PRESENT';
+      if (!absent || look === LOOKS) throw error;
+      await setTimeout(BETWEEN_LOOKS);
+    }
+  }
+}
+
 /** Opens workers for `body`, and closes them if it fails. */
 export async function withPool<T>(
   access: TokenAccess,
   spawn: Spawn | undefined,
   body: (pool: WorkerPool, description: TokenDescription) => Promise<T>,
 ): Promise<T> {
-  const { pool, description } = await WorkerPool.open(access, spawn);
+  const { pool, description } = await openPool(access, spawn);
   try {
     return await body(pool, description);
   } catch (error) {
