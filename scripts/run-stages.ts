@@ -105,6 +105,7 @@ async function runStage(stage: Stage): Promise<Outcome> {
           '--reporter=default',
           '--reporter=json',
           `--outputFile=${report}`,
+          ...(stage.workers === undefined ? [] : [`--maxWorkers=${stage.workers}`]),
         ];
   const code = await run(command, log, minutes);
   let outcome: Outcome;

@@ -20,6 +20,8 @@ export interface Stage {
   readonly obstacle?: () => string | undefined;
   /** After so many minutes the stage is stopped and has failed. Default 15. */
   readonly minutes?: number;
+  /** Test files at a time, where they mostly wait for one another's processes; default as vitest.config.ts has it. */
+  readonly workers?: number;
   /** False leaves the stage out: it has nothing to run yet. */
   readonly exists?: () => boolean;
 }
@@ -74,6 +76,7 @@ export const STAGES: readonly Stage[] = [
     group: 'hil',
     needs: ['gcc'],
     minutes: 30,
+    workers: 3,
   }),
   suite('containers', 'Containers: the image, fleets of them, examples of deployments', {
     group: 'containers',

@@ -183,6 +183,7 @@ export class Repair {
     const round = this.#round;
     if (!round) return [];
     const queries: Query[] = [];
+    this.#askAgain(round);
     for (let peer = 1; peer <= fleet.nodes.length; peer++) {
       if (peer === node || round.known.has(peer)) continue;
       const walk = round.walks.get(peer) ?? { prefixes: [new Uint8Array(0)], wanted: new Map(), standing: undefined };
@@ -195,6 +196,20 @@ export class Repair {
       }
     }
     return spread(queries, 64);
+  }
+
+  /**
+   * A node that joins an epoch counts peers by how they came into it. Some that were heard before they joined, and others
+   * after that, may be too few of either kind: those that had not joined are heard anew, since they may have by now.
+   */
+  #askAgain(round: Round): void {
+    const few = round.known.size < threshold(this.#options.fleet);
+    if (!round.entry.joining || few || this.#heard() !== undefined) return;
+    for (const peer of [...round.known]) {
+      if (round.walks.get(peer)?.standing?.joined) continue;
+      round.known.delete(peer);
+      round.walks.delete(peer);
+    }
   }
 
   /**

@@ -45,6 +45,9 @@ async function start(driver: string): Promise<Engine | undefined> {
   const ended = new Promise<void>((done) => child.once('error', () => done()).once('exit', () => done()));
   const stop = async () => {
     await stopEngine(child, ended);
+    // An engine that had to be killed leaves the network namespaces of its containers mounted there.
+    const mounted = readFileSync('/proc/mounts', 'utf8').matchAll(/^\S+ (\S+)/gm);
+    for (const [, path] of mounted) if (path?.startsWith(`${run}/`)) spawnSync('umount', ['--lazy', path]);
     rmSync(run, { recursive: true, force: true });
   };
   let gone = false;

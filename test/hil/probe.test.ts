@@ -103,7 +103,8 @@ test.each(['probe', 'bench'])('%s, interrupted, leaves nothing behind', async (c
 });
 
 test('what a probe that was killed has left is told of, and swept away when asked', async () => {
-  control.set('C_GetAttributeValue 1 1 set 0x163 1');
+  // It stops while it changes its first anchor, an object on the token.
+  control.set('C_SetAttributeValue 1 1 hang');
   await holdfast(words('probe', '--module', shim), {
     environment: { ...environment, FAULTY_MODULE: hsm.module, FAULTY_CONTROL: control.path },
     onStart: (child) => {
