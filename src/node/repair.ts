@@ -209,6 +209,8 @@ export class Repair {
       if (round.walks.get(peer)?.standing?.joined) continue;
       round.known.delete(peer);
       round.walks.delete(peer);
+      // What it claims is heard anew, too.
+      for (const claims of round.claims.values()) claims.delete(peer);
     }
   }
 
@@ -267,6 +269,10 @@ export class Repair {
     const standing = this.#standingOf(peer, joined, leave);
     // It joins by what others tell it; then it can tell more.
     if (!round.entry.joining && !joined) throw new HoldfastError('behind', 'a peer has not joined the epoch yet');
+    // Else a coordinator could answer what is asked of one that has joined with what it signed before that, and lacks votes.
+    if (walk.standing?.joined && !joined) {
+      throw new HoldfastError('behind', 'an answer of a peer from before it joined the epoch');
+    }
     const rejoins = proofs.map((proof) => ({ proof, body: this.#rejoinOf(proof) }));
     const own = rejoins.filter(({ body: { node: of }, proof }) => of === node && !equalBytes(proof, round.statement));
     const mustExceed = Math.max(0, ...own.map(({ body: { incarnation } }) => incarnation));
