@@ -1,5 +1,13 @@
 /** What every HTTP service of Holdfast shares: logs, problem details, the monitoring listener, bounded shutdown. */
 
+export {
+  type AppOptions,
+  addJsonBodies,
+  addProblems,
+  addRateLimit,
+  createApp,
+  type RateLimit,
+} from './app.ts';
 export * from './files.ts';
 export * from './frame-client.ts';
 export * from './frame-server.ts';

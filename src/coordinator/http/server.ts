@@ -1,16 +1,16 @@
 /** The coordinator's public API: JSON over HTTPS, or over plain HTTP on loopback behind a reverse proxy. */
 
-import rateLimit from '@fastify/rate-limit';
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
-import { HoldfastError, parseJson, toBase64Url } from '../../core/index.ts';
+import type { FastifyInstance } from 'fastify';
+import { HoldfastError, toBase64Url } from '../../core/index.ts';
 import {
   addHealthRoutes,
-  errorFromHttp,
+  addJsonBodies,
+  addProblems,
+  addRateLimit,
+  createApp,
   type Logger,
-  PROBLEM_TYPE,
-  problemOf,
+  type RateLimit,
   type Readiness,
-  refusals,
 } from '../../http/index.ts';
 import { type TlsIdentity, tlsPublicServerOptions } from '../../pki/index.ts';
 import {
@@ -27,12 +27,6 @@ import type { CoordinatorMetrics } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
 import type { ServiceRecords } from './service-records.ts';
 import type { KnownTrustSet } from './trust-source.ts';
-
-export interface RateLimit {
-  /** Requests of one client address in a window. */
-  readonly requests: number;
-  readonly windowMilliseconds: number;
-}
 
 export interface CoordinatorServerOptions {
   readonly fleet: { readonly fleet: string; readonly epoch: number; readonly nodes: readonly unknown[] };
@@ -57,68 +51,29 @@ export interface CoordinatorServerOptions {
   readonly maximumInFlight: number;
 }
 
-const HEAD_TIMEOUT = 10_000;
-const REQUEST_TIMEOUT = 30_000;
-const KEEP_ALIVE = 30_000;
 /** Seconds for which a browser may remember that a page is allowed to call. */
 const PREFLIGHT_SECONDS = 600;
 
 /** All routes, not yet listening. */
 export async function createCoordinatorServer(options: CoordinatorServerOptions): Promise<FastifyInstance> {
-  const app = newApp(options);
+  const { log, metrics, trustedProxies } = options;
+  const tls = options.tls && tlsPublicServerOptions(options.tls);
+  const app = createApp({ tls, log, trustedProxies, bodyLimit: MAXIMUM_REQUEST_JSON });
+  addJsonBodies(app);
   addHeaders(app, options);
-  if (options.rateLimit) {
-    const { requests, windowMilliseconds } = options.rateLimit;
-    await app.register(rateLimit, {
-      max: requests,
-      timeWindow: windowMilliseconds,
-      cache: 50_000,
-      errorResponseBuilder: (_request, { ttl }) =>
-        new HoldfastError('rate_limited', `too many requests; wait ${Math.ceil(ttl / 1000)} s before the next one`),
-    });
-  }
-  app.setErrorHandler((thrown, request, reply) => {
-    const error = errorFromHttp(thrown);
-    if (error.code === 'unexpected') options.log.error({ event: 'request failed', reason: error.message });
-    const { operation } = (request.params ?? {}) as { operation?: string };
-    if (operation !== undefined && (OPERATIONS as readonly string[]).includes(operation)) {
-      options.metrics.answers.inc({ operation, code: error.code });
-    }
-    return sendProblem(reply, error);
+  await addRateLimit(app, options.rateLimit);
+  addProblems(app, {
+    log,
+    notFound: 'there is nothing here; GET /openapi.json describes the API',
+    refused: ({ code }, request) => {
+      const { operation } = (request.params ?? {}) as { operation?: string };
+      if (operation !== undefined && (OPERATIONS as readonly string[]).includes(operation)) {
+        metrics.answers.inc({ operation, code });
+      }
+    },
   });
-  app.setNotFoundHandler((_request, reply) =>
-    sendProblem(reply, new HoldfastError('not_found', 'there is nothing here; GET /openapi.json describes the API')),
-  );
   addOperations(app, options);
   addPublicRoutes(app, options);
-  return app;
-}
-
-function newApp({ tls, log, trustedProxies }: CoordinatorServerOptions): FastifyInstance {
-  const common = {
-    ...refusals(),
-    logger: false,
-    bodyLimit: MAXIMUM_REQUEST_JSON,
-    requestTimeout: REQUEST_TIMEOUT,
-    keepAliveTimeout: KEEP_ALIVE,
-    forceCloseConnections: 'idle',
-    exposeHeadRoutes: false,
-    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
-  } as const;
-  const app = tls
-    ? (fastify({
-        ...common,
-        https: { ...tlsPublicServerOptions(tls), headersTimeout: HEAD_TIMEOUT, handshakeTimeout: HEAD_TIMEOUT },
-      }) as unknown as FastifyInstance)
-    : fastify({ ...common, http: { headersTimeout: HEAD_TIMEOUT } });
-  app.server.on('tlsClientError', (error) => log.debug({ event: 'connection refused', reason: error.message }));
-  app.removeAllContentTypeParsers();
-  // Members that appear twice are refused, which the framework's own parser does not.
-  app.addContentTypeParser(
-    'application/json',
-    { parseAs: 'string' },
-    async (_request: FastifyRequest, body: string) => parseJson(body, 'malformed').value,
-  );
   return app;
 }
 
@@ -205,9 +160,4 @@ function addPublicRoutes(app: FastifyInstance, options: CoordinatorServerOptions
       return { node, phase, incarnation, headsKnown, headsNeeded };
     }),
   }));
-}
-
-function sendProblem(reply: FastifyReply, error: HoldfastError): FastifyReply {
-  const problem = problemOf(error);
-  return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
 }

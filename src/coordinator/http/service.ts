@@ -8,6 +8,7 @@ import {
   type ListenAddress,
   type Logger,
   listenAt,
+  type RateLimit,
 } from '../../http/index.ts';
 import type { TlsIdentity } from '../../pki/index.ts';
 import { type Fleet, type SignatureChecks, threshold } from '../../protocol/index.ts';
@@ -16,7 +17,7 @@ import { Maintenance } from '../maintenance.ts';
 import { type DashboardOptions, type RunningDashboard, startDashboard } from '../operator/index.ts';
 import { Background, type MaintenanceIntervals } from './background.ts';
 import { CoordinatorMetrics } from './metrics.ts';
-import { createCoordinatorServer, type RateLimit } from './server.ts';
+import { createCoordinatorServer } from './server.ts';
 import { ServiceRecordSource } from './service-records.ts';
 import { HttpNodeTransport, type NodeEndpoint } from './transport.ts';
 import { TrustSource, type TrustSourceSettings } from './trust-source.ts';

@@ -3,11 +3,18 @@
  * shares nothing with the API for clients: neither address nor credentials nor limits.
  */
 
-import rateLimit from '@fastify/rate-limit';
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
-import { asHoldfastError, type Clock, HoldfastError, JsonValue, parseJson, type Random } from '../../core/index.ts';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { asHoldfastError, type Clock, HoldfastError, JsonValue, type Random } from '../../core/index.ts';
 import { type HistoryView, type Overview, RANGE_NAMES, type Range } from '../../dashboard/index.ts';
-import { addPage, errorFromHttp, type Logger, type Page, PROBLEM_TYPE, problemOf, refusals } from '../../http/index.ts';
+import {
+  addJsonBodies,
+  addPage,
+  addProblems,
+  addRateLimit,
+  createApp,
+  type Logger,
+  type Page,
+} from '../../http/index.ts';
 import { type TlsIdentity, tlsPublicServerOptions } from '../../pki/index.ts';
 import { operatorApiDocument } from './openapi.ts';
 import { MAXIMUM_CREDENTIAL, notAuthenticated, SESSION_MILLISECONDS, Sessions } from './sessions.ts';
@@ -27,9 +34,8 @@ export interface OperatorServerOptions {
   readonly random: Random;
 }
 
-const HEAD_TIMEOUT = 10_000;
+const MAXIMUM_BODY = 4096;
 const REQUEST_TIMEOUT = 15_000;
-const KEEP_ALIVE = 30_000;
 /** Requests of one address in a minute: a page asks about thirty times. */
 const REQUESTS_PER_MINUTE = 600;
 
@@ -40,7 +46,14 @@ const SECURE_COOKIE = `__Host-${COOKIE}`;
 /** All routes, not yet listening. */
 export async function createOperatorServer(options: OperatorServerOptions): Promise<FastifyInstance> {
   const { log, tls } = options;
-  const app = newApp(options);
+  const app = createApp({
+    tls: tls && tlsPublicServerOptions(tls),
+    log,
+    trustedProxies: options.trustedProxies,
+    bodyLimit: MAXIMUM_BODY,
+    requestTimeout: REQUEST_TIMEOUT,
+  });
+  addJsonBodies(app);
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers({
       'cache-control': 'no-store',
@@ -53,21 +66,16 @@ export async function createOperatorServer(options: OperatorServerOptions): Prom
       ...(tls && { 'strict-transport-security': 'max-age=31536000' }),
     });
   });
-  await app.register(rateLimit, {
-    max: REQUESTS_PER_MINUTE,
-    timeWindow: 60_000,
-    cache: 5000,
-    errorResponseBuilder: (_request, { ttl }) =>
-      new HoldfastError('rate_limited', `too many requests; wait ${Math.ceil(ttl / 1000)} s before the next one`),
+  await addRateLimit(app, { requests: REQUESTS_PER_MINUTE, windowMilliseconds: 60_000 });
+  addProblems(app, {
+    log,
+    notFound: 'there is nothing here; GET /openapi.json describes the API',
+    refused: ({ code, details: { seconds } }, _request, reply) => {
+      // RFC 9110 section 15.5.2. Not `Basic`: browsers would ask for a password by themselves.
+      if (code === 'not_authenticated') reply.header('www-authenticate', 'Bearer realm="holdfast operator"');
+      if (typeof seconds === 'number') reply.header('retry-after', String(seconds));
+    },
   });
-  app.setErrorHandler((thrown, _request, reply) => {
-    const error = errorFromHttp(thrown);
-    if (error.code === 'unexpected') log.error({ event: 'operator request failed', reason: error.message });
-    return sendProblem(reply, error);
-  });
-  app.setNotFoundHandler((_request, reply) =>
-    sendProblem(reply, new HoldfastError('not_found', 'there is nothing here; GET /openapi.json describes the API')),
-  );
   if (options.page) addPage(app, options.page);
   else {
     app.get('/', async () => {
@@ -76,33 +84,6 @@ export async function createOperatorServer(options: OperatorServerOptions): Prom
   }
   app.get('/openapi.json', async () => operatorApiDocument);
   addApi(app, options);
-  return app;
-}
-
-function newApp({ tls, log, trustedProxies }: OperatorServerOptions): FastifyInstance {
-  const common = {
-    ...refusals(),
-    logger: false,
-    bodyLimit: 4096,
-    requestTimeout: REQUEST_TIMEOUT,
-    keepAliveTimeout: KEEP_ALIVE,
-    forceCloseConnections: 'idle',
-    exposeHeadRoutes: false,
-    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
-  } as const;
-  const app = tls
-    ? (fastify({
-        ...common,
-        https: { ...tlsPublicServerOptions(tls), headersTimeout: HEAD_TIMEOUT, handshakeTimeout: HEAD_TIMEOUT },
-      }) as unknown as FastifyInstance)
-    : fastify({ ...common, http: { headersTimeout: HEAD_TIMEOUT } });
-  app.server.on('tlsClientError', (error) => log.debug({ event: 'connection refused', reason: error.message }));
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser(
-    'application/json',
-    { parseAs: 'string' },
-    async (_request: FastifyRequest, body: string) => parseJson(body, 'malformed').value,
-  );
   return app;
 }
 
@@ -177,13 +158,4 @@ function cookieOf({ headers: { cookie = '' } }: FastifyRequest, name: string): s
 /** RFC 6750 section 2.1. */
 function bearerOf({ headers: { authorization = '' } }: FastifyRequest): string | undefined {
   return /^Bearer ([\x21-\x7e]{1,512})$/i.exec(authorization)?.[1];
-}
-
-function sendProblem(reply: FastifyReply, error: HoldfastError): FastifyReply {
-  const problem = problemOf(error);
-  // RFC 9110 section 15.5.2. Not `Basic`: browsers would ask for a password by themselves.
-  if (error.code === 'not_authenticated') reply.header('www-authenticate', 'Bearer realm="holdfast operator"');
-  const { seconds } = error.details;
-  if (typeof seconds === 'number') reply.header('retry-after', String(seconds));
-  return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
 }

@@ -6,15 +6,22 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { HoldfastError } from '../../core/index.ts';
-import { addHealthRoutes, addPage, type Logger, type Page, type Readiness } from '../../http/index.ts';
+import {
+  addHealthRoutes,
+  addPage,
+  addRateLimit,
+  type Logger,
+  type Page,
+  type RateLimit,
+  type Readiness,
+} from '../../http/index.ts';
 import { type TlsIdentity, tlsPublicServerOptions } from '../../pki/index.ts';
 import { parseTilePath } from '../../trust/index.ts';
 import type { Cosigner } from './cosigner.ts';
 import type { EvidenceFiles } from './evidence-files.ts';
-import { newApp, submit, textBody } from './http-common.ts';
+import { createCosignerApp, submit, textBody } from './http-common.ts';
 import type { CosignerMetrics } from './metrics.ts';
 import type { PlexiView } from './plexi-view.ts';
 import { SITE_FILES } from './site-files.ts';
@@ -41,7 +48,7 @@ export interface PublicServerOptions {
   readonly readiness: () => Readiness;
   readonly log: Logger;
   /** Per client address; undefined: no limit. */
-  readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
+  readonly rateLimit: RateLimit | undefined;
   readonly trustedProxies: readonly string[];
   /** The transparency page, served at the root; undefined serves none. */
   readonly page?: Page | undefined;
@@ -55,7 +62,7 @@ const BRIEF = 'public, max-age=5';
 /** All routes, not yet listening. */
 export async function createPublicServer(options: PublicServerOptions): Promise<FastifyInstance> {
   const { tls, log, trustedProxies } = options;
-  const app = newApp({ tls: tls && tlsPublicServerOptions(tls), log, trustedProxies });
+  const app = createCosignerApp({ tls: tls && tlsPublicServerOptions(tls), log, trustedProxies });
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers({
       // Everything here is public, and audits run in visitors' browsers.
@@ -65,16 +72,7 @@ export async function createPublicServer(options: PublicServerOptions): Promise<
       ...(tls && { 'strict-transport-security': 'max-age=31536000' }),
     });
   });
-  if (options.rateLimit) {
-    const { requests, windowMilliseconds } = options.rateLimit;
-    await app.register(rateLimit, {
-      max: requests,
-      timeWindow: windowMilliseconds,
-      cache: 50_000,
-      errorResponseBuilder: (_request, { ttl }) =>
-        new HoldfastError('rate_limited', `too many requests; wait ${Math.ceil(ttl / 1000)} s before the next one`),
-    });
-  }
+  await addRateLimit(app, options.rateLimit);
   addHealthRoutes(app, options.readiness);
   if (options.page) addPage(app, options.page);
   addLog(app, options);

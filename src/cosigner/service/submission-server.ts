@@ -13,7 +13,7 @@ import {
   type EvidenceFiles,
   MAXIMUM_EVIDENCE_FILE,
 } from './evidence-files.ts';
-import { newApp, submit, textBody } from './http-common.ts';
+import { createCosignerApp, submit, textBody } from './http-common.ts';
 import type { CosignerMetrics } from './metrics.ts';
 
 export interface SubmissionServerOptions {
@@ -33,7 +33,7 @@ export interface SubmissionServerOptions {
 /** All routes, not yet listening. */
 export function createSubmissionServer(options: SubmissionServerOptions): FastifyInstance {
   const { tls, authority, log, cosigner, metrics } = options;
-  const app = newApp({ tls: tlsServerOptions(tls), log, trustedProxies: [] });
+  const app = createCosignerApp({ tls: tlsServerOptions(tls), log, trustedProxies: [] });
   requirePeer(app.server as unknown as Server, { fleet: authority, role: 'operator' });
   const texts: Record<string, (text: string, request: FastifyRequest) => Promise<Logged | Pending>> = {
     proposal: (text, request) => cosigner.propose(text, operatorOf(request, options)),
@@ -111,10 +111,10 @@ function approverOf(request: FastifyRequest, options: SubmissionServerOptions): 
 
 /** `{"sha256", "size", "address"}`. */
 function evidenceOf(request: FastifyRequest) {
-  if (!(request.body instanceof JsonValue)) {
+  if (typeof request.body !== 'object') {
     throw new HoldfastError('malformed', 'the body must be JSON, content type application/json');
   }
-  const file = request.body.object(['sha256', 'size', 'address']);
+  const file = new JsonValue(request.body, '', 'malformed').object(['sha256', 'size', 'address']);
   return {
     sha256: file.required('sha256').text(64),
     size: file.required('size').integer(1),

@@ -1,14 +1,13 @@
 /** The node's service for coordinators: mutual TLS, and batches of requests as frames (src/http/frames.ts) or in one POST. */
 
 import type { Server } from 'node:tls';
-import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import { type FastifyInstance, fastify } from 'fastify';
 import { asHoldfastError, HoldfastError } from '../../core/index.ts';
 import {
   addMonitoringRoutes,
-  errorFromHttp,
+  addProblems,
   FRAME_SERVER_PROTOCOLS,
   type Logger,
-  PROBLEM_TYPE,
   problemOf,
   type Readiness,
   refusals,
@@ -95,20 +94,8 @@ export function createNodeServer(options: NodeServerOptions): FastifyInstance {
     registry: options.metrics.registry,
     readiness: options.readiness,
   });
-  app.setNotFoundHandler((_request, reply) => {
-    sendProblem(reply, new HoldfastError('not_found', 'there is nothing here; use POST /v1/node'));
-  });
-  app.setErrorHandler((thrown, _request, reply) => {
-    const error = errorFromHttp(thrown);
-    if (error.code === 'unexpected') log.error({ event: 'batch failed', reason: error.message });
-    return sendProblem(reply, error);
-  });
+  addProblems(app as unknown as FastifyInstance, { log, notFound: 'there is nothing here; use POST /v1/node' });
   return app as unknown as FastifyInstance;
-}
-
-function sendProblem(reply: FastifyReply, error: HoldfastError): FastifyReply {
-  const problem = problemOf(error);
-  return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
 }
 
 /** Takes the elements of batches one by one. */

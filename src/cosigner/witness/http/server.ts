@@ -4,10 +4,17 @@
  * itself.
  */
 
-import rateLimit from '@fastify/rate-limit';
-import { type FastifyInstance, fastify } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { HoldfastError } from '../../../core/index.ts';
-import { addHealthRoutes, errorFromHttp, type Logger, type Readiness, refusals } from '../../../http/index.ts';
+import {
+  addHealthRoutes,
+  addRateLimit,
+  createApp,
+  errorFromHttp,
+  type Logger,
+  type RateLimit,
+  type Readiness,
+} from '../../../http/index.ts';
 import { type TlsIdentity, tlsPublicServerOptions } from '../../../pki/index.ts';
 import { MAXIMUM_REQUEST } from '../request.ts';
 import type { Witness } from '../witness.ts';
@@ -21,22 +28,28 @@ export interface WitnessServerOptions {
   readonly metrics: Pick<WitnessMetrics, 'answers' | 'seconds'>;
   readonly log: Logger;
   /** Per client address; undefined: no limit. */
-  readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
+  readonly rateLimit: RateLimit | undefined;
   readonly trustedProxies: readonly string[];
   /** Requests in flight beyond which 503 is answered. */
   readonly maximumInFlight: number;
 }
 
-const HEAD_TIMEOUT = 10_000;
-/** Milliseconds for a client to send its request. */
-const REQUEST_TIMEOUT = 30_000;
 const KEEP_ALIVE = 60_000;
 const TEXT = 'text/plain; charset=utf-8';
 
 /** All routes, not yet listening. */
 export async function createWitnessServer(options: WitnessServerOptions): Promise<FastifyInstance> {
-  const { witness, readiness, log } = options;
-  const app = newApp(options);
+  const { witness, readiness, log, trustedProxies } = options;
+  const app = createApp({
+    tls: options.tls && tlsPublicServerOptions(options.tls),
+    log,
+    trustedProxies,
+    bodyLimit: MAXIMUM_REQUEST,
+    keepAlive: KEEP_ALIVE,
+    refusal: ({ code, message }) => ({ status: STATUS_OF[code]?.[0] ?? 400, type: TEXT, body: `${message}\n` }),
+  });
+  // The specification names no content type for requests, and clients send any or none.
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => body);
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers({
       'cache-control': 'no-store',
@@ -45,16 +58,7 @@ export async function createWitnessServer(options: WitnessServerOptions): Promis
       ...(options.tls && { 'strict-transport-security': 'max-age=31536000' }),
     });
   });
-  if (options.rateLimit) {
-    const { requests, windowMilliseconds } = options.rateLimit;
-    await app.register(rateLimit, {
-      max: requests,
-      timeWindow: windowMilliseconds,
-      cache: 50_000,
-      errorResponseBuilder: (_request, { ttl }) =>
-        new HoldfastError('rate_limited', `too many requests; wait ${Math.ceil(ttl / 1000)} s before the next one`),
-    });
-  }
+  await addRateLimit(app, options.rateLimit);
   app.setErrorHandler((thrown, _request, reply) => {
     const error = errorFromHttp(thrown);
     if (error.code === 'unexpected') log.error({ event: 'request failed', reason: error.message });
@@ -91,30 +95,6 @@ const STATUS_OF: Readonly<Record<string, readonly [status: number, reason?: stri
   overloaded: [503],
   not_ready: [503],
 };
-
-function newApp({ tls, log, trustedProxies }: WitnessServerOptions): FastifyInstance {
-  const common = {
-    ...refusals(({ code, message }) => ({ status: STATUS_OF[code]?.[0] ?? 400, type: TEXT, body: `${message}\n` })),
-    logger: false,
-    bodyLimit: MAXIMUM_REQUEST,
-    requestTimeout: REQUEST_TIMEOUT,
-    keepAliveTimeout: KEEP_ALIVE,
-    forceCloseConnections: 'idle',
-    exposeHeadRoutes: false,
-    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
-  } as const;
-  const app = tls
-    ? (fastify({
-        ...common,
-        https: { ...tlsPublicServerOptions(tls), headersTimeout: HEAD_TIMEOUT, handshakeTimeout: HEAD_TIMEOUT },
-      }) as unknown as FastifyInstance)
-    : fastify({ ...common, http: { headersTimeout: HEAD_TIMEOUT } });
-  app.server.on('tlsClientError', (error) => log.debug({ event: 'connection refused', reason: error.message }));
-  // The specification names no content type for requests, and clients send any or none.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => body);
-  return app;
-}
 
 function addAddCheckpoint(app: FastifyInstance, options: WitnessServerOptions): void {
   const { witness, metrics, maximumInFlight } = options;
