@@ -1,8 +1,24 @@
 /** Configuration of a coordinator: a JSON file, and environment variables HOLDFAST_COORDINATOR_*. */
 
 import { HoldfastError, type JsonValue } from '../core/index.ts';
+import {
+  LOG_LEVEL_SETTING,
+  LOOPBACK,
+  maximumInFlightSetting,
+  metricsSettings,
+  mutualTlsSettings,
+  PUBLIC_TLS_SETTINGS,
+  publicListenerSettings,
+  type RateLimitConfiguration,
+  rateLimitSettings,
+  readAddress,
+  readMutualTls,
+  readPublicTls,
+  readRateLimit,
+  TRUSTED_PROXIES_SETTING,
+} from './listeners.ts';
 import { type Setting, Settings, type Sources } from './settings.ts';
-import { type ListenConfiguration, LOG_LEVELS, type LogLevel, type TlsFiles } from './types.ts';
+import type { ListenConfiguration, LogLevel, TlsFiles } from './types.ts';
 
 export interface CoordinatorConfiguration {
   readonly trustFile: string;
@@ -26,7 +42,7 @@ export interface CoordinatorConfiguration {
     readonly antiEntropy: number;
     readonly destroySpent: number;
   };
-  readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
+  readonly rateLimit: RateLimitConfiguration | undefined;
   readonly allowedOrigins: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly maximumInFlight: number;
@@ -64,42 +80,10 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     description:
       'List of `{"node": 1, "url": "https://host:port", "name": "node-1"}`, one per node; `name` as in its certificate.',
   },
-  { path: 'listen.host', kind: 'text', default: '0.0.0.0', description: 'Address for clients.' },
-  {
-    path: 'listen.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 8443,
-    description: 'Port for clients; 0 takes any free one.',
-  },
-  {
-    path: 'listen.plainHttp',
-    kind: 'boolean',
-    default: false,
-    description: 'Serve plain HTTP, on loopback only, for a reverse proxy that does HTTPS.',
-  },
-  { path: 'metrics.host', kind: 'text', default: '127.0.0.1', description: 'Address for monitoring (plain HTTP).' },
-  {
-    path: 'metrics.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 9465,
-    description: 'Port for monitoring; 0 takes any free one.',
-  },
-  {
-    path: 'tls.certificate',
-    kind: 'path',
-    description: 'PEM certificate for clients, with its chain. Required unless `listen.plainHttp`.',
-  },
-  { path: 'tls.key', kind: 'path', description: 'PEM private key of that certificate, mode 600.' },
-  { path: 'nodeTls.authority', kind: 'path', required: true, description: 'PEM certificate of the fleet’s authority.' },
-  {
-    path: 'nodeTls.certificate',
-    kind: 'path',
-    required: true,
-    description: 'PEM certificate of this coordinator (role coordinator).',
-  },
-  { path: 'nodeTls.key', kind: 'path', required: true, description: 'PEM private key of that certificate, mode 600.' },
+  ...publicListenerSettings(8443, 'clients'),
+  ...metricsSettings(9465),
+  ...PUBLIC_TLS_SETTINGS,
+  ...mutualTlsSettings('nodeTls', 'the fleet’s authority', 'coordinator'),
   {
     path: 'timeouts.node',
     kind: 'integer',
@@ -162,41 +146,15 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     default: 2000,
     description: 'Milliseconds between searches for spent records that are due to be destroyed.',
   },
-  {
-    path: 'rateLimit.requests',
-    kind: 'integer',
-    maximum: 1_000_000,
-    default: 120,
-    description: 'Requests per client address in a window; 0 for no limit.',
-  },
-  {
-    path: 'rateLimit.windowMilliseconds',
-    kind: 'integer',
-    minimum: 100,
-    maximum: DAY,
-    default: 60_000,
-    description: 'Length of that window in milliseconds.',
-  },
+  ...rateLimitSettings(120),
   {
     path: 'allowedOrigins',
     kind: 'list',
     default: [],
     description: 'Origins whose pages may call the API (CORS), or `*`.',
   },
-  {
-    path: 'trustedProxies',
-    kind: 'list',
-    default: [],
-    description: 'Addresses or CIDR blocks of reverse proxies whose `X-Forwarded-For` is believed.',
-  },
-  {
-    path: 'maximumInFlight',
-    kind: 'integer',
-    minimum: 1,
-    maximum: 100_000,
-    default: 2000,
-    description: 'Requests in flight beyond which `overloaded` is answered.',
-  },
+  TRUSTED_PROXIES_SETTING,
+  maximumInFlightSetting(2000, '`overloaded`'),
   {
     path: 'trustSource.urls',
     kind: 'list',
@@ -255,32 +213,19 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     kind: 'path',
     description: 'Folder of the dashboard’s page as it was built; none for the one that comes with the program.',
   },
-  {
-    path: 'logLevel',
-    kind: 'text',
-    words: LOG_LEVELS,
-    default: 'info',
-    description: 'Least severe level that is logged.',
-  },
+  LOG_LEVEL_SETTING,
 ];
-
-const LOOPBACK = ['127.0.0.1', '::1', 'localhost'];
 
 /** @throws HoldfastError `usage` naming the setting that is wrong and what to do. */
 export function loadCoordinatorConfiguration(sources: Sources): CoordinatorConfiguration {
   const settings = new Settings(COORDINATOR_SETTINGS, COORDINATOR_PREFIX, sources);
-  const requests = settings.integer('rateLimit.requests');
   return Object.freeze({
     trustFile: settings.text('trustFile'),
     nodes: readNodes(settings.json('nodes')),
-    listen: Object.freeze({ host: settings.text('listen.host'), port: settings.integer('listen.port') }),
-    metrics: Object.freeze({ host: settings.text('metrics.host'), port: settings.integer('metrics.port') }),
-    tls: publicTls(settings),
-    nodeTls: Object.freeze({
-      authority: settings.text('nodeTls.authority'),
-      certificate: settings.text('nodeTls.certificate'),
-      key: settings.text('nodeTls.key'),
-    }),
+    listen: readAddress(settings, 'listen'),
+    metrics: readAddress(settings, 'metrics'),
+    tls: readPublicTls(settings),
+    nodeTls: readMutualTls(settings, 'nodeTls'),
     timeouts: Object.freeze({
       node: settings.integer('timeouts.node'),
       grace: settings.integer('timeouts.grace'),
@@ -293,10 +238,7 @@ export function loadCoordinatorConfiguration(sources: Sources): CoordinatorConfi
       antiEntropy: settings.integer('maintenance.antiEntropy'),
       destroySpent: settings.integer('maintenance.destroySpent'),
     }),
-    rateLimit:
-      requests === 0
-        ? undefined
-        : Object.freeze({ requests, windowMilliseconds: settings.integer('rateLimit.windowMilliseconds') }),
+    rateLimit: readRateLimit(settings),
     allowedOrigins: checkOrigins(settings.list('allowedOrigins')),
     trustedProxies: settings.list('trustedProxies'),
     maximumInFlight: settings.integer('maximumInFlight'),
@@ -304,24 +246,6 @@ export function loadCoordinatorConfiguration(sources: Sources): CoordinatorConfi
     dashboard: readDashboard(settings),
     logLevel: settings.text('logLevel') as LogLevel,
   });
-}
-
-/** Of the settings `listen.plainHttp`, `tls.certificate` and `tls.key`: undefined for plain HTTP. @throws HoldfastError `usage`. */
-export function publicTls(settings: Settings): Pick<TlsFiles, 'certificate' | 'key'> | undefined {
-  const certificate = settings.optionalText('tls.certificate');
-  const key = settings.optionalText('tls.key');
-  if (settings.boolean('listen.plainHttp')) {
-    if (LOOPBACK.includes(settings.text('listen.host')) && certificate === undefined && key === undefined)
-      return undefined;
-    throw new HoldfastError(
-      'usage',
-      'listen.plainHttp is for loopback: set listen.host to 127.0.0.1 and leave tls out, or use HTTPS',
-    );
-  }
-  if (certificate === undefined || key === undefined) {
-    throw new HoldfastError('usage', 'set tls.certificate and tls.key, or listen.plainHttp behind a reverse proxy');
-  }
-  return Object.freeze({ certificate, key });
 }
 
 function readTrustSource(settings: Settings): CoordinatorConfiguration['trustSource'] {

@@ -1,10 +1,24 @@
 /** Configuration of a cosigner and its log: a JSON file, and environment variables HOLDFAST_COSIGNER_*. */
 
 import { HoldfastError } from '../core/index.ts';
-import { publicTls } from './coordinator.ts';
+import {
+  addressSettings,
+  LOG_LEVEL_SETTING,
+  metricsSettings,
+  mutualTlsSettings,
+  PUBLIC_TLS_SETTINGS,
+  publicListenerSettings,
+  type RateLimitConfiguration,
+  rateLimitSettings,
+  readAddress,
+  readMutualTls,
+  readPublicTls,
+  readRateLimit,
+  TRUSTED_PROXIES_SETTING,
+} from './listeners.ts';
 import { type Setting, Settings, type Sources } from './settings.ts';
 import { SIGNING_TOKEN_SETTINGS, type SigningTokenConfiguration, signingToken } from './token.ts';
-import { type ListenConfiguration, LOG_LEVELS, type LogLevel, type TlsFiles } from './types.ts';
+import type { ListenConfiguration, LogLevel, TlsFiles } from './types.ts';
 
 export interface CosignerConfiguration {
   /** Path of the signed trust policy that counts until the log has a newer one. */
@@ -41,7 +55,7 @@ export interface CosignerConfiguration {
   readonly witnesses: { readonly timeout: number; readonly refresh: number; readonly authority: string | undefined };
   /** Whether evidence that was not uploaded is fetched, from where inside the own network, and bytes that are kept. */
   readonly evidence: { readonly fetch: boolean; readonly origins: readonly string[]; readonly maximumBytes: number };
-  readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
+  readonly rateLimit: RateLimitConfiguration | undefined;
   readonly trustedProxies: readonly string[];
   readonly logLevel: LogLevel;
 }
@@ -88,66 +102,17 @@ export const COSIGNER_SETTINGS: readonly Setting[] = [
     kind: 'path',
     description: 'Folder of the transparency page as it was built; none for the one that comes with the program.',
   },
-  { path: 'listen.host', kind: 'text', default: '0.0.0.0', description: 'Address for everybody who reads.' },
-  {
-    path: 'listen.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 8444,
-    description: 'Port for everybody who reads; 0 takes any free one.',
-  },
-  {
-    path: 'listen.plainHttp',
-    kind: 'boolean',
-    default: false,
-    description: 'Serve plain HTTP, on loopback only, for a reverse proxy that does HTTPS.',
-  },
-  {
-    path: 'tls.certificate',
-    kind: 'path',
-    description: 'PEM certificate with its chain. Required unless `listen.plainHttp`.',
-  },
-  { path: 'tls.key', kind: 'path', description: 'PEM private key of that certificate, mode 600.' },
-  { path: 'submission.host', kind: 'text', default: '127.0.0.1', description: 'Address for operators (mutual TLS).' },
-  {
-    path: 'submission.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 8445,
-    description: 'Port for operators; 0 takes any free one.',
-  },
+  ...publicListenerSettings(8444, 'everybody who reads'),
+  ...PUBLIC_TLS_SETTINGS,
+  ...addressSettings('submission', '127.0.0.1', 8445, 'operators (mutual TLS)'),
   {
     path: 'submission.authorityName',
     kind: 'text',
     required: true,
     description: 'Name of the authority, which stands in its certificates in the place of a fleet’s.',
   },
-  {
-    path: 'submission.authority',
-    kind: 'path',
-    required: true,
-    description: 'PEM certificate of the authority of operators’ certificates.',
-  },
-  {
-    path: 'submission.certificate',
-    kind: 'path',
-    required: true,
-    description: 'PEM certificate of this cosigner (role cosigner).',
-  },
-  {
-    path: 'submission.key',
-    kind: 'path',
-    required: true,
-    description: 'PEM private key of that certificate, mode 600.',
-  },
-  { path: 'metrics.host', kind: 'text', default: '127.0.0.1', description: 'Address for monitoring (plain HTTP).' },
-  {
-    path: 'metrics.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 9468,
-    description: 'Port for monitoring; 0 takes any free one.',
-  },
+  ...mutualTlsSettings('submission', 'the authority of operators’ certificates', 'cosigner'),
+  ...metricsSettings(9468),
   {
     path: 'approvers',
     kind: 'list',
@@ -226,42 +191,14 @@ export const COSIGNER_SETTINGS: readonly Setting[] = [
     default: 1_073_741_824,
     description: 'Bytes of all evidence that is kept and served.',
   },
-  {
-    path: 'rateLimit.requests',
-    kind: 'integer',
-    maximum: 1_000_000,
-    default: 600,
-    description: 'Requests per client address in a window; 0 for no limit.',
-  },
-  {
-    path: 'rateLimit.windowMilliseconds',
-    kind: 'integer',
-    minimum: 100,
-    maximum: DAY,
-    default: 60_000,
-    description: 'Length of that window in milliseconds.',
-  },
-  {
-    path: 'trustedProxies',
-    kind: 'list',
-    default: [],
-    description: 'Addresses or CIDR blocks of reverse proxies whose `X-Forwarded-For` is believed.',
-  },
-  {
-    path: 'logLevel',
-    kind: 'text',
-    words: LOG_LEVELS,
-    default: 'info',
-    description: 'Least severe level that is logged.',
-  },
+  ...rateLimitSettings(600),
+  TRUSTED_PROXIES_SETTING,
+  LOG_LEVEL_SETTING,
 ];
 
 /** @throws HoldfastError `usage` naming the setting that is wrong and what to do. */
 export function loadCosignerConfiguration(sources: Sources): CosignerConfiguration {
   const settings = new Settings(COSIGNER_SETTINGS, COSIGNER_PREFIX, sources);
-  const requests = settings.integer('rateLimit.requests');
-  const listen = (group: string) =>
-    Object.freeze({ host: settings.text(`${group}.host`), port: settings.integer(`${group}.port`) });
   return Object.freeze({
     policy: settings.text('policy'),
     name: settings.text('name'),
@@ -270,18 +207,14 @@ export function loadCosignerConfiguration(sources: Sources): CosignerConfigurati
     store: Object.freeze({ directory: settings.text('store.directory') }),
     files: Object.freeze({ directory: settings.text('files.directory') }),
     page: settings.optionalText('page.directory'),
-    listen: listen('listen'),
-    tls: publicTls(settings),
+    listen: readAddress(settings, 'listen'),
+    tls: readPublicTls(settings),
     submission: Object.freeze({
-      listen: listen('submission'),
-      tls: Object.freeze({
-        authority: settings.text('submission.authority'),
-        certificate: settings.text('submission.certificate'),
-        key: settings.text('submission.key'),
-      }),
+      listen: readAddress(settings, 'submission'),
+      tls: readMutualTls(settings, 'submission'),
       authorityName: settings.text('submission.authorityName'),
     }),
-    metrics: listen('metrics'),
+    metrics: readAddress(settings, 'metrics'),
     approvers: approvers(settings.list('approvers')),
     rules: Object.freeze({
       maximumValidity: settings.integer('rules.maximumValidity'),
@@ -299,10 +232,7 @@ export function loadCosignerConfiguration(sources: Sources): CosignerConfigurati
       origins: settings.list('evidence.origins'),
       maximumBytes: settings.integer('evidence.maximumBytes'),
     }),
-    rateLimit:
-      requests === 0
-        ? undefined
-        : Object.freeze({ requests, windowMilliseconds: settings.integer('rateLimit.windowMilliseconds') }),
+    rateLimit: readRateLimit(settings),
     trustedProxies: settings.list('trustedProxies'),
     logLevel: settings.text('logLevel') as LogLevel,
   });

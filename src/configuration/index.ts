@@ -8,16 +8,14 @@ export {
 } from './coordinator.ts';
 export * from './cosigner.ts';
 export * from './monitor.ts';
-export {
-  applyTokenEnvironment,
-  loadNodeConfiguration,
-  NODE_PREFIX,
-  NODE_SETTINGS,
-  type NodeConfiguration,
-  type PinConfiguration,
-} from './node.ts';
+export * from './node.ts';
 export { type Environment, type Setting, type Sources, variableOf } from './settings.ts';
 export { settingsTable } from './table.ts';
-export { SIGNING_TOKEN_SETTINGS, type SigningTokenConfiguration } from './token.ts';
+export {
+  applyTokenEnvironment,
+  type PinConfiguration,
+  SIGNING_TOKEN_SETTINGS,
+  type SigningTokenConfiguration,
+} from './token.ts';
 export * from './types.ts';
 export * from './witness.ts';

@@ -1,8 +1,9 @@
 /** Configuration of a monitor: a JSON file, and environment variables HOLDFAST_MONITOR_*. */
 
 import { HoldfastError, type JsonValue } from '../core/index.ts';
+import { addressSettings, LOG_LEVEL_SETTING, readAddress } from './listeners.ts';
 import { type Setting, Settings, type Sources } from './settings.ts';
-import { type ListenConfiguration, LOG_LEVELS, type LogLevel } from './types.ts';
+import type { ListenConfiguration, LogLevel } from './types.ts';
 
 /** Another place that serves checkpoints of the log. */
 export interface VantageConfiguration {
@@ -142,14 +143,7 @@ export const MONITOR_SETTINGS: readonly Setting[] = [
     kind: 'path',
     description: 'File with a secret of at least 16 bytes, mode 600: messages then carry their HMAC-SHA256.',
   },
-  { path: 'metrics.host', kind: 'text', default: '127.0.0.1', description: 'Address for monitoring, with `--watch`.' },
-  {
-    path: 'metrics.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 9467,
-    description: 'Port for monitoring; 0 takes any free one.',
-  },
+  ...addressSettings('metrics', '127.0.0.1', 9467, 'monitoring, with `--watch` (plain HTTP)'),
   {
     path: 'timeoutMilliseconds',
     kind: 'integer',
@@ -158,13 +152,7 @@ export const MONITOR_SETTINGS: readonly Setting[] = [
     default: 10_000,
     description: 'Milliseconds for one answer of a server.',
   },
-  {
-    path: 'logLevel',
-    kind: 'text',
-    words: LOG_LEVELS,
-    default: 'info',
-    description: 'Least severe level that is logged, with `--watch`.',
-  },
+  LOG_LEVEL_SETTING,
 ];
 
 /** @throws HoldfastError `usage` naming the setting that is wrong and what to do. */
@@ -194,7 +182,7 @@ export function loadMonitorConfiguration(sources: Sources): MonitorConfiguration
       origins: settings.list('evidence.origins'),
     }),
     webhook: url === undefined ? undefined : Object.freeze({ url, secretFile }),
-    metrics: Object.freeze({ host: settings.text('metrics.host'), port: settings.integer('metrics.port') }),
+    metrics: readAddress(settings, 'metrics'),
     timeout: settings.integer('timeoutMilliseconds'),
     logLevel: settings.text('logLevel') as LogLevel,
   });

@@ -1,28 +1,24 @@
 /** Configuration of a vault node: a JSON file, and environment variables HOLDFAST_NODE_*. */
 
 import { HoldfastError } from '../core/index.ts';
+import {
+  addressSettings,
+  LOG_LEVEL_SETTING,
+  maximumInFlightSetting,
+  metricsSettings,
+  mutualTlsSettings,
+  readAddress,
+  readMutualTls,
+} from './listeners.ts';
 import { type Setting, Settings, type Sources } from './settings.ts';
-import { type ListenConfiguration, LOG_LEVELS, type LogLevel, type TlsFiles } from './types.ts';
-
-/** Where the token's PIN comes from. */
-export type PinConfiguration =
-  | { readonly file: string }
-  /** Name of an environment variable. */
-  | { readonly variable: string }
-  /** Name of a systemd credential. */
-  | { readonly credential: string };
+import { readTokenLocation, SOFTHSM_SETTING, TOKEN_LOCATION_SETTINGS, type TokenLocation } from './token.ts';
+import type { ListenConfiguration, LogLevel, TlsFiles } from './types.ts';
 
 export interface NodeConfiguration {
   readonly trustFile: string;
   /** 1 to n. */
   readonly node: number;
-  readonly token: {
-    readonly module: string;
-    readonly slot: number | undefined;
-    readonly label: string | undefined;
-    readonly serial: string | undefined;
-    /** Undefined: a person is asked. */
-    readonly pin: PinConfiguration | undefined;
+  readonly token: TokenLocation & {
     readonly workers: number;
     readonly rollbackResistant: boolean;
     readonly moduleParameters: string | undefined;
@@ -49,18 +45,7 @@ export const NODE_PREFIX = 'HOLDFAST_NODE';
 export const NODE_SETTINGS: readonly Setting[] = [
   { path: 'trustFile', kind: 'path', required: true, description: 'Trust file of the fleet: keys, policy, names.' },
   { path: 'node', kind: 'integer', minimum: 1, maximum: 9, required: true, description: 'This node’s number, 1 to n.' },
-  { path: 'token.module', kind: 'path', required: true, description: 'PKCS#11 module, a shared library.' },
-  { path: 'token.slot', kind: 'integer', description: 'Slot number. Prefer label or serial: slot numbers change.' },
-  { path: 'token.label', kind: 'text', description: 'Label of the token.' },
-  { path: 'token.serial', kind: 'text', description: 'Serial number of the token.' },
-  {
-    path: 'token.pinFile',
-    kind: 'path',
-    description:
-      'File with the token’s PIN, mode 600. At most one of the three PIN settings; without any a person is asked.',
-  },
-  { path: 'token.pinEnvironment', kind: 'text', description: 'Name of the environment variable with the PIN.' },
-  { path: 'token.pinCredential', kind: 'text', description: 'Name of the systemd credential with the PIN.' },
+  ...TOKEN_LOCATION_SETTINGS,
   {
     path: 'token.workers',
     kind: 'integer',
@@ -88,11 +73,7 @@ export const NODE_SETTINGS: readonly Setting[] = [
     kind: 'text',
     description: 'Text that the module wants when it is initialised (NSS softokn: configdir=...); most want none.',
   },
-  {
-    path: 'token.softhsmConfiguration',
-    kind: 'path',
-    description: 'SoftHSM’s own configuration file (SOFTHSM2_CONF), for development.',
-  },
+  SOFTHSM_SETTING,
   {
     path: 'token.syncFolder',
     kind: 'path',
@@ -105,25 +86,9 @@ export const NODE_SETTINGS: readonly Setting[] = [
     required: true,
     description: 'Folder of the state store, on a disk of its own.',
   },
-  { path: 'listen.host', kind: 'text', default: '0.0.0.0', description: 'Address for coordinators (mutual TLS).' },
-  {
-    path: 'listen.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 7443,
-    description: 'Port for coordinators; 0 takes any free one.',
-  },
-  { path: 'metrics.host', kind: 'text', default: '127.0.0.1', description: 'Address for monitoring (plain HTTP).' },
-  {
-    path: 'metrics.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 9464,
-    description: 'Port for monitoring; 0 takes any free one.',
-  },
-  { path: 'tls.authority', kind: 'path', required: true, description: 'PEM certificate of the fleet’s authority.' },
-  { path: 'tls.certificate', kind: 'path', required: true, description: 'PEM certificate of this node (role node).' },
-  { path: 'tls.key', kind: 'path', required: true, description: 'PEM private key of that certificate, mode 600.' },
+  ...addressSettings('listen', '0.0.0.0', 7443, 'coordinators (mutual TLS)'),
+  ...metricsSettings(9464),
+  ...mutualTlsSettings('tls', 'the fleet’s authority', 'node'),
   {
     path: 'tenants',
     kind: 'path',
@@ -161,35 +126,18 @@ export const NODE_SETTINGS: readonly Setting[] = [
     default: 60,
     description: 'Requests of one record that are opened per 10 seconds.',
   },
-  {
-    path: 'maximumInFlight',
-    kind: 'integer',
-    minimum: 1,
-    maximum: 100_000,
-    default: 2000,
-    description: 'Requests in flight beyond which `overloaded` is answered.',
-  },
-  {
-    path: 'logLevel',
-    kind: 'text',
-    words: LOG_LEVELS,
-    default: 'info',
-    description: 'Least severe level that is logged.',
-  },
+  maximumInFlightSetting(2000, '`overloaded`'),
+  LOG_LEVEL_SETTING,
 ];
 
 /** @throws HoldfastError `usage` naming the setting that is wrong and what to do. */
 export function loadNodeConfiguration(sources: Sources): NodeConfiguration {
   const settings = new Settings(NODE_SETTINGS, NODE_PREFIX, sources);
-  const configuration: NodeConfiguration = {
+  return Object.freeze({
     trustFile: settings.text('trustFile'),
     node: settings.integer('node'),
     token: Object.freeze({
-      module: settings.text('token.module'),
-      slot: settings.optionalInteger('token.slot'),
-      label: settings.optionalText('token.label'),
-      serial: settings.optionalText('token.serial'),
-      pin: pinSource(settings),
+      ...readTokenLocation(settings),
       workers: settings.integer('token.workers'),
       rollbackResistant: settings.boolean('token.rollbackResistant'),
       moduleParameters: settings.optionalText('token.moduleParameters'),
@@ -198,25 +146,16 @@ export function loadNodeConfiguration(sources: Sources): NodeConfiguration {
       syncFolder: settings.optionalText('token.syncFolder'),
     }),
     store: Object.freeze({ directory: settings.text('store.directory') }),
-    listen: Object.freeze({ host: settings.text('listen.host'), port: settings.integer('listen.port') }),
-    metrics: Object.freeze({ host: settings.text('metrics.host'), port: settings.integer('metrics.port') }),
-    tls: Object.freeze({
-      authority: settings.text('tls.authority'),
-      certificate: settings.text('tls.certificate'),
-      key: settings.text('tls.key'),
-    }),
+    listen: readAddress(settings, 'listen'),
+    metrics: readAddress(settings, 'metrics'),
+    tls: readMutualTls(settings, 'tls'),
     tenants: settings.text('tenants'),
     repairOverride: repairOverride(settings),
     batchIntervalMilliseconds: settings.integer('batchIntervalMilliseconds'),
     requestsPerRecord: settings.integer('requestsPerRecord'),
     maximumInFlight: settings.integer('maximumInFlight'),
     logLevel: settings.text('logLevel') as LogLevel,
-  };
-  const { slot, label, serial } = configuration.token;
-  if (slot === undefined && label === undefined && serial === undefined) {
-    throw new HoldfastError('usage', 'say which token: set token.label, token.serial or token.slot');
-  }
-  return Object.freeze(configuration);
+  });
 }
 
 function repairOverride(settings: Settings): NodeConfiguration['repairOverride'] {
@@ -228,26 +167,4 @@ function repairOverride(settings: Settings): NodeConfiguration['repairOverride']
     throw new HoldfastError('usage', 'a repair override needs repairOverride.node, .epoch and .reason');
   }
   return Object.freeze({ node, epoch, reason });
-}
-
-/** Of the settings `token.pinFile`, `token.pinEnvironment` and `token.pinCredential`. @throws HoldfastError `usage` for two of them. */
-export function pinSource(settings: Settings): PinConfiguration | undefined {
-  const file = settings.optionalText('token.pinFile');
-  const variable = settings.optionalText('token.pinEnvironment');
-  const credential = settings.optionalText('token.pinCredential');
-  const given = [file, variable, credential].filter((source) => source !== undefined);
-  if (given.length > 1) {
-    throw new HoldfastError('usage', 'set only one of token.pinFile, token.pinEnvironment and token.pinCredential');
-  }
-  if (file !== undefined) return Object.freeze({ file });
-  if (variable !== undefined) return Object.freeze({ variable });
-  return credential === undefined ? undefined : Object.freeze({ credential });
-}
-
-/** SoftHSM reads the path of its own configuration from the process's environment: to be set before it is opened. */
-export function applyTokenEnvironment(
-  { token }: { readonly token: Pick<NodeConfiguration['token'], 'softhsmConfiguration'> },
-  environment: Record<string, string | undefined> = process.env,
-): void {
-  if (token.softhsmConfiguration !== undefined) environment.SOFTHSM2_CONF = token.softhsmConfiguration;
 }

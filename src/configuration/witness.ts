@@ -1,10 +1,22 @@
 /** Configuration of a witness: a JSON file, and environment variables HOLDFAST_WITNESS_*. */
 
 import { HoldfastError, type JsonValue } from '../core/index.ts';
-import { publicTls } from './coordinator.ts';
+import {
+  LOG_LEVEL_SETTING,
+  maximumInFlightSetting,
+  metricsSettings,
+  PUBLIC_TLS_SETTINGS,
+  publicListenerSettings,
+  type RateLimitConfiguration,
+  rateLimitSettings,
+  readAddress,
+  readPublicTls,
+  readRateLimit,
+  TRUSTED_PROXIES_SETTING,
+} from './listeners.ts';
 import { type Setting, Settings, type Sources } from './settings.ts';
 import { SIGNING_TOKEN_SETTINGS, type SigningTokenConfiguration, signingToken } from './token.ts';
-import { type ListenConfiguration, LOG_LEVELS, type LogLevel, type TlsFiles } from './types.ts';
+import type { ListenConfiguration, LogLevel, TlsFiles } from './types.ts';
 
 export interface WitnessConfiguration {
   /** Of the key in its cosignatures. */
@@ -25,7 +37,7 @@ export interface WitnessConfiguration {
   readonly tls: Pick<TlsFiles, 'certificate' | 'key'> | undefined;
   /** Seconds within which the same checkpoint gets the same cosignature again. */
   readonly refreshSeconds: number;
-  readonly rateLimit: { readonly requests: number; readonly windowMilliseconds: number } | undefined;
+  readonly rateLimit: RateLimitConfiguration | undefined;
   readonly trustedProxies: readonly string[];
   readonly maximumInFlight: number;
   readonly logLevel: LogLevel;
@@ -78,34 +90,9 @@ export const WITNESS_SETTINGS: readonly Setting[] = [
     required: true,
     description: 'Folder of the witness’s state. Never restore it from a backup: see docs/witness.md.',
   },
-  { path: 'listen.host', kind: 'text', default: '0.0.0.0', description: 'Address for logs and monitors.' },
-  {
-    path: 'listen.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 8446,
-    description: 'Port for logs and monitors; 0 takes any free one.',
-  },
-  {
-    path: 'listen.plainHttp',
-    kind: 'boolean',
-    default: false,
-    description: 'Serve plain HTTP, on loopback only, for a reverse proxy that does HTTPS.',
-  },
-  { path: 'metrics.host', kind: 'text', default: '127.0.0.1', description: 'Address for monitoring (plain HTTP).' },
-  {
-    path: 'metrics.port',
-    kind: 'integer',
-    maximum: 65_535,
-    default: 9466,
-    description: 'Port for monitoring; 0 takes any free one.',
-  },
-  {
-    path: 'tls.certificate',
-    kind: 'path',
-    description: 'PEM certificate with its chain. Required unless `listen.plainHttp`.',
-  },
-  { path: 'tls.key', kind: 'path', description: 'PEM private key of that certificate, mode 600.' },
+  ...publicListenerSettings(8446, 'logs and monitors'),
+  ...metricsSettings(9466),
+  ...PUBLIC_TLS_SETTINGS,
   {
     path: 'refreshSeconds',
     kind: 'integer',
@@ -114,48 +101,15 @@ export const WITNESS_SETTINGS: readonly Setting[] = [
     description:
       'Seconds within which a checkpoint that was just cosigned gets the same cosignature again, so that nobody can wear out the token.',
   },
-  {
-    path: 'rateLimit.requests',
-    kind: 'integer',
-    maximum: 1_000_000,
-    default: 120,
-    description: 'Requests per client address in a window; 0 for no limit.',
-  },
-  {
-    path: 'rateLimit.windowMilliseconds',
-    kind: 'integer',
-    minimum: 100,
-    maximum: 86_400_000,
-    default: 60_000,
-    description: 'Length of that window in milliseconds.',
-  },
-  {
-    path: 'trustedProxies',
-    kind: 'list',
-    default: [],
-    description: 'Addresses or CIDR blocks of reverse proxies whose `X-Forwarded-For` is believed.',
-  },
-  {
-    path: 'maximumInFlight',
-    kind: 'integer',
-    minimum: 1,
-    maximum: 100_000,
-    default: 200,
-    description: 'Requests in flight beyond which 503 is answered.',
-  },
-  {
-    path: 'logLevel',
-    kind: 'text',
-    words: LOG_LEVELS,
-    default: 'info',
-    description: 'Least severe level that is logged.',
-  },
+  ...rateLimitSettings(120),
+  TRUSTED_PROXIES_SETTING,
+  maximumInFlightSetting(200, '503'),
+  LOG_LEVEL_SETTING,
 ];
 
 /** @throws HoldfastError `usage` naming the setting that is wrong and what to do. */
 export function loadWitnessConfiguration(sources: Sources): WitnessConfiguration {
   const settings = new Settings(WITNESS_SETTINGS, WITNESS_PREFIX, sources);
-  const requests = settings.integer('rateLimit.requests');
   const logs = readLogs(settings.optionalJson('logs'));
   const policies = settings.list('policies');
   const audit = settings.boolean('audit');
@@ -174,14 +128,11 @@ export function loadWitnessConfiguration(sources: Sources): WitnessConfiguration
     token: signingToken(settings),
     journal: settings.text('journal'),
     store: Object.freeze({ directory: settings.text('store.directory') }),
-    listen: Object.freeze({ host: settings.text('listen.host'), port: settings.integer('listen.port') }),
-    metrics: Object.freeze({ host: settings.text('metrics.host'), port: settings.integer('metrics.port') }),
-    tls: publicTls(settings),
+    listen: readAddress(settings, 'listen'),
+    metrics: readAddress(settings, 'metrics'),
+    tls: readPublicTls(settings),
     refreshSeconds: settings.integer('refreshSeconds'),
-    rateLimit:
-      requests === 0
-        ? undefined
-        : Object.freeze({ requests, windowMilliseconds: settings.integer('rateLimit.windowMilliseconds') }),
+    rateLimit: readRateLimit(settings),
     trustedProxies: settings.list('trustedProxies'),
     maximumInFlight: settings.integer('maximumInFlight'),
     logLevel: settings.text('logLevel') as LogLevel,
