@@ -5,9 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Pool } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { HoldfastError, utf8 } from '../../src/core/index.ts';
-import { LOG_TABLES, type LogTable, readRows, TileFiles } from '../../src/cosigner/log/index.ts';
+import { fromUtf8, HoldfastError, utf8 } from '../../src/core/index.ts';
+import {
+  type CosignedCheckpoint,
+  LOG_TABLES,
+  type LogTable,
+  readRows,
+  TileFiles,
+} from '../../src/cosigner/log/index.ts';
 import { createEvidenceCheck, EvidenceFiles, type FetchEvidence } from '../../src/cosigner/service/index.ts';
+import { publishSite } from '../../src/cosigner/service/site-files.ts';
 import { fileEntry } from '../../src/evidence/index.ts';
 import { openEvidenceFetcher } from '../../src/service/evidence-fetch.ts';
 import { MemoryKeyValueStore } from '../../src/store/index.ts';
@@ -274,6 +281,27 @@ describe('a site that is complete on its own', () => {
       expect((await get(reader, `/${path}`)).status).toBe(200);
     }
     expect(readdirSync(bench.folder)).toContain('site.json');
+  });
+
+  it('leads an audit to no trust set that is not there yet', async () => {
+    const rows = readRows(bench.disk);
+    const fleetsAt = async (checkpoint: CosignedCheckpoint | undefined) => {
+      const written = new Map<string, Uint8Array>();
+      await publishSite({
+        files: { replace: async (name, bytes) => void written.set(name, bytes) },
+        log: { entry: (index) => rows.entry(index) },
+        policy: bench.policy,
+        policyLogged: true,
+        checkpoint,
+      });
+      const { fleets } = JSON.parse(fromUtf8(written.get('site.json')!));
+      return fleets.map(({ fleet }: { fleet: string }) => fleet);
+    };
+    const quorum = rows.cosigned('quorum')!;
+    expect(await fleetsAt(quorum)).toEqual([scene.manifest.fleet]);
+    // The first roster of the same log, with the acceptance behind it.
+    expect(await fleetsAt({ ...quorum, size: 1 })).toEqual([]);
+    expect(await fleetsAt(undefined)).toEqual([]);
   });
 });
 

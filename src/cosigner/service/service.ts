@@ -12,7 +12,7 @@ import {
 import type { TlsIdentity } from '../../pki/index.ts';
 import { type NoteSigner, originOf, parseLeaf, type SignedPolicy, serialiseNote } from '../../trust/index.ts';
 import type { WitnessTransport } from '../gather/index.ts';
-import { type LogStore, readRows, TileFiles, TransparencyLog } from '../log/index.ts';
+import { type CosignedCheckpoint, type LogStore, readRows, TileFiles, TransparencyLog } from '../log/index.ts';
 import { Approvals } from './approvals.ts';
 import type { ClaimRules } from './claims.ts';
 import { Cosigner, type EvidencePort } from './cosigner.ts';
@@ -140,13 +140,15 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
   const trustSets = new TrustSets({ log, ledger, files, folder, clock, keep: KEEP_SETS });
   const plexi = new PlexiView({ store, ledger, signer: signers.plexi, notBefore: options.plexiNotBefore });
   const approvals = options.approvers && new Approvals(store, (key) => ledger.read(key), clock);
-  const site = () =>
-    publishSite({ files, policy: () => newestPolicy(log, ledger) ?? policy, state: () => ledger.state });
+  const site = (checkpoint: CosignedCheckpoint | undefined) => {
+    const { policyLogged } = ledger.state;
+    return publishSite({ files, log, policy: newestPolicy(log, ledger) ?? policy, policyLogged, checkpoint });
+  };
   const gathering: Gathering = new Gathering({
     ...{ log, ledger, store, clock, metrics, logger, ...options.witnesses, transport: options.transport },
     onQuorum: async (checkpoint) => {
       await trustSets.publish(checkpoint);
-      await site();
+      await site(checkpoint);
     },
     onRound: () => housekeeping(),
   });
@@ -169,7 +171,7 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
   // What was published before an end in between.
   const quorum = rows.cosigned('quorum');
   if (quorum) await trustSets.publish(quorum);
-  await site();
+  await site(quorum);
   let closing = false;
   const readiness = (): Readiness => {
     if (closing) return { ready: false, reason: 'the cosigner is stopping' };

@@ -8,30 +8,33 @@ import {
   anchorOf,
   type CanonicalValue,
   canonicalJson,
-  type LogState,
-  nextRoster,
   originOf,
+  parseLeaf,
+  type RosterEntry,
   type SignedPolicy,
   serialiseTrustAnchor,
 } from '../../trust/index.ts';
-import type { TileFiles } from '../log/index.ts';
+import type { CosignedCheckpoint, TileFiles, TransparencyLog } from '../log/index.ts';
 
 export const SITE_FILES = ['anchor.json', 'site.json'] as const;
 export const SITE_FORMAT = 'holdfast/site/v1';
 
 export interface SiteOptions {
   readonly files: Pick<TileFiles, 'replace'>;
+  readonly log: Pick<TransparencyLog, 'entry'>;
   /** The newest trust policy with its signatures. */
-  readonly policy: () => SignedPolicy;
-  readonly state: () => LogState;
+  readonly policy: SignedPolicy;
+  readonly policyLogged: boolean;
+  /** The checkpoint whose trust sets are published: the index leads to no set that is not there yet. */
+  readonly checkpoint: CosignedCheckpoint | undefined;
 }
 
 /** Writes both files anew. Without an address of the log in the policy there is nothing that an audit could begin from. */
-export async function publishSite({ files, policy, state }: SiteOptions): Promise<void> {
-  const signed = policy();
-  const anchor = anchorText(signed);
+export async function publishSite(options: SiteOptions): Promise<void> {
+  const { files, policy } = options;
+  const anchor = anchorText(policy);
   if (anchor !== undefined) await files.replace('anchor.json', utf8(anchor));
-  await files.replace('site.json', utf8(`${canonicalJson(indexOf(signed, state()))}\n`));
+  await files.replace('site.json', utf8(`${canonicalJson(indexOf(options))}\n`));
 }
 
 /** Undefined where the policy names no origin that clients may fetch from. */
@@ -47,28 +50,45 @@ function anchorText(signed: SignedPolicy): string | undefined {
   }
 }
 
-function indexOf(signed: SignedPolicy, state: LogState): CanonicalValue {
+function indexOf({ policy: signed, policyLogged, checkpoint, log }: SiteOptions): CanonicalValue {
   const { policy, tlog } = signed;
   const { vault, environment, version, organisations, auditors } = policy;
   return {
     ...{ format: SITE_FORMAT, vault, environment, origin: originOf(signed) },
-    ...{ anchor: 'anchor.json', checkpoint: 'checkpoint', policies: state.policyLogged ? [`policies/${version}`] : [] },
+    ...{ anchor: 'anchor.json', checkpoint: 'checkpoint', policies: policyLogged ? [`policies/${version}`] : [] },
     witnesses: tlog.witnesses.map(({ key, url }) => ({
       name: key.name,
       organisation: organisations.get(key.name) ?? null,
       url: url ?? null,
       audits: auditors.some(({ text }) => text === key.text),
     })),
-    fleets: nextRoster(state).fleets.map(({ fleet, serial, digest, state: standing }) => ({
-      ...{ fleet, serial, digest, state: standing, trustSet: `trust/${fleet}`, bundle: `trust/bundles/${digest}` },
-      evidence: evidenceOf(state, fleet),
+    fleets: fleetsOf(checkpoint, log).map((entry) => ({
+      ...{ fleet: entry.fleet, serial: entry.serial, digest: entry.digest, state: entry.state },
+      ...{ trustSet: `trust/${entry.fleet}`, bundle: `trust/bundles/${entry.digest}` },
+      evidence: evidenceOf(entry, log),
     })),
   };
 }
 
-function evidenceOf(state: LogState, fleet: string): CanonicalValue {
-  const accepted = state.fleets.get(fleet)?.accepted;
-  if (!accepted) throw new HoldfastError('unexpected', `the roster has ${fleet}, of which nothing was accepted`);
-  const { sha256, address } = accepted.manifest.evidence;
+/** As the roster of the checkpoint has them, its last leaf. */
+function fleetsOf(checkpoint: CosignedCheckpoint | undefined, log: SiteOptions['log']): readonly RosterEntry[] {
+  if (!checkpoint) return [];
+  const roster = leafAt(checkpoint.size - 1, log);
+  if (roster.type !== 'roster') throw new HoldfastError('unexpected', 'a checkpoint does not end in a roster');
+  return roster.roster.fleets;
+}
+
+function evidenceOf({ fleet, index }: RosterEntry, log: SiteOptions['log']): CanonicalValue {
+  const leaf = leafAt(index, log);
+  if (leaf.type !== 'acceptance') {
+    throw new HoldfastError('unexpected', `the roster has ${fleet}, of which nothing was accepted`);
+  }
+  const { sha256, address } = leaf.bundle.manifest.evidence;
   return { sha256, address, file: `evidence/${sha256}.json` };
+}
+
+function leafAt(index: number, log: SiteOptions['log']) {
+  const entry = log.entry(index);
+  if (!entry) throw new HoldfastError('unexpected', `leaf ${index} is not in the log`);
+  return parseLeaf(entry);
 }
