@@ -5,9 +5,11 @@ import {
   type Bar,
   type Context,
   decideActivate,
+  decideDestroy,
   decodePortableRecord,
   encodeRecordState,
   factsOf,
+  type PortableRecord,
   type RecordFacts,
   type RecordState,
   requireProven,
@@ -23,10 +25,17 @@ export interface PeerStateOptions {
   readonly context: () => Context;
 }
 
+/** How this node stood on a record when its peers' votes there were first taken into account. */
+interface Before {
+  readonly facts: RecordFacts;
+  /** The peers heard by then. */
+  readonly heard: ReadonlySet<number>;
+}
+
 /** Of one repair. */
 export class PeerState {
   readonly #options: PeerStateOptions;
-  readonly #barredBefore = new Map<string, Bar | undefined>();
+  readonly #before = new Map<string, Before>();
 
   constructor(options: PeerStateOptions) {
     this.#options = options;
@@ -34,30 +43,32 @@ export class PeerState {
 
   /** Merges certified state. @throws HoldfastError `behind` where a peer's claim is not proven by what it sent. */
   async merge(record: Uint8Array, carried: Uint8Array, facts: RecordFacts): Promise<void> {
-    await this.#options.committer.update(record, (before) => {
-      const context = this.#options.context();
-      const portable = decodePortableRecord(carried);
-      const state = this.#options.transitions.mergeCertified(context, before, portable);
-      const { activation } = portable;
-      // Proven, but by a chain of owners that does not reach back to what this node knows: that record stays behind here
-      // until its owner enrols anew, and the other records are served.
-      const stranger = activation && decideActivate(context, state, activation).refusal?.code === 'owner_required';
-      if (stranger) this.#options.observer.event('warn', 'a record cannot be brought up to date', {});
-      else requireProven(state, facts);
-      return { state };
-    });
+    const portable = decodePortableRecord(carried);
+    // What is proven is kept, also of a peer that claims more than that.
+    const { decision } = await this.#options.committer.update(record, (before) => ({
+      state: this.#options.transitions.mergeCertified(this.#options.context(), before, portable),
+    }));
+    const excused = excuse(this.#options.context(), decision.state, portable, facts);
+    if (excused !== facts) this.#options.observer.event('warn', 'a record cannot be brought up to date', {});
+    requireProven(decision.state, excused);
   }
 
-  /** Bars what this node may have voted for and forgotten, as `mergeVotes` has it. */
+  /**
+   * Bars what this node may have voted for and forgotten, as `mergeVotes` has it. `peers`: the facts of each heard peer,
+   * undefined where it agreed with this node. Such a one stands for what it agreed with: counted with bars that this node
+   * has put up since, it would keep them up for ever.
+   */
   async adopt(
     record: Uint8Array,
-    peers: readonly (RecordFacts | undefined)[],
+    peers: ReadonlyMap<number, RecordFacts | undefined>,
     unheard: number,
     joining: boolean,
   ): Promise<void> {
     await this.#options.committer.update(record, (before) => {
-      const kept = joining ? this.#barBefore(before) : undefined;
-      const facts = peers.map((peer) => peer ?? factsOf(before));
+      const first = this.#beforeAll(before, peers);
+      const kept = joining ? barOf(first.facts) : undefined;
+      const now = factsOf(before);
+      const facts = [...peers].map(([peer, claimed]) => claimed ?? (first.heard.has(peer) ? first.facts : now));
       // What a store that was refused says of this node's own votes may be of a past that was left.
       const forgetful = !this.#options.committer.node().sound;
       const state = this.#options.transitions.mergeVotes(
@@ -73,13 +84,38 @@ export class PeerState {
     });
   }
 
-  /** What this node had barred on a record when it entered the epoch, however often votes are merged since. */
-  #barBefore({ record, active }: RecordState): Bar | undefined {
-    const name = bytesToHex(record);
-    if (!this.#barredBefore.has(name)) {
-      const bar = active?.barred && { generation: active.generation, ...active.barred };
-      this.#barredBefore.set(name, bar);
-    }
-    return this.#barredBefore.get(name);
+  #beforeAll(state: RecordState, peers: ReadonlyMap<number, unknown>): Before {
+    const name = bytesToHex(state.record);
+    const known = this.#before.get(name);
+    if (known) return known;
+    const before: Before = { facts: factsOf(state), heard: new Set(peers.keys()) };
+    this.#before.set(name, before);
+    return before;
   }
+}
+
+/**
+ * The claims of a peer without what was proven and is still not taken here: an activation by a chain of owners that does not
+ * reach back to what this node knows, or a deletion by somebody whose takeover its owner cancelled. Such a record stays as
+ * it is here until its owner enrols anew, and the other records are served. Nothing else of the claims is excused.
+ */
+function excuse(context: Context, state: RecordState, portable: PortableRecord, facts: RecordFacts): RecordFacts {
+  const { activation, tombstone } = portable;
+  const known = state.active?.generation ?? 0;
+  const stranger =
+    activation &&
+    (facts.active?.generation ?? 0) > known &&
+    decideActivate(context, state, activation).refusal?.code === 'owner_required';
+  const overtaken =
+    tombstone?.generation === facts.tombstone &&
+    facts.tombstone > known &&
+    decideDestroy(context, state, tombstone).refusal?.code === 'conflict';
+  if (!stranger && !overtaken) return facts;
+  return { ...facts, ...(stranger && { active: undefined }), ...(overtaken && { tombstone: 0 }) };
+}
+
+/** What a node has barred, if anything. */
+function barOf({ active }: RecordFacts): Bar | undefined {
+  if (!active || active.barred <= active.attempt) return undefined;
+  return { generation: active.generation, upTo: active.barred, vote: active.vote };
 }

@@ -98,7 +98,7 @@ export interface RepairOptions {
    */
   readonly adopt: (
     record: Uint8Array,
-    peers: readonly (RecordFacts | undefined)[],
+    peers: ReadonlyMap<number, RecordFacts | undefined>,
     unheard: number,
     joining: boolean,
   ) => Promise<void>;
@@ -200,11 +200,12 @@ export class Repair {
 
   /**
    * A node that joins an epoch counts peers by how they came into it. Some that were heard before they joined, and others
-   * after that, may be too few of either kind: those that had not joined are heard anew, since they may have by now.
+   * after that, may be too few of either kind, or too few with those that left the last epoch together with this node:
+   * those that had not joined are heard anew, since they may have by now.
    */
   #askAgain(round: Round): void {
     const few = round.known.size < threshold(this.#options.fleet);
-    if (!round.entry.joining || few || this.#heard() !== undefined) return;
+    if (!round.entry.joining || few || (this.#heard()?.length ?? 0) >= this.headsNeeded) return;
     for (const peer of [...round.known]) {
       if (round.walks.get(peer)?.standing?.joined) continue;
       round.known.delete(peer);
@@ -212,6 +213,15 @@ export class Repair {
       // What it claims is heard anew, too.
       for (const claims of round.claims.values()) claims.delete(peer);
     }
+  }
+
+  /**
+   * Hears a peer anew that says it has fenced this node's incarnation off: an older rejoin of this node, delivered late to a
+   * node that was put back since. With its proof this node begins above it; a liar has none to show, and is asked in vain.
+   */
+  hearAgain(peer: number): void {
+    this.#round?.known.delete(peer);
+    this.#round?.walks.delete(peer);
   }
 
   /**
@@ -379,12 +389,7 @@ export class Repair {
     const { fleet, adopt } = this.#options;
     const unheard = fleet.nodes.length - 1 - heard.length;
     const work = [...round.claims].map(([name, claims]) =>
-      adopt(
-        hexToBytes(name),
-        heard.map((peer) => claims.get(peer)),
-        unheard,
-        round.entry.joining,
-      ),
+      adopt(hexToBytes(name), new Map(heard.map((peer) => [peer, claims.get(peer)])), unheard, round.entry.joining),
     );
     await Promise.all(work);
     if (unheard === 0) round.claims.clear();

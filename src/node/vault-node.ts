@@ -406,8 +406,12 @@ export class VaultNode {
   /** A statement of this node's own that is newer than its memory: it was rolled back or cloned, and repairs. */
   #notice(signer: Signer): void {
     const { node, dictionary, observer } = this.#options;
-    if (signer.node !== node) return;
     const { incarnation } = this.#committer.node();
+    if (signer.node !== node) {
+      // Beside that peer's statements none of this node's would count for anything, until it has begun above that fence.
+      if ((signer.fences[node - 1] ?? 0) > incarnation) this.#repair.hearAgain(signer.node);
+      return;
+    }
     const newer =
       signer.incarnation > incarnation ||
       (signer.incarnation === incarnation && signer.sequence > dictionary.head.sequence);

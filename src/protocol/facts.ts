@@ -19,7 +19,10 @@ export const recordFacts = struct({
       generation: uint,
       documentHash: fixed(32),
       attempt: uint,
-      /** The blinded element's hash that this node votes for at number `attempt`; absent where it abstains. */
+      /**
+       * The blinded element's hash that this node votes for at the higher of `attempt` and `barred`; absent where it abstains
+       * there. What it may have voted for at `barred` and forgotten was that, or can be in no certificate.
+       */
       vote: optional(fixed(32)),
       confirmed: uint,
       /** The highest number that this node may have voted for and forgotten; 0 for none. Never counts as an attempt. */

@@ -115,7 +115,7 @@ export function factsOf(state: RecordState): RecordFacts {
       generation: active.generation,
       documentHash: active.documentHash,
       attempt: active.attempt,
-      vote: active.vote,
+      vote: active.barred && active.barred.upTo > active.attempt ? active.barred.vote : active.vote,
       confirmed: active.confirmed,
       barred: active.barred?.upTo ?? 0,
       spent: active.spent,

@@ -256,14 +256,39 @@ describe('a number that this node may have voted for', () => {
     expect(codeOf(decideAttempt(slow, one, early, []))).toBe('waiting');
   });
 
-  it('is a vote for anything where a peer only bars it itself', () => {
+  it('is a vote for anything where a peer bars it itself and names no element', () => {
     const barring = at(0, undefined, { barred: 2 });
     expect(merged([barring, barring]).active?.barred).toEqual({ upTo: 2, vote: undefined });
     expect(merged([barring, at(2, 'a')]).active?.barred).toEqual({ upTo: 2, vote: undefined });
-    const both = at(2, 'a', { barred: 2 });
-    expect(merged([both, at(2, 'a')]).active?.barred).toEqual({ upTo: 2, vote: undefined });
     // A bar below the number of the vote leaves that vote what it is.
     expect(merged([at(2, 'a', { barred: 1 }), at(2, 'a')]).active?.barred?.vote).toEqual(named('a'));
+  });
+
+  it('is a vote for the element that a peer’s bar names, and for no other', () => {
+    const barring = at(1, 'a', { barred: 2 });
+    expect(merged([barring, at(2, 'a')]).active?.barred).toEqual({ upTo: 2, vote: named('a') });
+    expect(merged([barring, at(2, 'b')]).active?.barred).toEqual({ upTo: 2, vote: undefined });
+    // It says nothing of a number below it.
+    expect(merged([barring, at(1, 'a'), here, here]).active?.barred).toEqual({ upTo: 1, vote: named('a') });
+    expect(merged([barring, at(1, 'b'), here, here]).active?.barred).toEqual({ upTo: 1, vote: named('b') });
+  });
+
+  it('is told to others with the element that the peers agreed on, which this node votes for', () => {
+    const told = factsOf(merged([at(3, 'a'), at(3, 'a'), here, here], attempted(five, first, active, 2)));
+    expect(told.active).toMatchObject({ attempt: 2, barred: 3, vote: named('a') });
+    const none = factsOf(merged([at(3, 'a'), at(3, 'b'), here, here], attempted(five, first, active, 2)));
+    expect(none.active).toMatchObject({ attempt: 2, barred: 3, vote: undefined });
+  });
+
+  it('stays free for its element while a fleet with one node down restarts one after the other', () => {
+    // Node 1 alone has voted; nodes 2 to 4 repair in turn, each from the three others that can be reached.
+    const states = [attempted(five, first, active, 1), active, active, active];
+    for (const i of [1, 2, 3]) {
+      const peers = states.filter((_, other) => other !== i).map(factsOf);
+      states[i] = mergeVotes(five, states[i]!, peers, 1);
+    }
+    const { vote } = states[0]!.active!;
+    expect(states.slice(1).map(({ active: one }) => one?.barred)).toEqual([1, 2, 3].map(() => ({ upTo: 1, vote })));
   });
 
   it('shows others, in this node’s head, that the number is gone', () => {

@@ -58,7 +58,8 @@ export function requireProven(state: RecordState, peer: RecordFacts): void {
  * A forgotten vote matters only if `t - 1` others may have cast the same. So with `unheard` other nodes not heard, a
  * number counts as possibly voted for where `t - 1 - unheard` of the heard ones are there or beyond. What is only possible
  * is barred, never counted: a lying peer can make this node abstain on numbers within the limit, but cannot spend a
- * budget, put words into its mouth, or destroy. A bar at a peer counts as a vote for anything.
+ * budget, put words into its mouth, or destroy. A bar at a peer counts as a vote for the element that it names, and for
+ * anything where it names none.
  * @param peers the facts of each heard peer on this record; certified state must have been merged before.
  * @param forgetful whether this node's own stored votes may be of a past that was left: a store put back twice, to
  *   different times, can hold a vote that contradicts a later one. They then count only where the peers agree.
@@ -166,11 +167,14 @@ function barAttempts(
   return { ...state, active: { ...active, vote, barred, spent: active.spent ?? marked } };
 }
 
-/** The one element that all peers at this number vote for, where none of them may have voted for another. */
+/**
+ * The one element that all peers at this number vote for, where none of them may have voted for another: a bar names the
+ * element that its node's peers agreed on, and then no other that the node may have forgotten can be in a certificate.
+ */
 function agreedVote(peers: readonly NonNullable<RecordFacts['active']>[], number: number): Uint8Array | undefined {
   const there = peers.filter((peer) => position(peer) === number);
   const first = there[0]?.vote;
-  const agreed = there.every((peer) => peer.barred < number && first && peer.vote && equalBytes(peer.vote, first));
+  const agreed = there.every((peer) => first && peer.vote && equalBytes(peer.vote, first));
   return agreed ? first : undefined;
 }
 
