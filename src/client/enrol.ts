@@ -19,7 +19,7 @@ import {
 import { attempt, wipeKeys } from './attempt.ts';
 import { outputsOf } from './counting.ts';
 import type { ClientStep } from './ports.ts';
-import type { Reply, Session } from './session.ts';
+import { type Reply, type Session, tookPart } from './session.ts';
 import { type RecordStatus, readStatus } from './status.ts';
 
 export interface EnrolOptions {
@@ -131,6 +131,8 @@ async function open(session: Session, options: EnrolOptions, keys: SeedKeys): Pr
       if (session.majorityRefusal(reply, 'owner_required')) {
         throw new HoldfastError('owner_required', 'a record is active; replacing it needs its PIN');
       }
+      // An opening needs the votes of more than a majority: with fewer in reach, another generation would fare no better.
+      if (!reply.certificate) requireEnough(session, status, options, tookPart(reply));
       const outputs = outputsOf(session, options.input, blind, reply);
       if (reply.certificate && outputs.length >= session.threshold) {
         const { body } = session.certified(reply.certificate, 'open');

@@ -89,8 +89,7 @@ export class Session {
         throwIfCancelled(signal);
         const reply = await this.#once(request);
         this.#requireEntitled(reply);
-        const took = reply.nodes.filter(({ code }) => !ABSENT.has(code)).length;
-        if (took >= this.threshold || limits.telling?.(reply)) return reply;
+        if (tookPart(reply) >= this.threshold || limits.telling?.(reply)) return reply;
         failure = new HoldfastError('no_majority', 'no majority of nodes took part; nothing was lost, try again later');
       } catch (thrown) {
         throwIfCancelled(signal);
@@ -260,6 +259,11 @@ const ABSENT = new Set<string>([
   'no_majority',
   'faulty_node',
 ]);
+
+/** How many nodes took part in an operation, whatever they answered. */
+export function tookPart(reply: Reply): number {
+  return reply.nodes.filter(({ code }) => !ABSENT.has(code)).length;
+}
 
 /** What a code that nobody sealed is worth: at most that the node took no part. */
 function absence(code: string): ErrorCode {

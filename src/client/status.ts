@@ -15,6 +15,7 @@ import {
   provenConfirmation,
   provenTombstone,
   type RecordFacts,
+  restsOnTakeover,
 } from '../protocol/index.ts';
 import { type Reply, ranked, type Session } from './session.ts';
 
@@ -75,7 +76,9 @@ function statusOf(session: Session, reply: Reply): RecordStatus {
       facts.map(({ tombstone }) => tombstone),
       threshold,
     ),
-    portable?.tombstone ? provenTombstone(session.verifier, session.options.record, portable.tombstone) : 0,
+    portable?.tombstone && !restsOnTakeover(portable.tombstone)
+      ? provenTombstone(session.verifier, session.options.record, portable.tombstone)
+      : 0,
   );
   const highest = ranked(
     facts.map((one) => one.highest),

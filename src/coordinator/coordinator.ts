@@ -18,6 +18,7 @@ import {
   type SignedStatement,
   StatementVerifier,
   threshold,
+  votesFor,
 } from '../protocol/index.ts';
 import { gather } from './gather.ts';
 import { Pace } from './pace.ts';
@@ -183,12 +184,13 @@ export class Coordinator {
     return clientAnswer(answers, undefined);
   }
 
-  /** A certificate over `t` votes, with one round of help for nodes that lag where the first votes do not suffice. */
+  /** A certificate over the votes that it needs, with one round of help for nodes that lag where the first votes do not suffice. */
   async #certify(
     request: ClientRequest,
     grace = 0,
   ): Promise<{ certificate: Certificate | undefined; answers: Answers }> {
     let certificate: Certificate | undefined;
+    const needed = votesFor(this.#options.fleet, request.operation);
     // Each answer is looked at once, though every later one brings the question up again.
     const looked = new Map<NodeAnswer, SignedStatement | undefined>();
     const enough = (all: ReadonlyMap<number, NodeAnswer>) => {
@@ -198,7 +200,7 @@ export class Coordinator {
         const statement = looked.get(answer);
         if (statement) statements.push(statement);
       }
-      certificate = assembleCertificate(this.#t, statements);
+      certificate = assembleCertificate(needed, statements);
       return certificate !== undefined;
     };
     const answers = await this.#submit(request, new Map(), enough, grace);

@@ -5,7 +5,7 @@
 
 import { bytesToHex, codec, equalBytes, HoldfastError, sha256 } from '../core/index.ts';
 import { membershipAt } from './epoch.ts';
-import { type Fleet, type Membership, threshold } from './fleet.ts';
+import { type Fleet, type Membership, openingThreshold, threshold } from './fleet.ts';
 import {
   type BatchSignature,
   type Body,
@@ -114,7 +114,7 @@ export class StatementVerifier {
   }
 
   /**
-   * The body of a certificate: `t` distinct nodes of this fleet signed it and their fences agree.
+   * The body of a certificate: `t` distinct nodes of this fleet signed it, of an opening one more, and their fences agree.
    * @throws HoldfastError `untrusted` or `malformed`.
    */
   certificate<K extends BodyKind>(certificate: Certificate, kind: K): Body<K> {
@@ -122,7 +122,7 @@ export class StatementVerifier {
     if (new Set(signatures.map((entry) => entry.signer.node)).size !== signatures.length) {
       throw untrusted('a certificate names a node twice');
     }
-    if (signatures.length < threshold(this.fleet)) throw untrusted('a certificate has too few signatures');
+    if (signatures.length < votesFor(this.fleet, kind)) throw untrusted('a certificate has too few signatures');
     if (!fencesAgree(signatures.map((entry) => entry.signer))) throw untrusted('a certificate’s fences disagree');
     const decoded = this.#ofFleet(decodeBody(body), kind);
     for (const entry of signatures) this.verify({ body, ...entry });
@@ -187,6 +187,11 @@ export class StatementVerifier {
     }
     return body as unknown as Body<K>;
   }
+}
+
+/** How many nodes must have signed a statement of this kind for a certificate. */
+export function votesFor(fleet: Pick<Fleet, 'nodes'>, kind: string): number {
+  return kind === 'open' ? openingThreshold(fleet) : threshold(fleet);
 }
 
 /**

@@ -65,6 +65,15 @@ export function threshold(fleet: Pick<Fleet, 'nodes'>): number {
   return Math.floor(fleet.nodes.length / 2) + 1;
 }
 
+/**
+ * Votes that make the certificate of an opening: t + 1, or all of a fleet that has no more. With t, one malicious node and
+ * nodes that missed an activation could replace, or delete, a record that these do not know of (docs/protocol.md, section 6).
+ * No enrolment needs fewer nodes than that, so this keeps none from succeeding.
+ */
+export function openingThreshold(fleet: Pick<Fleet, 'nodes'>): number {
+  return Math.min(fleet.nodes.length, threshold(fleet) + 1);
+}
+
 export const DEFAULT_POLICY = {
   limit: 10,
   lifetimeLimit: 50,

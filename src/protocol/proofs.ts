@@ -20,6 +20,7 @@ import {
   decodeOwnerDeletion,
   type TombstoneProof,
 } from './record.ts';
+import { decodeBody } from './statement.ts';
 
 export interface ProvenActivation {
   readonly generation: number;
@@ -87,6 +88,16 @@ export function provenTombstone(verifier: StatementVerifier, record: Uint8Array,
       : seenSpent(verifier, record, generation, tombstone.proof);
   if (!right) throw new HoldfastError('untrusted', 'the proof of the record’s destruction does not verify');
   return generation;
+}
+
+/**
+ * Whether a destruction that verifies rests on a takeover: then it proves that the generation is gone, and of an older one
+ * only what each node that holds it decides by its own clock. @throws HoldfastError `malformed`.
+ */
+export function restsOnTakeover({ kind, proof }: TombstoneProof): boolean {
+  if (kind !== 'owner') return false;
+  const body = decodeBody(decodeCertificate(decodeOwnerDeletion(proof).openCertificate).body);
+  return body.kind === 'open' && body.takeover;
 }
 
 function deletedByOwner(

@@ -404,6 +404,9 @@ describe('destroy', () => {
     const open = certifyBytes(fleet, one.open, { nodes: [1] });
     const proof = encodeOwnerDeletion({ openCertificate: open, signature: new Uint8Array(64) });
     expect(() => decideDestroy(context, active, { generation: 1, kind: 'owner', proof })).toThrow(/too few/);
+    const majority = certifyBytes(fleet, one.open, { nodes: [1, 2] });
+    const opened = encodeOwnerDeletion({ openCertificate: majority, signature: new Uint8Array(64) });
+    expect(() => decideDestroy(context, active, { generation: 1, kind: 'owner', proof: opened })).toThrow(/too few/);
   });
 
   it('drops older generations and what was under way for them, and spares newer ones', () => {

@@ -6,6 +6,7 @@ import {
   cancelObjection,
   decideActivate,
   decideCancel,
+  decideDestroy,
   decideEvaluation,
   decideOpen,
   decideStage,
@@ -15,7 +16,9 @@ import {
   encodeDocument,
   encodeOwnerAction,
   type Handover,
+  mergeCertified,
   type OpenRequest,
+  portable,
   type RecordState,
 } from '../../src/protocol/index.ts';
 import {
@@ -32,6 +35,7 @@ import {
   makeFleet,
   NOW,
   named,
+  ownerDeletion,
   placeOf,
   RECORD,
   SECOND,
@@ -211,6 +215,44 @@ describe('takeover', () => {
       expect(far.state).toBe(active);
       expect(accepted(decideCancel(at(0), opened, 2)).highest).toBe(2);
       expect(codeOf(decideCancel(at(0), opened, 4))).toBe('behind');
+    });
+
+    it('deletes what it would replace no sooner than it could replace it', () => {
+      const deletion = ownerDeletion(delayed, taken);
+      const early = decideDestroy(at(99.999), opened, deletion);
+      expect(early.refusal).toMatchObject({ code: 'waiting', details: { until: NOW + 100 * SECOND } });
+      expect(early.state.active).toBe(opened.active);
+      expect(accepted(decideDestroy(at(100), opened, deletion))).toMatchObject({ tombstone: { generation: 2 } });
+      // Where the opening was not seen, from the latest time in its certificate.
+      const unseen = decideDestroy(at(50), active, deletion);
+      expect(unseen.refusal).toMatchObject({ code: 'waiting', details: { until: NOW + 100 * SECOND } });
+      expect(accepted(decideDestroy(at(100), unseen.state, deletion)).active).toBeUndefined();
+      expect(mergeCertified(at(99), active, { ...portable(active), tombstone: deletion }).active).toBeDefined();
+    });
+
+    it('deletes nothing older where it was cancelled, abstained from, or another generation was opened since', () => {
+      const deletion = ownerDeletion(delayed, taken);
+      const cancelled = accepted(decideCancel(at(0), opened, 2));
+      for (const state of [cancelled, { ...active, highest: 2 }, { ...opened, highest: 3 }]) {
+        const late = decideDestroy(at(500), state, deletion);
+        expect(codeOf(late)).toBe('conflict');
+        expect(late.state).toBe(state);
+      }
+    });
+
+    it('leaves another opening of its generation as this node’s vote, while it may not delete', () => {
+      const own = accepted(decideOpen(at(0), active, request(second, first), []));
+      const deletion = ownerDeletion(delayed, enrolment(fleet, 2, { takeover: true, owner: 'thief' }));
+      const early = decideDestroy(at(0), own, deletion);
+      expect(codeOf(early)).toBe('waiting');
+      expect(early.state).toBe(own);
+      expect(accepted(decideDestroy(at(100), own, deletion)).active).toBeUndefined();
+    });
+
+    it('deletes itself at once where it is active, and where nothing older is', () => {
+      const done = accepted(decideActivate(at(100), opened, taken.proof));
+      expect(accepted(decideDestroy(at(100), done, ownerDeletion(delayed, taken))).active).toBeUndefined();
+      expect(accepted(decideDestroy(at(0), empty, ownerDeletion(delayed, taken))).tombstone?.generation).toBe(2);
     });
 
     it('is cancelled by nobody else', () => {
@@ -416,6 +458,21 @@ describe('activate', () => {
       stage: undefined,
       active: { documentHash: first.documentHash },
     });
+  });
+
+  it('takes over no proof whose opening has the votes of a mere majority', () => {
+    for (const [n, votes] of [
+      [3, [1, 2]],
+      [5, [1, 2, 3]],
+      [9, [1, 2, 3, 4, 5]],
+    ] as const) {
+      const of = makeFleet(n);
+      const one = enrolment(of, 1);
+      const opening = (nodes: readonly number[]) => certifyBytes(of, one.open, { nodes });
+      const proof = (nodes: readonly number[]) => ({ ...one.proof, openCertificate: opening(nodes) });
+      expect(() => decideActivate(contextOf(of), empty, proof(votes))).toThrow(/too few/);
+      expect(codeOf(decideActivate(contextOf(of), empty, proof([...votes, n])))).toBeUndefined();
+    }
   });
 
   it('takes over no proof whose certificates are not by t nodes', () => {

@@ -28,6 +28,7 @@ import {
   type Operation,
   type SignedStatement,
   threshold,
+  votesFor,
 } from '../../src/protocol/index.ts';
 import type { Oracle } from './cryptography.ts';
 import type { World } from './world.ts';
@@ -232,7 +233,7 @@ export class Adversary {
       const body = decodeBody(statements[0]!.body);
       if (body.kind !== kind) continue;
       for (const sign of this.#env.sign.values()) statements.push(sign(body));
-      const proper = assembleCertificate(this.#t, chance.shuffled(statements));
+      const proper = assembleCertificate(votesFor(this.#env.fleet, kind), chance.shuffled(statements));
       if (proper) {
         found.push({ certificate: encodeCertificate(proper), body });
         continue;

@@ -3,11 +3,11 @@
 import { equalBytes, HoldfastError } from '../../core/index.ts';
 import { encodeOwnerAction } from '../document.ts';
 import { provenTombstone } from '../proofs.ts';
-import { budgetLeft, type RecordState, type TombstoneProof } from '../record.ts';
+import { budgetLeft, decodeOwnerDeletion, type RecordState, type TombstoneProof } from '../record.ts';
 import type { Body } from '../statement.ts';
 import { generationObjection } from './attempt.ts';
 import { type Context, type Decision, type Head, majorityShows, refuse } from './decision.ts';
-import { activeDocument, place } from './enrol.ts';
+import { activeDocument, adoptOpen, latestTime, place, takeoverDelay } from './enrol.ts';
 
 /** Votes that generation `generation` has no budget left, as this node and the heads of `t` nodes show together. */
 export function decideSpent(
@@ -50,13 +50,18 @@ export function decideSpent(
   };
 }
 
-/** Deletes the document of every generation up to the proven one; the tombstone with its proof stays. */
+/**
+ * Deletes the document of every generation up to the proven one; the tombstone with its proof stays. Whoever took a record
+ * over may so delete it where it is active; elsewhere only once they could have activated it.
+ */
 export function decideDestroy(context: Context, state: RecordState, proof: TombstoneProof): Decision {
   const { generation } = proof;
   const body: Body<'destroyed'> = { kind: 'destroyed', ...place(context, state, generation) };
   if (state.tombstone && state.tombstone.generation >= generation) return { state, body };
   const objection = proofObjection(context, state, proof);
   if (objection) return { state, refusal: objection };
+  const early = tooEarly(context, state, proof);
+  if (early) return early;
   const newer = state.highest > generation;
   return {
     state: {
@@ -69,6 +74,28 @@ export function decideDestroy(context: Context, state: RecordState, proof: Tombs
     },
     body,
   };
+}
+
+/**
+ * The refusal where a takeover would delete the active record of an older generation before its owner's time to cancel it
+ * has passed here, or after the owner did. (With its opening's certificate alone it could else be deleted at once.)
+ */
+function tooEarly(
+  context: Context,
+  state: RecordState,
+  { generation, kind, proof }: TombstoneProof,
+): Decision | undefined {
+  if (kind !== 'owner' || !state.active || state.active.generation >= generation) return undefined;
+  const { certificate, body } = context.verifier.encodedProof(decodeOwnerDeletion(proof).openCertificate, 'open');
+  if (!body.takeover) return undefined;
+  const adopted = adoptOpen(context, state, generation, { body, latest: latestTime(certificate.signatures) });
+  if (adopted.highest > generation || !adopted.open || adopted.open.cancelled) {
+    return refuse(state, 'conflict', 'this takeover was cancelled here, or another generation was opened since');
+  }
+  const early = takeoverDelay(context, adopted);
+  // Another opening of that generation that this node voted for stays its vote.
+  const another = adopted !== state && state.highest === generation;
+  return early && another ? { ...early, state } : early;
 }
 
 function proofObjection(context: Context, state: RecordState, proof: TombstoneProof): HoldfastError | undefined {

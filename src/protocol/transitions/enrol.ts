@@ -174,7 +174,8 @@ export function adoptOpen(
   };
 }
 
-function takeoverDelay(context: Context, state: RecordState): Decision | undefined {
+/** The refusal while the owner of the active generation may still cancel the takeover that this node knows of. */
+export function takeoverDelay(context: Context, state: RecordState): Decision | undefined {
   const { takeover } = context.fleet.policy;
   if (!state.open?.takeover || !state.active || takeover.kind !== 'delayed') return undefined;
   const time = Math.min(state.open.time, context.now);
