@@ -2,7 +2,16 @@
 
 import { X509Certificate } from 'node:crypto';
 import { type Dispatcher, Pool } from 'undici';
-import { asHoldfastError, bytesToHex, fromUtf8, HoldfastError, parseJson, sha256, utf8 } from '../core/index.ts';
+import {
+  asHoldfastError,
+  bytesToHex,
+  collectBytes,
+  fromUtf8,
+  HoldfastError,
+  parseJson,
+  sha256,
+  utf8,
+} from '../core/index.ts';
 import { checkUrl } from '../cosigner/replay/index.ts';
 import { peerIdentityOf, type TlsIdentity, tlsClientOptions } from '../pki/index.ts';
 import { digestOf, type Evidence } from '../trust/index.ts';
@@ -156,7 +165,8 @@ export class HttpSubmission implements Submission, AsyncDisposable {
     try {
       const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
       const { statusCode, body } = await this.#pool.request({ ...message, signal: either });
-      return { statusCode, bytes: await capped(body, maximum, this.#url) };
+      const tooLarge = () => new HoldfastError('too_large', `${this.#url} answered with more than ${maximum} bytes`);
+      return { statusCode, bytes: await collectBytes(body, maximum, tooLarge) };
     } catch (cause) {
       if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause });
       throw unreachable(this.#url, cause);
@@ -201,22 +211,4 @@ function unreachable(url: string, thrown: unknown): HoldfastError {
   return new HoldfastError('not_ready', `${url} cannot be reached: ${asHoldfastError(thrown).message}`, {
     cause: thrown,
   });
-}
-
-async function capped(
-  body: AsyncIterable<Uint8Array> & { destroy(): unknown },
-  maximum: number,
-  url: string,
-): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of body) {
-    length += part.length;
-    if (length > maximum) {
-      body.destroy();
-      throw new HoldfastError('too_large', `${url} answered with more than ${maximum} bytes`);
-    }
-    parts.push(part);
-  }
-  return new Uint8Array(Buffer.concat(parts));
 }

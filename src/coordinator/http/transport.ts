@@ -5,7 +5,7 @@
  */
 
 import { Pool } from 'undici';
-import { asHoldfastError, type Clock, concatBytes, HoldfastError, systemClock } from '../../core/index.ts';
+import { asHoldfastError, type Clock, collectBytes, HoldfastError, systemClock } from '../../core/index.ts';
 import { ConnectionClosed, type FrameClientOptions, FrameConnection } from '../../http/index.ts';
 import { type TlsIdentity, tlsClientOptions } from '../../pki/index.ts';
 import {
@@ -236,14 +236,8 @@ class Peer {
 
   async #read(path: string, maximumBytes: number, signal: AbortSignal): Promise<MonitoringAnswer> {
     const { statusCode, body } = await this.#pool.request({ path, method: 'GET', signal });
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
-      length += chunk.length;
-      if (length > maximumBytes) throw new HoldfastError('too_large', `it says more than ${maximumBytes} bytes`);
-      chunks.push(chunk);
-    }
-    return { status: statusCode, bytes: concatBytes(...chunks) };
+    const tooLarge = () => new HoldfastError('too_large', `it says more than ${maximumBytes} bytes`);
+    return { status: statusCode, bytes: await collectBytes(body, maximumBytes, tooLarge) };
   }
 
   async close(): Promise<void> {

@@ -8,7 +8,7 @@ import { BlockList, isIP } from 'node:net';
 import { getCACertificates } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import { Agent, request } from 'undici';
-import { asHoldfastError, HoldfastError } from '../../core/index.ts';
+import { asHoldfastError, collectBytes, HoldfastError } from '../../core/index.ts';
 
 export interface FetchLimits {
   /** Bytes of the body, before and after decompression. */
@@ -138,7 +138,7 @@ export class Fetcher {
         headersTimeout: timeout,
         bodyTimeout: timeout,
       });
-      const bytes = await readCapped(body, maximumBytes, url);
+      const bytes = await collectBytes(body, maximumBytes, () => tooLarge(url, maximumBytes));
       return { status: statusCode, body: unpacked(bytes, headers['content-encoding'], maximumBytes, url) };
     } catch (cause) {
       if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause });
@@ -176,24 +176,6 @@ function publicLookup(
 
 function inside(host: string): HoldfastError {
   return new HoldfastError('untrusted', `${host} is not an address of the public Internet and is not fetched from`);
-}
-
-async function readCapped(
-  body: AsyncIterable<Uint8Array> & { destroy(): unknown },
-  maximum: number,
-  url: URL,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of body) {
-    length += part.length;
-    if (length > maximum) {
-      body.destroy();
-      throw tooLarge(url, maximum);
-    }
-    parts.push(part);
-  }
-  return new Uint8Array(Buffer.concat(parts));
 }
 
 /** A log may compress without being asked to (C2SP tlog-tiles, "Log entries"). */
