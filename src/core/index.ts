@@ -4,6 +4,7 @@ export * from './bytes.ts';
 export * from './clock.ts';
 export type { Infer, Message } from './codec.ts';
 export * as codec from './codec.ts';
+export * from './der.ts';
 export { collectBytes } from './collect.ts';
 export * from './errors.ts';
 export * from './hash.ts';

@@ -3,8 +3,23 @@
  * refused; signatures verified by the platform's Web Cryptography.
  */
 
-import { concatBytes, equalBytes, fromUtf8, HoldfastError } from '../core/index.ts';
-import { DER, type DerValue, expectTag, readBitString, readDer, readDerTime, readOid, readOne } from './der.ts';
+import {
+  asHoldfastError,
+  type CertificateExtension,
+  concatBytes,
+  DER,
+  type DerValue,
+  equalBytes,
+  expectDerTag,
+  fromUtf8,
+  HoldfastError,
+  readBitString,
+  readCertificateDer,
+  readDer,
+  readDerTime,
+  readOid,
+  readOneDer,
+} from '../core/index.ts';
 
 export interface Certificate {
   /** What is signed. */
@@ -32,7 +47,6 @@ export const MAXIMUM_CERTIFICATE = 16_384;
 const BASIC_CONSTRAINTS = '2.5.29.19';
 const KEY_USAGE = '2.5.29.15';
 const COMMON_NAME = '2.5.4.3';
-const CONTEXT = { version: 0xa0, issuerId: 0x81, subjectId: 0x82, extensions: 0xa3 } as const;
 /** Bit 5 of KeyUsage (RFC 5280 section 4.2.1.3), in the first byte. */
 const KEY_CERT_SIGN = 0x04;
 
@@ -55,67 +69,54 @@ const malformed = (problem: string) => new HoldfastError('evidence_malformed', `
 /** Reads a certificate in DER; verifies nothing. @throws HoldfastError `evidence_malformed`. */
 export function parseCertificate(bytes: Uint8Array): Certificate {
   if (bytes.length > MAXIMUM_CERTIFICATE) throw malformed(`has more than ${MAXIMUM_CERTIFICATE} bytes`);
-  const [signed, algorithm, signature, ...rest] = readDer(readOne(bytes, DER.sequence).content);
-  if (rest.length > 0) throw malformed('has more parts than three');
-  const fields = readDer(expectTag(signed, DER.sequence).content);
-  const [version, , inner, issuer, validity, subject, spki, ...after] = fields;
-  if (version?.tag !== CONTEXT.version || readOne(version.content, DER.integer).content.join() !== '2') {
-    throw malformed('is not of version 3');
+  try {
+    return readCertificate(bytes);
+  } catch (cause) {
+    throw new HoldfastError('evidence_malformed', asHoldfastError(cause).message, { cause });
   }
-  expectTag(fields[1], DER.integer);
-  if (!equalBytes(expectTag(inner, DER.sequence).whole, expectTag(algorithm, DER.sequence).whole)) {
-    throw malformed('names two algorithms for its signature');
-  }
-  const [notBefore, notAfter, ...more] = readDer(expectTag(validity, DER.sequence).content);
+}
+
+function readCertificate(bytes: Uint8Array): Certificate {
+  const { signed, algorithm, signature, fields, extensions } = readCertificateDer(bytes);
+  const [, inner, issuer, validity, subject, spki] = fields;
+  if (!equalBytes(inner!.whole, algorithm.whole)) throw malformed('names two algorithms for its signature');
+  const [notBefore, notAfter, ...more] = readDer(validity!.content);
   if (more.length > 0) throw malformed('has more times than two');
   return {
-    signed: expectTag(signed, DER.sequence).whole,
+    signed: signed.whole,
     signature: readBitString(signature),
     algorithm: readOid(readDer(inner!.content)[0]),
-    issuer: expectTag(issuer, DER.sequence).whole,
-    subject: expectTag(subject, DER.sequence).whole,
+    issuer: issuer!.whole,
+    subject: subject!.whole,
     commonName: commonNameOf(subject!.content),
     notBefore: readDerTime(notBefore),
     notAfter: readDerTime(notAfter),
-    spki: expectTag(spki, DER.sequence).whole,
-    authority: readExtensions(after),
+    spki: spki!.whole,
+    authority: mayCertifyOthers(extensions),
   };
 }
 
 /** Whether the extensions let the certificate sign others. */
-function readExtensions(after: readonly DerValue[]): boolean {
-  const list = after.filter(({ tag }) => tag !== CONTEXT.issuerId && tag !== CONTEXT.subjectId);
-  if (list.length === 0) return false;
-  if (list.length > 1 || list[0]!.tag !== CONTEXT.extensions) throw malformed('has parts that are unknown');
-  const seen = new Set<string>();
+function mayCertifyOthers(extensions: readonly CertificateExtension[]): boolean {
   let authority = false;
   let mayCertify = true;
-  for (const each of readDer(readOne(list[0]!.content, DER.sequence).content)) {
-    const parts = readDer(expectTag(each, DER.sequence).content);
-    const id = readOid(parts[0]);
-    if (seen.has(id)) throw malformed('has one extension twice');
-    seen.add(id);
-    const critical = parts.length === 3;
-    if (critical && expectTag(parts[1], DER.boolean).content.join() !== '255')
-      throw malformed('has a flag that is none');
-    const value = expectTag(parts.at(-1), DER.octetString).content;
-    if (parts.length > 3 || parts.length < 2) throw malformed('has an extension that cannot be');
+  for (const { id, critical, value } of extensions) {
     if (id === BASIC_CONSTRAINTS) authority = isAuthority(value);
-    else if (id === KEY_USAGE) mayCertify = ((readOne(value, DER.bitString).content[1] ?? 0) & KEY_CERT_SIGN) !== 0;
+    else if (id === KEY_USAGE) mayCertify = ((readOneDer(value, DER.bitString).content[1] ?? 0) & KEY_CERT_SIGN) !== 0;
     else if (critical) throw malformed(`has the critical extension ${id}, which is unknown here`);
   }
   return authority && mayCertify;
 }
 
 function isAuthority(value: Uint8Array): boolean {
-  const [flag] = readDer(readOne(value, DER.sequence).content);
+  const [flag] = readDer(readOneDer(value, DER.sequence).content);
   return flag?.tag === DER.boolean && flag.content.join() === '255';
 }
 
 function commonNameOf(name: Uint8Array): string {
   for (const set of readDer(name)) {
-    for (const pair of readDer(expectTag(set, DER.set).content)) {
-      const [type, value] = readDer(expectTag(pair, DER.sequence).content);
+    for (const pair of readDer(expectDerTag(set, DER.set).content)) {
+      const [type, value] = readDer(expectDerTag(pair, DER.sequence).content);
       if (readOid(type) !== COMMON_NAME || value === undefined) continue;
       return printable(value.content);
     }
@@ -141,8 +142,8 @@ export async function isCertifiedBy(certificate: Certificate, issuer: Pick<Certi
   const kind = SIGNATURES[certificate.algorithm];
   if (kind === undefined) return false;
   try {
-    const [algorithm, key] = readDer(readOne(issuer.spki, DER.sequence).content);
-    const [type, parameters] = readDer(expectTag(algorithm, DER.sequence).content);
+    const [algorithm, key] = readDer(readOneDer(issuer.spki, DER.sequence).content);
+    const [type, parameters] = readDer(expectDerTag(algorithm, DER.sequence).content);
     if (readOid(type) !== kind.key) return false;
     if (kind.key === RSA) return await verifyRsa(certificate, issuer.spki, kind.hash, readBitString(key).length);
     const curve = CURVES[readOid(parameters)];
@@ -168,11 +169,11 @@ async function verifyEc(
   curve: { readonly name: string; readonly bytes: number },
 ): Promise<boolean> {
   const { subtle } = globalThis.crypto;
-  const [r, s, ...rest] = readDer(readOne(signature, DER.sequence).content);
+  const [r, s, ...rest] = readDer(readOneDer(signature, DER.sequence).content);
   if (rest.length > 0) return false;
   const both = concatBytes(
-    scalar(expectTag(r, DER.integer), curve.bytes),
-    scalar(expectTag(s, DER.integer), curve.bytes),
+    scalar(expectDerTag(r, DER.integer), curve.bytes),
+    scalar(expectDerTag(s, DER.integer), curve.bytes),
   );
   const key = await subtle.importKey('spki', spki.slice(), { name: 'ECDSA', namedCurve: curve.name }, false, [
     'verify',
