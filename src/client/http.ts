@@ -9,11 +9,18 @@ import {
   MAXIMUM_ANSWER_JSON,
 } from '../protocol/index.ts';
 import { BUNDLE_SERIAL_HEADER, readBundleSerial } from '../trust/index.ts';
-import { readBounded } from './download.ts';
+import { type FetchBody, readBounded } from './download.ts';
 import type { CoordinatorTransport } from './ports.ts';
 
-/** The part of the Fetch standard that is used here. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+/** The part of the Fetch standard that is used here: its `fetch` is one. */
+export type Fetch = (url: string, init: RequestInit) => Promise<FetchAnswer>;
+
+/** What is used of a `Response`, for a `fetch` of one's own. */
+export interface FetchAnswer {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  readonly body: FetchBody | null;
+}
 
 export interface HttpTransportOptions {
   /** One or more addresses `https://host[:port]`, in order of preference; `http:` only for loopback. */
@@ -99,7 +106,7 @@ export class HttpTransport implements CoordinatorTransport {
 
   async #ask(url: string, operation: string, body: string, signal: AbortSignal | undefined): Promise<ClientAnswer> {
     const timeout = AbortSignal.timeout(this.#timeout);
-    let response: Response;
+    let response: FetchAnswer;
     let bytes: Uint8Array;
     try {
       response = await this.#fetch(`${url}/v1/${operation}`, {
@@ -131,7 +138,7 @@ export class HttpTransport implements CoordinatorTransport {
     }
   }
 
-  #noteSerial(url: string, response: Response): void {
+  #noteSerial(url: string, response: FetchAnswer): void {
     if (!this.#bundle) return;
     const serial = readBundleSerial(response.headers.get(BUNDLE_SERIAL_HEADER));
     if (serial !== undefined && serial > this.#bundle.serial) this.#bundle.onNewer(serial, url);

@@ -14,6 +14,7 @@ export {
   type TrustAnchor,
   type TrustStateStore,
 } from '../trust/index.ts';
+export type { FetchBody } from './download.ts';
 export * from './http.ts';
 export * from './ports.ts';
 export * from './suite.ts';

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clientKeyToJwk } from '../../src/access/index.ts';
+import { readBounded } from '../../src/client/download.ts';
 import { CoordinatorMetrics, createCoordinatorServer } from '../../src/coordinator/http/index.ts';
 import { toBase64Url } from '../../src/core/index.ts';
 import { createLogger } from '../../src/http/index.ts';
@@ -43,7 +44,8 @@ class Site {
         .fetch(`http://${request.headers.host}${request.url}`, {})
         .catch(() => undefined);
       if (!answer) return void response.destroy();
-      response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer()));
+      const body = await readBounded(answer, 2 ** 24, () => new Error('a long answer'));
+      response.writeHead(answer.status).end(body);
     });
     await once(server.listen(0, '127.0.0.1'), 'listening');
     resources.defer(() => {

@@ -1,0 +1,184 @@
+/** The command line's `fetch` over real sockets: whom it believes, what it gives, and how it fails. */
+
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { FleetFetch } from '../../src/cli/fleet-fetch.ts';
+import type { FetchAnswer } from '../../src/client/index.ts';
+import { tlsPublicServerOptions } from '../../src/pki/index.ts';
+import { createFleet, type TestFleet } from '../pki/fixtures.ts';
+
+let mine: TestFleet;
+let other: TestFleet;
+const servers: (Server | TcpServer)[] = [];
+const fetchers: FleetFetch[] = [];
+
+beforeAll(async () => {
+  mine = await createFleet('mine');
+  other = await createFleet('other');
+});
+
+afterEach(async () => {
+  await Promise.all(fetchers.splice(0).map((fetcher) => fetcher.close()));
+  for (const server of servers) if ('closeAllConnections' in server) server.closeAllConnections();
+  await Promise.all(servers.splice(0).map((server) => new Promise((done) => server.close(done))));
+});
+
+async function portOf(server: Server | TcpServer): Promise<number> {
+  servers.push(server);
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  return (server.address() as AddressInfo).port;
+}
+
+const plain = async (listener: RequestListener) => `http://127.0.0.1:${await portOf(createServer(listener))}`;
+
+async function secure(fleet: TestFleet, role: 'public' | 'node', listener: RequestListener): Promise<string> {
+  const identity = await fleet.issue(role, 'api');
+  return `https://127.0.0.1:${await portOf(createSecureServer(tlsPublicServerOptions(identity), listener))}`;
+}
+
+function fetcher(): FleetFetch {
+  const made = new FleetFetch();
+  fetchers.push(made);
+  return made;
+}
+
+async function textOf({ body }: FetchAnswer): Promise<string> {
+  const reader = body!.getReader();
+  let text = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || !value) return text;
+    text += Buffer.from(value).toString('utf8');
+  }
+}
+
+const echo: RequestListener = async (request, answer) => {
+  const sent = await buffer(request);
+  answer.setHeader('x-said', `${request.method} ${request.url} ${request.headers['content-type'] ?? ''}`);
+  answer.end(sent);
+};
+
+describe('an answer', () => {
+  it('has the status, the headers and the body that the server sent', async () => {
+    const fetch = fetcher().of(undefined, undefined);
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`${await plain(echo)}/v1/a?b`, { method: 'POST', headers, body: 'Grüße' });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('X-Said')).toBe('POST /v1/a?b application/json');
+    expect(answer.headers.get('x-other')).toBeNull();
+    expect(await textOf(answer)).toBe('Grüße');
+  });
+
+  it('of a second request comes over the same connection', async () => {
+    const ports: (number | undefined)[] = [];
+    const url = await plain((request, answer) => {
+      ports.push(request.socket.remotePort);
+      answer.end('well');
+    });
+    const fetch = fetcher().of(undefined, undefined);
+    for (let i = 0; i < 2; i++) expect(await textOf(await fetch(url, { method: 'GET' }))).toBe('well');
+    expect(ports[0]).toBeDefined();
+    expect(ports[1]).toBe(ports[0]);
+  });
+
+  it('that breaks off fails whoever reads it', async () => {
+    const url = await plain((_, answer) => {
+      answer.writeHead(200, { 'content-length': '100' });
+      answer.write('half');
+      answer.socket!.end();
+    });
+    const answer = await fetcher().of(undefined, undefined)(url, { method: 'GET' });
+    await expect(textOf(answer)).rejects.toThrow();
+  });
+
+  it('that is cancelled is read no further', async () => {
+    const closed = Promise.withResolvers<void>();
+    const url = await plain((_, answer) => {
+      answer.once('close', closed.resolve);
+      answer.write('and so on');
+    });
+    const answer = await fetcher().of(undefined, undefined)(url, { method: 'GET' });
+    await answer.body!.cancel();
+    await closed.promise;
+  });
+
+  it('is no redirect', async () => {
+    const url = await plain((_, answer) => answer.writeHead(302, { location: '/elsewhere' }).end());
+    const asking = fetcher().of(undefined, undefined)(url, { method: 'GET' });
+    await expect(asking).rejects.toMatchObject({ message: 'fetch failed', cause: { code: 'EREDIRECT' } });
+  });
+});
+
+describe('a server', () => {
+  it('is believed by its fleet’s authority, fleet and role', async () => {
+    const fetch = fetcher().of(mine.authorityPem, 'mine');
+    expect(await textOf(await fetch(await secure(mine, 'public', echo), { method: 'POST', body: 'x' }))).toBe('x');
+  });
+
+  it('of another authority is not', async () => {
+    const fetch = fetcher().of(mine.authorityPem, 'mine');
+    const asking = fetch(await secure(other, 'public', echo), { method: 'GET' });
+    await expect(asking).rejects.toMatchObject({ cause: { code: expect.stringMatching(/CERT|VERIFY|SIGNATURE/) } });
+  });
+
+  it('with a node’s certificate is not', async () => {
+    let asked = 0;
+    const url = await secure(mine, 'node', (_, answer) => {
+      asked++;
+      answer.end();
+    });
+    const asking = fetcher().of(mine.authorityPem, 'mine')(url, { method: 'POST', body: 'x' });
+    await expect(asking).rejects.toMatchObject({ cause: { name: 'HoldfastError', code: 'forbidden' } });
+    expect(asked).toBe(0);
+  });
+
+  it('of another fleet of the same authority is not, though the first one’s connection is open', async () => {
+    const url = await secure(mine, 'public', echo);
+    const both = fetcher();
+    await textOf(await both.of(mine.authorityPem, 'mine')(url, { method: 'GET' }));
+    const asking = both.of(mine.authorityPem, 'another')(url, { method: 'GET' });
+    await expect(asking).rejects.toMatchObject({ cause: { code: 'forbidden' } });
+  });
+
+  it('that is not there is said to be so', async () => {
+    const gone = createTcpServer();
+    const port = await portOf(gone);
+    await new Promise((done) => gone.close(done));
+    servers.length = 0;
+    const asking = fetcher().of(undefined, undefined)(`http://127.0.0.1:${port}`, { method: 'GET' });
+    await expect(asking).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
+  });
+});
+
+it('a server that takes the connection and says nothing is given up', async () => {
+  const silent = createTcpServer((socket) => socket.on('error', () => {}).resume());
+  const url = `https://127.0.0.1:${await portOf(silent)}`;
+  const quick = new FleetFetch(50);
+  fetchers.push(quick);
+  const asking = quick.of(mine.authorityPem, 'mine')(url, { method: 'GET' });
+  await expect(asking).rejects.toMatchObject({ cause: { code: 'ETIMEDOUT' } });
+});
+
+it('an aborted request fails, before its answer and within it', async () => {
+  const heard = Promise.withResolvers<void>();
+  const silent = await plain(() => heard.resolve());
+  const fetch = fetcher().of(undefined, undefined);
+  const before = new AbortController();
+  const asking = fetch(silent, { method: 'GET', signal: before.signal });
+  const failed = expect(asking).rejects.toThrow('fetch failed');
+  await heard.promise;
+  before.abort();
+  await failed;
+
+  const endless = await plain((_, answer) => {
+    answer.write('and so on');
+  });
+  const within = new AbortController();
+  const reading = textOf(await fetch(endless, { method: 'GET', signal: within.signal }));
+  const broken = expect(reading).rejects.toThrow();
+  within.abort();
+  await broken;
+});
