@@ -44,7 +44,7 @@ function rootOf(size: number, entryRoot: Uint8Array, syncRoot: Uint8Array): Uint
 }
 
 /** The root of a dictionary without entries, 32 bytes: parent of the first batch. */
-export const emptyRoot: Uint8Array = rootOf(0, new HashTree(ENTRY_TREE).root(), new HashTree(SYNC_TREE).root());
+export const emptyRoot: Uint8Array = rootOf(0, ENTRY_TREE.emptyRoot, SYNC_TREE.emptyRoot);
 
 const headFields = {
   sequence: codec.uint,
