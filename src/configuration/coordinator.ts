@@ -120,7 +120,8 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     minimum: 10,
     maximum: DAY,
     default: 200,
-    description: 'Milliseconds between rounds of repair traffic while a node repairs.',
+    description:
+      'Milliseconds between rounds of repair traffic while a node repairs, and for a minute after one has gone.',
   },
   {
     path: 'maintenance.idle',

@@ -11,7 +11,7 @@ let background: Background | undefined;
 afterEach(async () => background?.close());
 
 type Parts = ConstructorParameters<typeof Background>[0]['maintenance'];
-function start(parts: Partial<Parts>) {
+function start(parts: Partial<Parts>, idle = intervals.idle) {
   const maintenance: Parts = {
     infos: async () => new Map(),
     repairAll: async () => {},
@@ -19,7 +19,8 @@ function start(parts: Partial<Parts>) {
     destroySpent: async () => {},
     ...parts,
   };
-  background = new Background({ maintenance, nodes: 3, intervals, metrics: new CoordinatorMetrics(silent) });
+  const metrics = new CoordinatorMetrics(silent);
+  background = new Background({ maintenance, nodes: 3, intervals: { ...intervals, idle }, metrics });
   background.start();
   return background;
 }
@@ -58,6 +59,24 @@ describe('background work', () => {
     expect(repairs).toBe(0);
     phase = 'repairing';
     await until(() => repairs >= 3);
+  });
+
+  it('looks for a node that has gone as often as if it repaired, and at a whole fleet when it is time', async () => {
+    const never = 2 ** 31 - 1;
+    let looks = 0;
+    const answering = [info(1, 'serving'), info(2, 'serving'), info(3, 'serving')];
+    start(
+      {
+        async infos() {
+          looks++;
+          return new Map(looks < 5 ? answering.slice(1) : answering);
+        },
+      },
+      never,
+    );
+    await until(() => looks >= 5);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(looks).toBe(5);
   });
 
   it('goes on after a round that failed', async () => {

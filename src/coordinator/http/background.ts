@@ -6,7 +6,7 @@ import type { CoordinatorMetrics } from './metrics.ts';
 
 /** Milliseconds between the end of one round and the beginning of the next. */
 export interface MaintenanceIntervals {
-  /** Looking at the nodes while at least one repairs, and else. */
+  /** Looking at the nodes while at least one repairs, or has not been out of reach for long; and else. */
   readonly repairing: number;
   readonly idle: number;
   readonly antiEntropy: number;
@@ -20,6 +20,9 @@ export interface BackgroundOptions {
   readonly metrics: Pick<CoordinatorMetrics, 'seen' | 'rounds' | 'observer'>;
 }
 
+/** Milliseconds for which a node that has just gone is looked for as often as if it repaired: it may be starting again. */
+const EXPECTED_BACK = 60_000;
+
 type Task = 'repair' | 'anti_entropy' | 'destroy_spent';
 
 export class Background {
@@ -30,6 +33,8 @@ export class Background {
   #looking: Promise<ReadonlyMap<number, NodeInfo>> | undefined;
   #looked = false;
   #closed = false;
+  /** Since when as many nodes answer as do now, by `performance.now`. */
+  #answering = { nodes: 0, since: performance.now() };
 
   constructor(options: BackgroundOptions) {
     this.#options = options;
@@ -51,7 +56,7 @@ export class Background {
       const infos = await this.look();
       const repairing = [...infos.values()].some((info) => info.phase === 'repairing');
       if (repairing) await maintenance.repairAll(infos);
-      return repairing ? intervals.repairing : intervals.idle;
+      return repairing || this.#expectsNode(infos.size) ? intervals.repairing : intervals.idle;
     });
     this.#every('anti_entropy', async () => {
       await maintenance.antiEntropy(this.#infos);
@@ -84,6 +89,13 @@ export class Background {
     this.#looked = true;
     for (let node = 1; node <= nodes; node++) metrics.seen(node, this.#infos.get(node));
     return this.#infos;
+  }
+
+  /** Whether a node does not answer, and that is new. */
+  #expectsNode(answering: number): boolean {
+    const now = performance.now();
+    if (answering !== this.#answering.nodes) this.#answering = { nodes: answering, since: now };
+    return answering < this.#options.nodes && now - this.#answering.since < EXPECTED_BACK;
   }
 
   /** `round` tells how many milliseconds to wait before the next one. The first begins at once. */
