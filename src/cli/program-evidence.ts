@@ -41,7 +41,7 @@ function addMaking(evidence: Command): void {
     .requiredOption('--description <digest>', 'of the fleet’s description')
     .option('--out <file>', 'where it goes')
     .option(...JSON_OPTION);
-  act(possession, async (flags) => (await load()).possession(flags));
+  act(possession, async (flags) => (await import('./commands/possession.ts')).possession(flags));
   examples(possession, 'holdfast evidence possession --config node.json --description 5e3f... --out node-1.keys');
 
   const nodeKeys = signing(

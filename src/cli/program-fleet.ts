@@ -7,6 +7,7 @@ import { act, group, JSON_OPTION } from './program-parts.ts';
 export function addFleet(program: Command): void {
   const fleet = group(program, 'fleet', 'a whole fleet on this machine, for development and demonstrations');
   const load = () => import('./commands/fleet.ts');
+  const loadMaker = () => import('./commands/fleet-make.ts');
   const directory = ['<folder>', 'the fleet’s folder'] as const;
 
   const create = fleet
@@ -33,7 +34,7 @@ export function addFleet(program: Command): void {
     .addOption(checked('--argon2-memory-kib <n>', 'memory to stretch a PIN with', whole(8, 4_194_304)))
     .addOption(checked('--argon2-passes <n>', 'passes to stretch a PIN with', whole(1, 100)))
     .option(...JSON_OPTION);
-  act(create, async (flags, signal, [folder]) => (await load()).create(folder!, flags, signal));
+  act(create, async (flags, signal, [folder]) => (await loadMaker()).create(folder!, flags, signal));
   examples(
     create,
     'holdfast fleet create ./fleet --nodes 5',
@@ -55,7 +56,7 @@ export function addFleet(program: Command): void {
     .description('make what the fleet is now known in its log, as fleet up does by itself')
     .argument(...directory)
     .option(...JSON_OPTION);
-  act(announce, async (_flags, signal, [folder]) => (await load()).announce(folder!, signal));
+  act(announce, async (_flags, signal, [folder]) => (await loadMaker()).announce(folder!, signal));
   examples(announce, 'holdfast fleet announce ./fleet');
 
   const down = fleet
@@ -98,7 +99,7 @@ export function addFleet(program: Command): void {
     .requiredOption('--node <n>', 'number of the node', whole(1, 9))
     .option('--accept-loss', 'go on although records not used since an earlier replacement may be lost')
     .option(...JSON_OPTION);
-  act(replace, async (flags, signal, [folder]) => (await load()).replace(folder!, flags, signal));
+  act(replace, async (flags, signal, [folder]) => (await loadMaker()).replace(folder!, flags, signal));
   examples(replace, 'holdfast fleet replace-node ./fleet --node 2');
 
   const retire = fleet
@@ -108,7 +109,7 @@ export function addFleet(program: Command): void {
     .requiredOption('--successor <folder>', 'folder of the fleet that follows, made with --join')
     .requiredOption('--sunset <time>', 'until when records are still recovered here, such as 2027-01-31T00:00:00Z')
     .option(...JSON_OPTION);
-  act(retire, async (flags, signal, [folder]) => (await load()).retire(folder!, flags, signal));
+  act(retire, async (flags, signal, [folder]) => (await loadMaker()).retire(folder!, flags, signal));
   examples(retire, 'holdfast fleet retire ./fleet --successor ./fleet-2 --sunset 2027-01-31T00:00:00Z');
 
   const revoke = fleet
@@ -117,7 +118,7 @@ export function addFleet(program: Command): void {
     .argument(...directory)
     .requiredOption('--reason <text>', 'one line, for people')
     .option(...JSON_OPTION);
-  act(revoke, async (flags, signal, [folder]) => (await load()).revoke(folder!, flags, signal));
+  act(revoke, async (flags, signal, [folder]) => (await loadMaker()).revoke(folder!, flags, signal));
   examples(revoke, "holdfast fleet revoke ./fleet --reason 'a token was stolen'");
 
   const user = program

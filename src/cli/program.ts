@@ -151,7 +151,9 @@ function addServices(program: Command): void {
   const init = node
     .command('init')
     .description('write the first batch and anchor of a new node, once')
-    .option(...config);
+    .option(...config)
+    .option('--description <digest>', 'read the keys back too, for the evidence of the fleet so described')
+    .option('--out <file>', 'and write what was read there, as holdfast evidence possession does');
   act(init.option(...JSON_OPTION), async (flags) => (await load()).init(flags));
   examples(init, 'holdfast node init --config node.json');
 

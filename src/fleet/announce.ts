@@ -1,9 +1,8 @@
 /** Makes a fleet's present state what clients can verify: a bundle proposed, cosigned, witnessed, countersigned and accepted. */
 
-import { rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { asHoldfastError, type ErrorCode, HoldfastError, Secret, systemClock, utf8 } from '../core/index.ts';
+import { HoldfastError, Secret, systemClock, utf8 } from '../core/index.ts';
 import type { SoftwarePredicate } from '../evidence/index.ts';
 import {
   type Announced,
@@ -18,9 +17,10 @@ import {
 import { openPurposeKey, type PurposeKey, SigningJournal } from '../signer/index.ts';
 import { findSoftHsm, openSigningToken } from '../token/index.ts';
 import { type NoteSigner, parseSignedPolicy, parseTrustFile, type SignedPolicy } from '../trust/index.ts';
-import { type HoldfastCommand, runJson } from './command.ts';
+import { ask } from './ask.ts';
+import type { HoldfastCommand } from './command.ts';
 import { descriptionOfDraft, evidenceOfFleet, NO_EVIDENCE } from './evidence.ts';
-import { HOST, hostOf, json } from './files.ts';
+import { hostOf } from './files.ts';
 import { COSIGNER, type FleetFolder, logFolderOf, nodeName, portsOf, readPlan } from './folder.ts';
 import { logUrl, OPERATOR, operatorFiles, submissionUrl } from './parties.ts';
 
@@ -168,65 +168,6 @@ export function joinedAs(folder: FleetFolder, other: FleetFolder): string {
   return relative(folder.path, other.path) || join('.');
 }
 
-export interface KeepAnnouncedOptions {
-  readonly folder: FleetFolder;
-  readonly command: HoldfastCommand;
-  readonly onEvent: (line: string) => void;
-  readonly signal: AbortSignal;
-}
-
-/** What asking again does not undo. */
-const FINAL: readonly ErrorCode[] = [
-  'bundle_retired',
-  'bundle_revoked',
-  'policy_floor',
-  'fleet_weakened',
-  'policy_expired',
-  'bad_input',
-];
-const FIRST_PAUSE = 1000;
-const LONGEST_PAUSE = 60_000;
-
-/** Runs `holdfast fleet announce` until it has succeeded once, less and less often. Never throws. */
-export async function keepAnnounced({ folder, command, onEvent, signal }: KeepAnnouncedOptions): Promise<void> {
-  if (readPlan(folder).log.kind === 'none') return;
-  rmSync(folder.announcement, { force: true });
-  for (let pause = FIRST_PAUSE; !signal.aborted; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
-    try {
-      const { serial, already } = await runJson(command, ['fleet', 'announce', folder.path], signal);
-      rmSync(folder.announcement, { force: true });
-      if (!already) onEvent(`bundle: serial ${serial} is accepted`);
-      await recordServices(folder, command, onEvent, signal);
-      return;
-    } catch (error) {
-      const failure = asHoldfastError(error);
-      if (signal.aborted) return;
-      const final = FINAL.includes(failure.code);
-      writeFileSync(folder.announcement, json({ code: failure.code, message: failure.message, final }), {
-        mode: 0o600,
-      });
-      onEvent(`bundle: ${failure.message}${final ? '' : `; again in ${pause / 1000} s`}`);
-      if (final) return;
-      await systemClock.sleep(pause, signal).catch(() => {});
-    }
-  }
-}
-
-/** Once the nodes serve, what they say of themselves belongs into the log too. Never throws: nobody waits for it. */
-async function recordServices(
-  folder: FleetFolder,
-  command: HoldfastCommand,
-  onEvent: (line: string) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    const { already } = await runJson(command, ['evidence', 'record', '--fleet', folder.path], signal);
-    if (!already) onEvent('service record: in the log');
-  } catch (error) {
-    if (!signal.aborted) onEvent(`service record: ${asHoldfastError(error).message}`);
-  }
-}
-
 /** Cosigner and witnesses start beside this: before some have confirmed the log, the cosigner takes nothing. */
 async function untilCosignerIsReady({ home, site }: OperatorDesk, patience: number, signal: AbortSignal | undefined) {
   const plan = readPlan(home);
@@ -235,10 +176,7 @@ async function untilCosignerIsReady({ home, site }: OperatorDesk, patience: numb
   const isReady = async () => {
     // Monitoring of a container is for those inside; what enough witnesses have confirmed it shows to everybody.
     if (plan.named) return (await site.checkpoint('witnessed', signal).catch(() => undefined)) !== undefined;
-    const limit = AbortSignal.timeout(2000);
-    const response = await fetch(`http://${HOST}:${monitoring}/readyz`, { signal: limit }).catch(() => undefined);
-    await response?.body?.cancel();
-    return response?.ok === true;
+    return (await ask(monitoring, '/readyz').catch(() => undefined))?.status === 200;
   };
   while (!(await isReady())) {
     if (performance.now() > end) {

@@ -5,7 +5,7 @@ import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
 import { type FleetFolder, processNames, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess, waitUntilGone } from './process.ts';
 import { readState } from './state.ts';
-import { type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
+import { type FleetStatus, fleetStatus, type ProcessStatus, type StatusParts } from './status.ts';
 import { endProcess } from './supervisor.ts';
 
 /** Milliseconds for the supervisor to stop everything, which gives each process its own time. */
@@ -20,18 +20,20 @@ export interface WaitOptions {
   /** Throws where waiting has become pointless. */
   readonly check?: () => void;
   readonly clock?: Clock;
+  /** What of the fleet's state is looked at; default all. */
+  readonly parts?: StatusParts;
 }
 
 /** Waits until `isDone`. @throws HoldfastError `not_ready` after the timeout, `cancelled`. */
 export async function waitForFleet(
   folder: FleetFolder,
   isDone: (status: FleetStatus) => boolean,
-  { timeout, signal, onStatus, check, clock = systemClock }: WaitOptions,
+  { timeout, signal, onStatus, check, clock = systemClock, parts }: WaitOptions,
 ): Promise<FleetStatus> {
   const end = performance.now() + timeout;
   for (;;) {
     if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause: signal.reason });
-    const status = await fleetStatus(folder);
+    const status = await fleetStatus(folder, parts);
     onStatus?.(status);
     if (isDone(status)) return status;
     check?.();
@@ -98,7 +100,8 @@ export async function startProcess(folder: FleetFolder, name: string, wait: Wait
     const one = find(status);
     return one !== undefined && (one.ready || (one.phase === 'repairing' && status.nodesServing < status.nodesNeeded));
   };
-  return find(await waitForFleet(folder, done, wait))!;
+  await waitForFleet(folder, done, { ...wait, parts: { counters: false, bundle: false } });
+  return find(await fleetStatus(folder, { bundle: false }))!;
 }
 
 function requireUp(folder: FleetFolder) {

@@ -14,11 +14,10 @@ import { createTokenSigner, findSoftHsm } from '../token/index.ts';
 import { DEVELOPMENT, parseSignedPolicy, parseTrustFile, serialiseTrustFile } from '../trust/index.ts';
 import { draftOfFleet, joinedAs } from './announce.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
-import { descriptionOfDraft, readKeysOf } from './evidence.ts';
+import { descriptionOfDraft, keysFile } from './evidence.ts';
 import {
   CERTIFICATE_FILES,
   CERTIFICATE_YEARS,
-  HOST,
   hostOf,
   issueTo,
   json,
@@ -40,10 +39,10 @@ import {
   portsOf,
   processNames,
   readPlan,
-  roleOf,
   WITNESSES,
   witnessName,
 } from './folder.ts';
+import { HOST } from './host.ts';
 import { logUrl, makeParties, OPERATOR, PUBLIC_FILES, partyNames } from './parties.ts';
 import { findFreePorts } from './ports.ts';
 import { TokenWorkshop } from './workshop.ts';
@@ -69,6 +68,8 @@ export interface CreateFleetOptions {
   readonly command: HoldfastCommand;
   /** Makes this process's SoftHSM use that configuration (SOFTHSM2_CONF). */
   readonly useSoftHsm: (configuration: string) => void;
+  /** Makes the empty state of the witness with that configuration. */
+  readonly initialiseWitness: (configuration: string) => Promise<void>;
   readonly onProgress: (step: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -103,17 +104,17 @@ export async function createFleet(options: CreateFleetOptions): Promise<FleetFol
       makeTokens(folder, plan, module, settled),
       makeAuthorityAndParties(folder, plan, settled, workshop),
     ] as const);
-    options.onProgress('certificates');
-    const authorityPem = await makeCertificates(folder, plan, authority);
-    await workshop.deliver();
     await makeTenant(folder, home);
     await write(folder.dashboardCredential, `${toBase64Url(systemRandom(32))}\n`, 0o600);
-    await write(folder.trust, trustText(plan, keys, authorityPem, settled), 0o644);
+    await write(folder.trust, trustText(plan, keys, authority.certificatePem, settled), 0o644);
     if (home) await makeJoined(folder, home);
     await makeConfigurations(folder, plan, module, home ?? folder);
-    await initialiseProcesses(folder, plan, settled);
     await write(folder.plan, planText(plan), 0o644);
-    await readAllKeys(folder, plan, home ?? folder, settled);
+    // Side by side: a node is initialised before it has a certificate.
+    await all([
+      finishParties(folder, plan, authority, workshop, settled),
+      initialiseNodes(folder, plan, home ?? folder, settled),
+    ]);
     await rm(join(folder.path, MARKER));
     await rename(folder.path, target.path);
   } catch (error) {
@@ -239,33 +240,45 @@ async function makeAuthorityAndParties(
   }
 }
 
+/** Everybody's certificates; then each party gets its token, which lets its store be made. */
+async function finishParties(
+  folder: FleetFolder,
+  plan: FleetPlan,
+  authority: Authority,
+  workshop: TokenWorkshop,
+  options: CreateFleetOptions,
+): Promise<void> {
+  try {
+    await makeCertificates(folder, plan, authority);
+    options.onProgress('certificates');
+  } finally {
+    await authority.signer.close();
+  }
+  await workshop.deliver();
+  if (plan.log.kind === 'own') await initialiseParties(folder, options);
+}
+
 async function makeCertificates(
   folder: FleetFolder,
   plan: FleetPlan,
   { signer, certificatePem: authorityPem }: Authority,
-): Promise<string> {
-  try {
-    const now = Date.now();
-    const validity = { notBefore: now - DAY, notAfter: now + CERTIFICATE_YEARS * YEAR };
-    const issue = (role: PeerRole, name: string, file: string) => {
-      const request = { authorityPem, signer, subject: { fleet: plan.name, role, name }, ...validity };
-      return issueTo(folder.of(name), file, request, ...(plan.named ? [name] : []));
-    };
-    for (const node of numbers(plan.nodes)) await issue('node', nodeName(node), 'certificate');
-    for (const coordinator of numbers(plan.coordinators)) {
-      await mkdir(folder.of(coordinatorName(coordinator)), { mode: 0o700 });
-      await issue('coordinator', coordinatorName(coordinator), 'certificate');
-      await issue('public', coordinatorName(coordinator), 'public');
-    }
-    if (plan.log.kind === 'own') {
-      await issue('cosigner', COSIGNER, 'certificate');
-      await issue('operator', OPERATOR, 'certificate');
-      const serving = [COSIGNER, ...numbers(WITNESSES).map(witnessName)];
-      if (plan.named) for (const name of serving) await issue('public', name, 'public');
-    }
-    return authorityPem;
-  } finally {
-    await signer.close();
+): Promise<void> {
+  const now = Date.now();
+  const validity = { notBefore: now - DAY, notAfter: now + CERTIFICATE_YEARS * YEAR };
+  const issue = (role: PeerRole, name: string, file: string) => {
+    const request = { authorityPem, signer, subject: { fleet: plan.name, role, name }, ...validity };
+    return issueTo(folder.of(name), file, request, ...(plan.named ? [name] : []));
+  };
+  for (const node of numbers(plan.nodes)) await issue('node', nodeName(node), 'certificate');
+  for (const coordinator of numbers(plan.coordinators)) {
+    await issue('coordinator', coordinatorName(coordinator), 'certificate');
+    await issue('public', coordinatorName(coordinator), 'public');
+  }
+  if (plan.log.kind === 'own') {
+    await issue('cosigner', COSIGNER, 'certificate');
+    await issue('operator', OPERATOR, 'certificate');
+    const serving = [COSIGNER, ...numbers(WITNESSES).map(witnessName)];
+    if (plan.named) for (const name of serving) await issue('public', name, 'public');
   }
 }
 
@@ -329,6 +342,7 @@ async function makeConfigurations(
   };
   for (const coordinator of numbers(plan.coordinators)) {
     const name = coordinatorName(coordinator);
+    await mkdir(folder.of(name), { mode: 0o700 });
     const configuration = {
       trustFile: '../trust.json',
       nodes,
@@ -337,6 +351,8 @@ async function makeConfigurations(
       nodeTls: CERTIFICATE_FILES,
       // All clients of a fleet on one machine have one address.
       rateLimit: { requests: 0 },
+      // Delays are short where somebody tries things out.
+      maintenance: { destroySpent: 500 },
       dashboard: { credentialFile: '../dashboard.credential', host: HOST, port: dashboardPortOf(plan, coordinator) },
       ...(plan.log.kind !== 'none' && { trustSource }),
     };
@@ -344,40 +360,40 @@ async function makeConfigurations(
   }
 }
 
-async function initialiseProcesses(
-  folder: FleetFolder,
-  plan: FleetPlan,
-  { command, signal, onProgress }: CreateFleetOptions,
-): Promise<void> {
-  const withStores = processNames(plan, 0);
-  for (const name of withStores) folder.softHsm(name);
-  await twoAtATime(withStores, async (name) => {
-    await runJson(command, [roleOf(name), 'init', '--config', folder.configuration(name)], signal);
-    onProgress(`${name}: store${roleOf(name) === 'node' ? ' and anchor' : ''}`);
-  });
-}
-
-/** What the tokens say of the new keys: read now, so that the evidence speaks of the time when they were made. */
-async function readAllKeys(
+/** Stores and anchors; and what the tokens say of the new keys, read now so that the evidence speaks of the time when they were made. */
+async function initialiseNodes(
   folder: FleetFolder,
   plan: FleetPlan,
   home: FleetFolder,
   { command, signal, onProgress }: CreateFleetOptions,
 ): Promise<void> {
-  if (plan.log.kind === 'none') return;
-  const policy = parseSignedPolicy(await readFile(home.policy, 'utf8'));
-  const description = descriptionOfDraft(await draftOfFleet(folder), policy, plan.name);
-  await twoAtATime(numbers(plan.nodes), (node) => readKeysOf(folder, node, description, command, signal));
-  onProgress('evidence of the keys');
+  const description = plan.log.kind === 'none' ? undefined : await descriptionOf(folder, plan, home);
+  await twoAtATime(numbers(plan.nodes), async (node) => {
+    const name = nodeName(node);
+    const words = ['node', 'init', '--config', folder.configuration(name)];
+    const reading = description && ['--description', description, '--out', await keysFile(folder, node, description)];
+    await runJson(command, [...words, ...(reading ?? [])], signal);
+    onProgress(`${name}: store and anchor${reading ? ', and evidence of its keys' : ''}`);
+  });
 }
 
-/** The development tenant, to issue user tokens with. @throws HoldfastError `usage` where there is none. */
-export async function readTenantKey(folder: FleetFolder): Promise<string> {
-  try {
-    return await readFile(folder.tenantKey, 'utf8');
-  } catch (cause) {
-    throw new HoldfastError('usage', `${folder.path} has no development tenant; make user tokens with your own`, {
-      cause,
-    });
-  }
+async function descriptionOf(folder: FleetFolder, plan: FleetPlan, home: FleetFolder): Promise<string> {
+  const policy = parseSignedPolicy(await readFile(home.policy, 'utf8'));
+  return descriptionOfDraft(await draftOfFleet(folder), policy, plan.name);
+}
+
+/** The cosigner in a process of its own, which opens its token; a witness's state needs none. */
+async function initialiseParties(
+  folder: FleetFolder,
+  { command, signal, onProgress, initialiseWitness }: CreateFleetOptions,
+): Promise<void> {
+  folder.softHsm(COSIGNER);
+  const cosigner = runJson(command, ['cosigner', 'init', '--config', folder.configuration(COSIGNER)], signal);
+  const witnesses = async () => {
+    for (const name of numbers(WITNESSES).map(witnessName)) {
+      await initialiseWitness(folder.configuration(name));
+      onProgress(`${name}: store`);
+    }
+  };
+  await all([cosigner.then(() => onProgress(`${COSIGNER}: store`)), witnesses()]);
 }

@@ -51,6 +51,12 @@ const foldersOf = (folder: FleetFolder, description: Digest) => join(folder.evid
 const predicateFile = (folder: FleetFolder, description: Digest, node: number) =>
   join(foldersOf(folder, description), `${nodeName(node)}.keys`);
 
+/** Where what a node's token says of its keys is kept, in a folder that is there. */
+export async function keysFile(folder: FleetFolder, node: number, description: Digest): Promise<string> {
+  await mkdir(foldersOf(folder, description), { recursive: true, mode: 0o755 });
+  return predicateFile(folder, description, node);
+}
+
 /** Has a node's token read, and its identity key sign for itself, by a process of its own: a process has one SoftHSM. */
 export async function readKeysOf(
   folder: FleetFolder,
@@ -59,8 +65,7 @@ export async function readKeysOf(
   command: HoldfastCommand,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await mkdir(foldersOf(folder, description), { recursive: true, mode: 0o755 });
-  const out = predicateFile(folder, description, node);
+  const out = await keysFile(folder, node, description);
   if (existsSync(out)) return;
   const words = [
     'evidence',

@@ -8,8 +8,8 @@ import type { NodeKeys } from '../protocol/index.ts';
 import { writeSoftHsmConfiguration } from '../token/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
 import { type FleetPlan, nodeName, portsOf } from './folder.ts';
+import { HOST } from './host.ts';
 
-export const HOST = '127.0.0.1';
 /** A container's loopback is its own. */
 const EVERY_ADDRESS = '0.0.0.0';
 const DAY = 86_400_000;

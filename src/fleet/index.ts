@@ -4,15 +4,15 @@ export {
   type AnnounceFleetOptions,
   announceFleet,
   draftOfFleet,
-  keepAnnounced,
   type OperatorDesk,
   openDesk,
 } from './announce.ts';
 export { type HoldfastCommand, runJson } from './command.ts';
 export { killProcess, startProcess, stopFleet, type WaitOptions, waitForFleet } from './control.ts';
-export { type CreateFleetOptions, createFleet, readTenantKey } from './create.ts';
+export { type CreateFleetOptions, createFleet } from './create.ts';
 export { madeEvidence } from './evidence.ts';
 export { FleetFolder, type FleetPlan, logFolderOf, nodeName, portsOf, processNames, readPlan } from './folder.ts';
+export { type KeepAnnouncedOptions, keepAnnounced } from './keep-announced.ts';
 export { identityOf, isAlive, type ProcessIdentity } from './process.ts';
 export { type RecordedFleet, type RecordFleetOptions, recordFleet } from './record.ts';
 export { type Replaced, type ReplaceNodeOptions, replaceNode } from './replace.ts';
@@ -25,5 +25,13 @@ export {
   revokeFleet,
 } from './retire.ts';
 export { readState } from './state.ts';
-export { type Dashboards, type FleetBundle, type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
+export {
+  type Dashboards,
+  type FleetBundle,
+  type FleetStatus,
+  fleetStatus,
+  type ProcessStatus,
+  type StatusParts,
+} from './status.ts';
 export { Supervisor, type SupervisorOptions } from './supervisor.ts';
+export { readTenantKey } from './tenant.ts';

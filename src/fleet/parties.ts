@@ -17,7 +17,7 @@ import {
 } from '../signer/index.ts';
 import type { SigningToken } from '../token/port.ts';
 import { anchorOf, type SignedPolicy, serialiseNote, serialiseTrustAnchor } from '../trust/index.ts';
-import { CERTIFICATE_FILES, HOST, hostOf, json, listeners, write } from './files.ts';
+import { CERTIFICATE_FILES, hostOf, json, listeners, write } from './files.ts';
 import {
   COSIGNER,
   type FleetFolder,
@@ -27,6 +27,7 @@ import {
   WITNESSES,
   witnessName,
 } from './folder.ts';
+import { HOST } from './host.ts';
 import type { TokenWorkshop } from './workshop.ts';
 
 export const OPERATOR = 'operator';

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseJson } from '../core/index.ts';
 import { threshold } from '../protocol/index.ts';
 import { parseBundle, parseNote, parseTrustFile, parseTrustSet, requireLive } from '../trust/index.ts';
+import { ask } from './ask.ts';
 import {
   COSIGNER,
   dashboardPortOf,
@@ -30,9 +31,9 @@ export interface ProcessStatus {
   readonly reason: string;
   /** Of nodes that answer: `repairing`, `serving` or `stopped`. */
   readonly phase: string | null;
-  /** Of nodes that answer: how often they have rejoined. */
+  /** Of nodes that answer, where that is asked for: how often they have rejoined. */
   readonly incarnation: number | null;
-  /** Of nodes that answer. */
+  /** Of nodes that answer, where that is asked for. */
   readonly epoch: number | null;
 }
 
@@ -70,19 +71,30 @@ export interface FleetBundle {
   readonly revoked: boolean;
 }
 
+/** What somebody who asks again and again can do without. */
+export interface StatusParts {
+  /** Of nodes that serve: incarnation and epoch. Default true. */
+  readonly counters?: boolean;
+  /** What is accepted in the log. Default true. */
+  readonly bundle?: boolean;
+}
+
 /** @throws HoldfastError `usage` where there is no fleet. */
-export async function fleetStatus(folder: FleetFolder): Promise<FleetStatus> {
+export async function fleetStatus(
+  folder: FleetFolder,
+  { counters = true, bundle: asksBundle = true }: StatusParts = {},
+): Promise<FleetStatus> {
   const plan = readPlan(folder);
   const state = readState(folder);
   const up = isAlive(state?.supervisor);
   const names = up ? state!.processes.map(({ name }) => name) : processNames(plan);
-  const asked = askBundle(folder, plan);
+  const asked = asksBundle ? askBundle(folder, plan) : null;
   const processes = await Promise.all(
     names.map(async (name): Promise<ProcessStatus> => {
       const known = state?.processes.find((one) => one.name === name);
       const alive = isAlive(known?.process);
       const { service, monitoring } = portsOf(plan, name);
-      const said = alive ? await ask(monitoring, roleOf(name) === 'node') : SILENT;
+      const said = alive ? await sayOf(monitoring, roleOf(name) === 'node', counters) : SILENT;
       return {
         name,
         condition: up ? (known?.condition ?? 'down') : alive ? 'running' : 'down',
@@ -131,13 +143,14 @@ type Said = Pick<ProcessStatus, 'ready' | 'reason' | 'phase' | 'incarnation' | '
 const UNKNOWN = { phase: null, incarnation: null, epoch: null };
 const SILENT: Said = { ready: false, reason: 'it does not run', ...UNKNOWN };
 
-async function ask(port: number, isNode: boolean): Promise<Said> {
+async function sayOf(port: number, isNode: boolean, counters: boolean): Promise<Said> {
   try {
-    const response = await get(port, '/readyz');
-    const { reason } = (await response.json()) as { reason?: unknown };
-    const said = { ready: response.ok, reason: typeof reason === 'string' ? reason : '' };
+    const { status, body } = await ask(port, '/readyz');
+    const { reason } = JSON.parse(body.toString('utf8')) as { reason?: unknown };
+    const said = { ready: status === 200, reason: typeof reason === 'string' ? reason : '' };
     if (!isNode) return { ...said, ...UNKNOWN };
-    const metrics = await (await get(port, '/metrics')).text();
+    if (said.ready && !counters) return { ...said, ...UNKNOWN, phase: 'serving' };
+    const metrics = (await ask(port, '/metrics')).body.toString('utf8');
     const phase = /^holdfast_node_phase\{phase="(\w+)"\} 1$/m.exec(metrics)?.[1] ?? null;
     const number = (name: string) => {
       const value = new RegExp(`^holdfast_node_${name} (\\d+)$`, 'm').exec(metrics)?.[1];
@@ -149,18 +162,15 @@ async function ask(port: number, isNode: boolean): Promise<Said> {
   }
 }
 
-const get = (port: number, path: string) =>
-  fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(2000) });
-
 /** Nobody waits for a cosigner: what does not come at once is not there. */
 async function askBundle(folder: FleetFolder, plan: FleetPlan): Promise<FleetBundle | null> {
   try {
     const home = logFolderOf(folder, plan);
     if (!home) return null;
     const { service } = portsOf(readPlan(home), COSIGNER);
-    const response = await get(service, `/trust/${plan.name}`);
-    if (!response.ok) return null;
-    const set = parseTrustSet(new Uint8Array(await response.arrayBuffer()));
+    const { status, body } = await ask(service, `/trust/${plan.name}`);
+    if (status !== 200) return null;
+    const set = parseTrustSet(new Uint8Array(body));
     const { digest, manifest } = requireLive(parseBundle(parseNote(set.bundle).text));
     const { serial, epoch, kind } = manifest;
     return { serial, epoch, kind, digest, revoked: set.revocation !== undefined };

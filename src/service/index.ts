@@ -17,6 +17,7 @@ export {
   type StartNodeOptions,
   startNode,
 } from './node.ts';
-export { readNodeKeys } from './node-keys.ts';
+export { readKeysOf, readNodeKeys } from './node-keys.ts';
 export { openConfiguredToken } from './signing-token.ts';
-export { initialiseWitness, type StartWitnessOptions, startWitness } from './witness.ts';
+export { type StartWitnessOptions, startWitness } from './witness.ts';
+export { initialiseWitness } from './witness-state.ts';

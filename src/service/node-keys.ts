@@ -6,9 +6,9 @@
 import { applyTokenEnvironment, type NodeConfiguration } from '../configuration/index.ts';
 import { HoldfastError, type Secret, utf8 } from '../core/index.ts';
 import { NODE_KEY_NAMES, type NodeKeyFacts, type NodeKeysPredicate, possessionText } from '../evidence/index.ts';
-import { type KeyReading, nodeKeySpecs, openToken, readKeys } from '../token/index.ts';
+import { type KeyReading, nodeKeySpecs, openToken, readKeys, type TokenProfile } from '../token/index.ts';
 import type { Token } from '../token/port.ts';
-import { type Digest, ecdsaToDer } from '../trust/index.ts';
+import { type Digest, ecdsaToDer, type PinnedTrust } from '../trust/index.ts';
 import { readNodeTrust } from './node.ts';
 
 /**
@@ -22,33 +22,51 @@ export async function readNodeKeys(
   readPin: () => Promise<Secret>,
 ): Promise<NodeKeysPredicate> {
   const trust = await readNodeTrust(configuration);
-  const node = trust.names[configuration.node - 1]!;
-  const { module, slot, label, serial, moduleParameters, timeoutMilliseconds: timeout } = configuration.token;
+  const place = { fleet: trust.fleet.fleet, node: trust.names[configuration.node - 1]! };
   applyTokenEnvironment(configuration);
-  const place = { fleet: trust.fleet.fleet, node };
-  const selector = {
+  using pin = await readPin();
+  const token = await openToken({
+    ...{ ...accessOf(configuration), ...place, pin },
+    timeout: configuration.token.timeoutMilliseconds,
+  });
+  try {
+    return await readKeysOf(token, configuration, trust, description, readPin);
+  } finally {
+    await token.close();
+  }
+}
+
+/** The same with a node's token that is open already. Throws as `readNodeKeys`. */
+export async function readKeysOf(
+  token: Token & { readonly profile: TokenProfile },
+  configuration: NodeConfiguration,
+  trust: PinnedTrust,
+  description: Digest,
+  readPin: () => Promise<Secret>,
+): Promise<NodeKeysPredicate> {
+  const node = trust.names[configuration.node - 1]!;
+  const keys = trust.fleet.nodes[configuration.node - 1]!;
+  for (const name of ['identity', 'session', 'oprf'] as const) {
+    if (Buffer.compare(keys[name], token.publicKeys[name]) === 0) continue;
+    throw new HoldfastError('untrusted', `the token’s ${name} key is not the one in the trust file`);
+  }
+  using pin = await readPin();
+  const specs = nodeKeySpecs({ fleet: trust.fleet.fleet, node });
+  const readings = await readKeys({ ...accessOf(configuration), pin }, specs, token.profile);
+  const facts: NodeKeyFacts[] = [];
+  for (const reading of readings) facts.push(await factsOf(reading, { description, node, token }));
+  return { node, readAt: Math.floor(Date.now() / 1000) * 1000, token: tokenFacts(token), keys: facts };
+}
+
+function accessOf({ token }: NodeConfiguration) {
+  const { module, slot, label, serial, moduleParameters } = token;
+  return {
     module,
     ...(moduleParameters !== undefined && { moduleParameters }),
     ...(slot !== undefined && { slot }),
     ...(label !== undefined && { label }),
     ...(serial !== undefined && { serial }),
   };
-  using pin = await readPin();
-  const token = await openToken({ ...selector, ...place, pin, timeout });
-  try {
-    const keys = trust.fleet.nodes[configuration.node - 1]!;
-    for (const name of ['identity', 'session', 'oprf'] as const) {
-      if (Buffer.compare(keys[name], token.publicKeys[name]) === 0) continue;
-      throw new HoldfastError('untrusted', `the token’s ${name} key is not the one in the trust file`);
-    }
-    using again = await readPin();
-    const readings = await readKeys({ ...selector, pin: again }, nodeKeySpecs(place), token.profile);
-    const facts: NodeKeyFacts[] = [];
-    for (const reading of readings) facts.push(await factsOf(reading, { description, node, token }));
-    return { node, readAt: Math.floor(Date.now() / 1000) * 1000, token: tokenFacts(token), keys: facts };
-  } finally {
-    await token.close();
-  }
 }
 
 async function factsOf(

@@ -9,7 +9,7 @@ import type { TlsIdentity } from '../pki/index.ts';
 import { decodeNodeState, type Fleet, fleetToEnter, NODE_STATE_KEY, type ServiceSoftware } from '../protocol/index.ts';
 import { openDictionary, openLmdbStore, wipeStore } from '../store/index.ts';
 import type { KeyValueStore } from '../store/port.ts';
-import { openToken, openUnlessRefused } from '../token/index.ts';
+import { openToken, openUnlessRefused, type TokenProfile } from '../token/index.ts';
 import type { Token } from '../token/port.ts';
 import { type PinnedTrust, parseTrustFile } from '../trust/index.ts';
 import { readNextTrust, watchForNextEpoch } from './next-epoch.ts';
@@ -43,7 +43,7 @@ export async function openNodeToken(
   configuration: NodeConfiguration,
   trust: PinnedTrust,
   readPin: () => Promise<Secret>,
-): Promise<Token> {
+): Promise<Token & { readonly profile: TokenProfile }> {
   const { module, slot, label, serial, workers, rollbackResistant, syncFolder } = configuration.token;
   const { moduleParameters, timeoutMilliseconds: timeout } = configuration.token;
   applyTokenEnvironment(configuration);

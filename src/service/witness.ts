@@ -5,7 +5,6 @@ import { type Clock, HoldfastError, type Secret, systemClock } from '../core/ind
 import { checkUrl, Fetcher, LogReader, LogReplay } from '../cosigner/replay/index.ts';
 import {
   createAuditor,
-  initialiseWitnessStore,
   openWitnessStore,
   type RunningWitness,
   startWitnessService,
@@ -15,11 +14,12 @@ import {
 } from '../cosigner/witness/index.ts';
 import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
 import type { TlsIdentity } from '../pki/index.ts';
-import { openPurposeKey, readJournal, SigningJournal } from '../signer/index.ts';
+import { openPurposeKey, SigningJournal } from '../signer/index.ts';
 import { openLmdbStore } from '../store/index.ts';
 import { originOf, parseVerifierKey, type SignedPolicy } from '../trust/index.ts';
 import { readPolicyFile } from './policy.ts';
 import { openConfiguredToken } from './signing-token.ts';
+import { type Signed, signedSizes } from './witness-state.ts';
 
 export interface StartWitnessOptions {
   /** The token's PIN, from wherever `configuration.token.pin` says (`readPin` of src/token). Wiped after use. */
@@ -28,42 +28,6 @@ export interface StartWitnessOptions {
   /** Called once where the witness cannot go on: close it and end the process. */
   readonly onFatal?: (error: HoldfastError) => void;
   readonly clock?: Clock;
-}
-
-/** Sizes that were cosigned, by origin, as the journal has them. */
-type Signed = ReadonlyMap<string, number>;
-
-const COSIGNED = /^cosignature of (.+), size (\d+), root \S+$/;
-
-async function signedSizes(journal: string, name: string): Promise<Signed> {
-  const sizes = new Map<string, number>();
-  await readJournal(journal, ({ purpose, key, about }) => {
-    const [, origin, size] = COSIGNED.exec(about) ?? [];
-    if ((purpose !== 'witness' && purpose !== 'audit') || !key.startsWith(`${name}+`) || origin === undefined) return;
-    sizes.set(origin, Math.max(sizes.get(origin) ?? 0, Number(size)));
-  });
-  return sizes;
-}
-
-/**
- * Makes the state of a new witness, once.
- * @throws HoldfastError `usage` where there is one already, or where the journal says that this witness has cosigned.
- */
-export async function initialiseWitness({ name, store, journal }: WitnessConfiguration): Promise<void> {
-  const signing = await SigningJournal.open(journal);
-  await signing.close();
-  if ((await signedSizes(journal, name)).size > 0) {
-    throw new HoldfastError(
-      'usage',
-      `${name} has cosigned before, as its journal says: restore its newest state, or make a witness with a new name and key`,
-    );
-  }
-  const disk = await openLmdbStore(store.directory, WITNESS_TABLES);
-  try {
-    await initialiseWitnessStore(disk);
-  } finally {
-    await disk.close();
-  }
 }
 
 /** @throws HoldfastError `usage`, `policy_*`, `store_refused`, `journal_damaged` or `token_*`, with nothing left open. */

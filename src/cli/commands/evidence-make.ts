@@ -1,8 +1,7 @@
-/** `holdfast evidence possession`, `node-keys`, `software` and `record`: making the statements of a deployment's evidence. */
+/** `holdfast evidence node-keys`, `software` and `record`: making the statements of a deployment's evidence. */
 
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { loadNodeConfiguration } from '../../configuration/index.ts';
 import { HoldfastError, parseJson } from '../../core/index.ts';
 import {
   descriptionSubject,
@@ -10,7 +9,6 @@ import {
   readNodeKeysPredicate,
   type SoftwarePredicate,
   type Statement,
-  writeNodeKeysPredicate,
 } from '../../evidence/index.ts';
 import { FleetFolder, recordFleet } from '../../fleet/index.ts';
 import {
@@ -21,50 +19,17 @@ import {
   readLog,
   signStatement,
 } from '../../operator/index.ts';
-import { readNodeKeys } from '../../service/index.ts';
 import type { PurposeKey } from '../../signer/index.ts';
-import { readPin } from '../../token/index.ts';
-import { canonicalJson } from '../../trust/index.ts';
 import { built } from '../built.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
-import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
 import { type SigningKeyFlags, withPurposeKey } from '../signing-token.ts';
 import { type CosignerFlags, openSite, readTrustSource, requireSubmission, type TrustFlags } from '../trust-source.ts';
 import { version } from '../version.ts';
 import { readBundle, siteOf } from './evidence.ts';
+import { digestOf } from './possession.ts';
 
 const MAXIMUM_FILE = 700_000;
-
-export interface PossessionFlags {
-  readonly config?: string;
-  readonly description: string;
-  readonly out?: string;
-}
-
-/** Reads a node's token: the predicate of its statement, not yet signed by anybody but the node's own key. */
-export async function possession(flags: PossessionFlags): Promise<CommandResult> {
-  const description = digestOf(flags.description);
-  const configuration = loadNodeConfiguration({ file: flags.config, environment: process.env });
-  const { softhsmConfiguration, pin: source } = configuration.token;
-  if (softhsmConfiguration !== undefined) process.env.SOFTHSM2_CONF = softhsmConfiguration;
-  const pinOf = async () => {
-    if (!source) return askHidden('PIN of the token: ');
-    const { pin, warnings } = await readPin(source, process.env);
-    for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
-    return pin;
-  };
-  const predicate = await readNodeKeys(configuration, description, pinOf);
-  const text = `${canonicalJson(writeNodeKeysPredicate(predicate))}\n`;
-  if (flags.out !== undefined) await writeWholeFile(flags.out, text, { mode: 0o644, overwrite: true });
-  return {
-    value: { node: predicate.node, description, predicate: JSON.parse(text) as unknown },
-    lines: [
-      `${predicate.node}: token ${predicate.token.label}, serial ${predicate.token.serial}, ${predicate.keys.length} keys read back.`,
-      ...(flags.out === undefined ? [text.trimEnd()] : [`Have it signed: holdfast evidence node-keys ${flags.out}`]),
-    ],
-  };
-}
 
 export interface SignFlags extends SigningKeyFlags {
   readonly name: string;
@@ -211,12 +176,4 @@ async function acceptedBundle(flags: RecordFlags, signal: AbortSignal) {
 
 function withEvidenceKey<T>(flags: SigningKeyFlags & { readonly name: string }, body: (key: PurposeKey) => Promise<T>) {
   return withPurposeKey(flags, { name: flags.name, scope: { purpose: 'evidence' } }, body);
-}
-
-function digestOf(text: string): string {
-  if (/^[0-9a-f]{64}$/.test(text)) return text;
-  throw new HoldfastError(
-    'usage',
-    '--description must be 64 hexadecimal digits: holdfast evidence describe prints them',
-  );
 }

@@ -1,7 +1,6 @@
 /** `holdfast node`: a vault node, from an empty token to a running process. */
 
-import { loadNodeConfiguration, type NodeConfiguration } from '../../configuration/index.ts';
-import { bytesToHex, HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
+import { bytesToHex, HoldfastError, toBase64Url } from '../../core/index.ts';
 import { initialiseNode } from '../../node/index.ts';
 import { membershipDigest } from '../../protocol/index.ts';
 import {
@@ -9,6 +8,7 @@ import {
   nextTrustFile,
   openNodeStore,
   openNodeToken,
+  readKeysOf,
   readNodeTrust,
   requireNextTrust,
   startNode,
@@ -21,6 +21,7 @@ import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
 import { untilStopped } from '../service.ts';
 import { version } from '../version.ts';
+import { digestOf, loadConfiguration, tokenPin, writePredicate } from './possession.ts';
 
 export interface ConfigurationFlags {
   readonly config?: string;
@@ -30,25 +31,8 @@ export interface RunFlags extends ConfigurationFlags {
   readonly stopWithStdin?: boolean;
 }
 
-/** The node's configuration, with SoftHSM told where its own is: that must be known before the module is opened. */
-function load({ config }: ConfigurationFlags): NodeConfiguration {
-  const configuration = loadNodeConfiguration({ file: config, environment: process.env });
-  const { softhsmConfiguration } = configuration.token;
-  if (softhsmConfiguration !== undefined) process.env.SOFTHSM2_CONF = softhsmConfiguration;
-  return configuration;
-}
-
-/** The token's PIN, from wherever the configuration says. */
-async function tokenPin({ token }: NodeConfiguration): Promise<Secret> {
-  const source = token.pin;
-  if (!source) return askHidden('PIN of the token: ');
-  const { pin, warnings } = await readPin(source, process.env);
-  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
-  return pin;
-}
-
 export async function run(flags: RunFlags, signal: AbortSignal): Promise<undefined> {
-  const configuration = load(flags);
+  const configuration = loadConfiguration(flags);
   using stopped = untilStopped(signal, flags.stopWithStdin ?? false);
   const node = await startNode(configuration, {
     readPin: () => tokenPin(configuration),
@@ -62,10 +46,22 @@ export async function run(flags: RunFlags, signal: AbortSignal): Promise<undefin
   }
 }
 
-export async function init(flags: ConfigurationFlags): Promise<CommandResult> {
-  const configuration = load(flags);
+export interface InitFlags extends ConfigurationFlags {
+  /** Reads the keys back, as `holdfast evidence possession` does, through the same opening of the token. */
+  readonly description?: string;
+  readonly out?: string;
+}
+
+export async function init(flags: InitFlags): Promise<CommandResult> {
+  const { description, out } = flags;
+  if ((description === undefined) !== (out === undefined)) {
+    throw new HoldfastError('usage', 'name both --description DIGEST and --out FILE, or neither');
+  }
+  const digest = description === undefined ? undefined : digestOf(description);
+  const configuration = loadConfiguration(flags);
   const trust = await readNodeTrust(configuration);
-  const token = await openNodeToken(configuration, trust, () => tokenPin(configuration));
+  const pinOf = () => tokenPin(configuration);
+  const token = await openNodeToken(configuration, trust, pinOf);
   try {
     const store = await openNodeStore(configuration);
     try {
@@ -73,6 +69,9 @@ export async function init(flags: ConfigurationFlags): Promise<CommandResult> {
       await initialiseNode({ fleet: trust.fleet, node: configuration.node, token, dictionaries });
     } finally {
       await store.close();
+    }
+    if (digest !== undefined) {
+      await writePredicate(await readKeysOf(token, configuration, trust, digest, pinOf), out);
     }
   } finally {
     await token.close();
@@ -82,7 +81,7 @@ export async function init(flags: ConfigurationFlags): Promise<CommandResult> {
 }
 
 export async function info(flags: ConfigurationFlags): Promise<CommandResult> {
-  const configuration = load(flags);
+  const configuration = loadConfiguration(flags);
   const trust = await readNodeTrust(configuration);
   const token = await openNodeToken(configuration, trust, () => tokenPin(configuration));
   try {
@@ -114,7 +113,7 @@ export interface LeaveFlags extends ConfigurationFlags {
 
 /** The running node finds the file within a second, once it serves; one that is down, at its next start. */
 export async function leave(flags: LeaveFlags): Promise<CommandResult> {
-  const configuration = load(flags);
+  const configuration = loadConfiguration(flags);
   const { trustFile, node } = configuration;
   const current = await readNodeTrust(configuration);
   const text = await readTextFile(flags.next, 'the next trust file', MAXIMUM_TRUST_FILE);

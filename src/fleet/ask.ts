@@ -1,0 +1,36 @@
+/** Asking the processes of a fleet on this machine: plain HTTP on loopback, small answers, nobody who has to be believed. */
+
+import { HOST } from './host.ts';
+
+// As src/http/refusals.ts has it: an import would load what is not used here.
+const { request } = process.getBuiltinModule('node:http');
+
+export interface Answer {
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+/** Milliseconds for a whole answer, and bytes of one. */
+const TIMEOUT = 2000;
+const MAXIMUM = 4 * 1024 * 1024;
+
+/** GET of a port of this machine. Throws whatever went wrong. */
+export function ask(port: number, path: string): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  // A connection for each: one that is kept may be that of a process which has been killed since.
+  const asked = request({ host: HOST, port, path, agent: false, signal: AbortSignal.timeout(TIMEOUT) });
+  asked.on('error', reject);
+  asked.once('response', (incoming) => {
+    const parts: Buffer[] = [];
+    let length = 0;
+    incoming.on('error', reject);
+    incoming.on('data', (part: Buffer) => {
+      length += part.length;
+      if (length > MAXIMUM) asked.destroy(new Error('the answer is too long'));
+      parts.push(part);
+    });
+    incoming.once('end', () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(parts) }));
+  });
+  asked.end();
+  return promise;
+}

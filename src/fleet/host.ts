@@ -1,0 +1,3 @@
+/** Where the processes of a fleet on one machine are. */
+
+export const HOST = '127.0.0.1';
