@@ -54,7 +54,9 @@ if (used.length > 0) {
 const scratch = mkdtempSync(join(tmpdir(), 'fleet-'));
 const made = join(scratch, 'fleet');
 const words = ['fleet', 'create', made, '--named', ...options];
-const { status } = spawnSync(process.execPath, [join(app, 'dist/cli/main.js'), ...words], { stdio: 'inherit' });
+// What is compiled is kept for the other processes that this starts: in a container nobody's home can be written to.
+const env = { ...process.env, XDG_CACHE_HOME: scratch };
+const { status } = spawnSync(process.execPath, [join(app, 'dist/cli/main.js'), ...words], { stdio: 'inherit', env });
 if (status !== 0) process.exit(status ?? 1);
 
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));

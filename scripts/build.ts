@@ -10,12 +10,23 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { rolldown } from 'rolldown';
+import { type Plugin, rolldown } from 'rolldown';
 
 const root = resolve(import.meta.dirname, '..');
 
 /** What holds native code finds it beside its own files, so these stay where npm put them. */
 const NATIVE = ['lmdb', 'pkcs11js'];
+
+/**
+ * What commander's `import process from 'node:process'` gives, without that import: it reads each property of `process`, which
+ * opens the three standard streams whether or not anybody uses them.
+ */
+const globalProcess: Plugin = {
+  name: 'global-process',
+  resolveId: (specifier, importer) =>
+    specifier === 'node:process' && importer?.includes('/node_modules/commander/') ? '\0process' : null,
+  load: (id) => (id === '\0process' ? 'export default process;' : null),
+};
 
 /** The one module of src that is imported for what it does and not for what it exports (test/layout holds to that). */
 export const WITH_EFFECTS = ['src/pki/reflect.ts'];
@@ -35,6 +46,7 @@ export async function bundleCommand(folder: string): Promise<void> {
     platform: 'node',
     input: entries,
     external: (specifier) => NATIVE.includes(specifier),
+    plugins: [globalProcess],
     // A module that gives a command nothing is not loaded for it, although the index of its folder names it.
     treeshake: { moduleSideEffects: (id) => (id.startsWith(source) ? effects.includes(id) : undefined) },
     onLog: (level, log, report) => {

@@ -19,7 +19,7 @@ export interface Rogues {
 }
 
 /** Milliseconds for which the bundle is valid that is to expire soon, longer where publishing takes longer. */
-const SHORT = [5000, 15_000, 60_000];
+const SHORT = [2000, 5000, 15_000, 60_000];
 
 /** Afterwards the fleet's bundle in force is the one that expires: `holdfast fleet announce` renews it. */
 export async function makeRogues(fleet: string, place: string): Promise<Rogues> {
