@@ -132,7 +132,7 @@ function addServices(program: Command): void {
     .command('run')
     .description('run it until SIGTERM')
     .option(...config);
-  act(run.addOption(withStdin), async (flags, signal) => (await load()).run(flags, signal));
+  act(run.addOption(withStdin), async (flags, signal) => (await import('./commands/node-run.ts')).run(flags, signal));
   examples(run, 'holdfast node run --config node.json');
 
   const keys = node

@@ -9,15 +9,9 @@ export { type StartCoordinatorOptions, startCoordinator } from './coordinator.ts
 export { initialiseConfiguredCosigner, type StartCosignerOptions, startCosigner } from './cosigner.ts';
 export { type OpenMonitor, openMonitor, startMonitor } from './monitor.ts';
 export { nextTrustFile, requireNextTrust } from './next-epoch.ts';
-export {
-  dictionariesOf,
-  openNodeStore,
-  openNodeToken,
-  readNodeTrust,
-  type StartNodeOptions,
-  startNode,
-} from './node.ts';
+export { type StartNodeOptions, startNode } from './node.ts';
 export { readKeysOf, readNodeKeys } from './node-keys.ts';
+export { dictionariesOf, openNodeStore, openNodeToken, readNodeTrust } from './node-parts.ts';
 export { openConfiguredToken } from './signing-token.ts';
 export { type StartWitnessOptions, startWitness } from './witness.ts';
 export { initialiseWitness } from './witness-state.ts';

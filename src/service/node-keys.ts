@@ -9,7 +9,7 @@ import { NODE_KEY_NAMES, type NodeKeyFacts, type NodeKeysPredicate, possessionTe
 import { type KeyReading, nodeKeySpecs, openToken, readKeys, type TokenProfile } from '../token/index.ts';
 import type { Token } from '../token/port.ts';
 import { type Digest, ecdsaToDer, type PinnedTrust } from '../trust/index.ts';
-import { readNodeTrust } from './node.ts';
+import { readNodeTrust } from './node-parts.ts';
 
 /**
  * Opens the token, reads its keys back and has the identity key sign for itself. The node may run meanwhile.

@@ -1,18 +1,14 @@
 /** From a configuration to a running node: opens trust file, token, store and certificates. */
 
-import { applyTokenEnvironment, type NodeConfiguration } from '../configuration/index.ts';
+import type { NodeConfiguration } from '../configuration/index.ts';
 import { asHoldfastError, type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
 import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
 import { parseTenants, type RunningNode, startNodeService } from '../node/http/index.ts';
 import type { DictionarySource } from '../node/index.ts';
 import type { TlsIdentity } from '../pki/index.ts';
 import { decodeNodeState, type Fleet, fleetToEnter, NODE_STATE_KEY, type ServiceSoftware } from '../protocol/index.ts';
-import { openDictionary, openLmdbStore, wipeStore } from '../store/index.ts';
-import type { KeyValueStore } from '../store/port.ts';
-import { openToken, openUnlessRefused, type TokenProfile } from '../token/index.ts';
-import type { Token } from '../token/port.ts';
-import { type PinnedTrust, parseTrustFile } from '../trust/index.ts';
 import { readNextTrust, watchForNextEpoch } from './next-epoch.ts';
+import { dictionariesOf, openNodeStore, openNodeToken, readNodeTrust } from './node-parts.ts';
 
 export interface StartNodeOptions {
   /** The token's PIN, from wherever `configuration.token.pin` says (`readPin` of src/token). Wiped after use. */
@@ -23,60 +19,6 @@ export interface StartNodeOptions {
   /** Called once where the node cannot go on: close it and end the process. */
   readonly onFatal?: (error: HoldfastError) => void;
   readonly clock?: Clock;
-}
-
-/** The fleet as this node's trust file has it, expired or not: a node goes on serving records when clients must renew. */
-export async function readNodeTrust(
-  configuration: Pick<NodeConfiguration, 'trustFile' | 'node'>,
-): Promise<PinnedTrust> {
-  const text = await readNamedFile('the trust file', configuration.trustFile);
-  const trust = parseTrustFile(text, { now: Number.NEGATIVE_INFINITY });
-  if (configuration.node <= trust.fleet.nodes.length) return trust;
-  throw new HoldfastError('usage', `the fleet has no node ${configuration.node}; check the setting node`);
-}
-
-/**
- * Opens this node’s part of its token. A PIN that it refuses is not tried again, whoever starts this process anew.
- * @throws HoldfastError `token_*`, or what `readPin` throws.
- */
-export async function openNodeToken(
-  configuration: NodeConfiguration,
-  trust: PinnedTrust,
-  readPin: () => Promise<Secret>,
-): Promise<Token & { readonly profile: TokenProfile }> {
-  const { module, slot, label, serial, workers, rollbackResistant, syncFolder } = configuration.token;
-  const { moduleParameters, timeoutMilliseconds: timeout } = configuration.token;
-  applyTokenEnvironment(configuration);
-  const place = {
-    module,
-    ...(slot !== undefined && { slot }),
-    ...(label !== undefined && { label }),
-    ...(serial !== undefined && { serial }),
-  };
-  using pin = await readPin();
-  const memory = { folder: configuration.store.directory, token: place };
-  return await openUnlessRefused(memory, pin, () =>
-    openToken({
-      ...place,
-      pin,
-      workers,
-      rollbackResistant,
-      timeout,
-      ...(moduleParameters !== undefined && { moduleParameters }),
-      fleet: trust.fleet.fleet,
-      node: trust.names[configuration.node - 1]!,
-      ...(syncFolder !== undefined && { syncFolder }),
-    }),
-  );
-}
-
-export function openNodeStore(configuration: NodeConfiguration): Promise<KeyValueStore> {
-  return openLmdbStore(configuration.store.directory);
-}
-
-/** The authenticated dictionary over an open store, for `initialiseNode` and the node itself. */
-export function dictionariesOf(store: KeyValueStore): DictionarySource {
-  return { open: () => openDictionary(store), wipe: () => wipeStore(store) };
 }
 
 /** @throws HoldfastError `usage`, `bad_input`, `untrusted`, `store_refused` or `token_*`, with nothing left open. */

@@ -1,4 +1,4 @@
-/** `holdfast node`: a vault node, from an empty token to a running process. */
+/** `holdfast node`: a vault node, from an empty token to one that can be run. */
 
 import { bytesToHex, HoldfastError, toBase64Url } from '../../core/index.ts';
 import { initialiseNode } from '../../node/index.ts';
@@ -11,39 +11,16 @@ import {
   readKeysOf,
   readNodeTrust,
   requireNextTrust,
-  startNode,
 } from '../../service/index.ts';
 import { createTokenKeys, initialiseToken, readPin } from '../../token/index.ts';
 import { MAXIMUM_TRUST_FILE } from '../../trust/index.ts';
-import { built } from '../built.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
-import { untilStopped } from '../service.ts';
-import { version } from '../version.ts';
 import { digestOf, loadConfiguration, tokenPin, writePredicate } from './possession.ts';
 
 export interface ConfigurationFlags {
   readonly config?: string;
-}
-
-export interface RunFlags extends ConfigurationFlags {
-  readonly stopWithStdin?: boolean;
-}
-
-export async function run(flags: RunFlags, signal: AbortSignal): Promise<undefined> {
-  const configuration = loadConfiguration(flags);
-  using stopped = untilStopped(signal, flags.stopWithStdin ?? false);
-  const node = await startNode(configuration, {
-    readPin: () => tokenPin(configuration),
-    software: { version: version(), commit: built().commit },
-    onFatal: (error) => stopped.fail(error),
-  });
-  try {
-    await stopped.promise;
-  } finally {
-    await node.close();
-  }
 }
 
 export interface InitFlags extends ConfigurationFlags {
