@@ -168,6 +168,11 @@ describe('the layout of src', () => {
     expect(reads).toEqual([]);
   });
 
+  it('imports node:http for its types only: as a module it loads all of the runtime’s fetch', () => {
+    const loading = files.filter((file) => /^import (?!type\b)[^;]*? from 'node:http';/m.test(read(file)));
+    expect(loading).toEqual([]);
+  });
+
   it('has no modules that are imported for their effects but those that the bundle keeps for that', () => {
     const imported = files.flatMap((file) =>
       [...read(file).matchAll(/^import '(\.[^']+)';/gm)].map(([, specifier]) => target(file, specifier!)),
