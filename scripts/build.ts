@@ -34,11 +34,13 @@ export const WITH_EFFECTS = ['src/pki/reflect.ts'];
 /**
  * Bundles the command into `folder`: main.js, the worker of tokens, and what they share in chunks. Names stay as they are and
  * maps lie beside the files, so that `NODE_OPTIONS=--enable-source-maps` gives traces of the source.
- * `folder` must lie two folders below package.json, from which the command knows its version.
+ * `folder` must lie two folders below package.json, from which the command knows its version. `more` are modules beside it, by
+ * the names of their files, which share the command's own: tests put themselves into those.
  */
-export async function bundleCommand(folder: string): Promise<void> {
+export async function bundleCommand(folder: string, more: Readonly<Record<string, string>> = {}): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
-  const entries = { main: join(root, 'src/cli/main.ts'), worker: join(root, 'src/token/pkcs11/worker.ts') };
+  const own = { main: join(root, 'src/cli/main.ts'), worker: join(root, 'src/token/pkcs11/worker.ts') };
+  const entries = { ...own, ...more };
   const effects = [...Object.values(entries), ...WITH_EFFECTS.map((path) => join(root, path))];
   const source = join(root, 'src/');
   await using bundle = await rolldown({

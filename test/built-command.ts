@@ -1,17 +1,14 @@
 /** The command as it is shipped, bundled once for a run of the tests: each start of it takes half the time of the sources'. */
 
 import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { inject } from 'vitest';
 import { bundleCommand } from '../scripts/build.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
-/** For what puts itself into the modules of src, as test/faults/preload.ts does. */
-export const sourceEntry = join(root, 'src/cli/main.ts');
-
 /** Shared by all files of one run of the tests (test/run-directory.ts), and removed with it. */
-export const shared = dirname(tmpdir());
+export const shared = inject('runDirectory');
 
 /** Whoever comes first makes `path`, which must be whole when `done` is there; other processes wait for that. */
 export async function makeOnce(path: string, done: string, make: (path: string) => Promise<void>): Promise<void> {
@@ -33,12 +30,15 @@ export async function makeOnce(path: string, done: string, make: (path: string) 
   }
 }
 
-/** @returns the path of the bundle's entry. */
-export async function builtCommand(): Promise<string> {
-  const folder = join(shared, 'command');
+/**
+ * `preload` is a module that puts itself into those of the command: then it is bundled with them, as preload.js beside the entry.
+ * @returns the path of the bundle's entry.
+ */
+export async function builtCommand(preload?: string): Promise<string> {
+  const folder = join(shared, preload === undefined ? 'command' : 'command-preload');
   await makeOnce(folder, 'node_modules', async () => {
     mkdirSync(folder, { recursive: true });
-    await bundleCommand(join(folder, 'dist/cli'));
+    await bundleCommand(join(folder, 'dist/cli'), preload === undefined ? {} : { preload });
     for (const name of ['dist/pages', 'package.json', 'node_modules'])
       symlinkSync(join(root, name), join(folder, name));
   });

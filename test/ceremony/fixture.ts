@@ -4,10 +4,11 @@ import { execFile, execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { findSoftHsm, writeSoftHsmConfiguration } from '../../src/token/index.ts';
+import { builtCommand, shared } from '../built-command.ts';
 
-const MAIN = resolve(import.meta.dirname, '../../src/cli/main.ts');
+const MAIN = await builtCommand();
 
 export interface Ran {
   readonly code: number | null;
@@ -28,7 +29,7 @@ export class Room {
     const configuration = writeSoftHsmConfiguration(join(this.path, 'hsm'));
     // For what tests do with the token in their own process.
     process.env.SOFTHSM2_CONF = configuration;
-    this.#environment = { ...process.env, SOFTHSM2_CONF: configuration };
+    this.#environment = { ...process.env, XDG_CACHE_HOME: join(shared, 'cache'), SOFTHSM2_CONF: configuration };
   }
 
   file(name: string): string {

@@ -15,8 +15,8 @@ import {
   type StartedTestContainer,
   Wait,
 } from 'testcontainers';
-import { findFreePorts } from '../../src/fleet/ports.ts';
 import { holdfast, type Outcome } from '../fleet/launcher.ts';
+import { reservePorts } from '../ports.ts';
 
 export const NODES = [1, 2, 3, 4, 5] as const;
 export const COORDINATORS = [1, 2] as const;
@@ -73,7 +73,7 @@ export class ContainerFleet implements AsyncDisposable {
   }
 
   async #create(image: string, options: readonly string[]): Promise<void> {
-    this.#basePort = await findFreePorts();
+    this.#basePort = await reservePorts();
     for (const node of NODES) await this.#network(`node-${node}`, true);
     for (const name of ['public', 'log']) await this.#network(name, false);
     const names = ['fleet', ...NODES.flatMap((n) => [`node-${n}`, `node-${n}-store`]), 'cosigner', 'monitor'];

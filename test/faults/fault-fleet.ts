@@ -2,7 +2,7 @@
 
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Agent, fetch } from 'undici';
 import { userToken } from '../../src/cli/commands/user-token.ts';
 import { readCredential } from '../../src/cli/credential.ts';
@@ -22,8 +22,12 @@ import {
 import { tlsClientOptions } from '../../src/pki/index.ts';
 import { type ClientAnswer, type ClientRequest, decodePortableRecord } from '../../src/protocol/index.ts';
 import { parseTrustFile } from '../../src/trust/index.ts';
+import { builtCommand } from '../built-command.ts';
 import { copyFleet, holdfast, type Outcome } from '../fleet/launcher.ts';
 import type { KillPoint } from './preload.ts';
+
+/** The command with what kills its nodes. */
+const entry = await builtCommand(join(import.meta.dirname, 'preload.ts'));
 
 /** One kind for all files, so that its tokens are made once per run. */
 const KIND = { nodes: 5, coordinators: 2, options: ['--destroy-after', '2', '--lifetime-limit', '10000'] };
@@ -82,9 +86,9 @@ export class FaultFleet implements AsyncDisposable {
   async up(): Promise<void> {
     const before = process.env.NODE_OPTIONS;
     // Inherited by the supervisor and all that it starts; no other process of the tests takes notice.
-    process.env.NODE_OPTIONS = `--import=${resolve(import.meta.dirname, 'preload.ts')}`;
+    process.env.NODE_OPTIONS = `--import=${join(dirname(entry), 'preload.js')}`;
     const words = ['fleet', 'up', this.folder.path, '--detach', '--coordinators', '2'];
-    const started = await holdfast(words, { fromSource: true }).finally(() => {
+    const started = await holdfast(words, { entry }).finally(() => {
       if (before === undefined) delete process.env.NODE_OPTIONS;
       else process.env.NODE_OPTIONS = before;
     });

@@ -7,8 +7,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { FleetFolder, type FleetStatus, readPlan } from '../../src/fleet/index.ts';
-import { findFreePorts } from '../../src/fleet/ports.ts';
-import { builtCommand, makeOnce, shared, sourceEntry } from '../built-command.ts';
+import { builtCommand, makeOnce, shared } from '../built-command.ts';
+import { reservePorts } from '../ports.ts';
 
 export const entry = await builtCommand();
 
@@ -22,8 +22,8 @@ export interface Outcome {
 export interface RunOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly input?: string | Uint8Array;
-  /** The sources as they are, not the bundle of them. */
-  readonly fromSource?: boolean;
+  /** Another entry than that of the command as it is. */
+  readonly entry?: string;
   /** Told of the process as soon as it runs. */
   readonly onStart?: (child: ChildProcess) => void;
 }
@@ -44,7 +44,7 @@ export function cleanEnvironment(more: Readonly<Record<string, string>> = {}): R
 /** Runs `holdfast` to its end. */
 export function holdfast(words: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return new Promise((done, fail) => {
-    const child = spawn(process.execPath, [options.fromSource ? sourceEntry : entry, ...words], {
+    const child = spawn(process.execPath, [options.entry ?? entry, ...words], {
       env: cleanEnvironment(options.environment),
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -80,7 +80,10 @@ const QUICK = ['--waits', '0', '--argon2-memory-kib', '256', '--argon2-passes', 
 export async function copyFleet(kind: FleetKind = {}): Promise<FleetFolder> {
   const { nodes = 3, coordinators = 2, options = [] } = kind;
   const words = ['--nodes', String(nodes), '--coordinators', String(coordinators), ...QUICK, ...options];
-  if (kind.log) return await makeFleet(join(mkdtempSync(join(tmpdir(), 'fleet-')), 'f'), words);
+  if (kind.log) {
+    words.push('--base-port', String(await reservePorts()));
+    return await makeFleet(join(mkdtempSync(join(tmpdir(), 'fleet-')), 'f'), words);
+  }
   words.push('--no-log');
   const template = join(shared, `fleet-${words.join('_').replace(/[^a-z0-9]+/gi, '-')}`);
   await makeOnce(template, 'fleet.json', async (path) => {
@@ -88,7 +91,7 @@ export async function copyFleet(kind: FleetKind = {}): Promise<FleetFolder> {
   });
   const folder = new FleetFolder(join(mkdtempSync(join(tmpdir(), 'fleet-')), 'f'));
   cpSync(template, folder.path, { recursive: true });
-  movePorts(folder, readPlan(folder).basePort, await findFreePorts());
+  movePorts(folder, readPlan(folder).basePort, await reservePorts());
   return folder;
 }
 

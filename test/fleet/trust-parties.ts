@@ -7,9 +7,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findFreePorts } from '../../src/fleet/ports.ts';
 import { findSoftHsm, writeSoftHsmConfiguration } from '../../src/token/index.ts';
 import { createFleet, type TestFleet } from '../pki/fixtures.ts';
+import { reservePorts } from '../ports.ts';
 import { cleanEnvironment, entry, holdfast } from './launcher.ts';
 
 const PIN = 'party-pin-1';
@@ -50,7 +50,7 @@ export class TrustParties implements AsyncDisposable {
   }
 
   static async create(): Promise<TrustParties> {
-    const parties = new TrustParties(await createFleet(AUTHORITY), await findFreePorts());
+    const parties = new TrustParties(await createFleet(AUTHORITY), await reservePorts());
     writeFileSync(parties.path('pin'), PIN, { mode: 0o600 });
     for (const [party, role, name] of PARTIES) await parties.#makeKeys(party, role, name);
     return parties;

@@ -6,9 +6,9 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { findFreePorts } from '../../src/fleet/ports.ts';
 import { examineToken, initialiseToken } from '../../src/token/index.ts';
 import { until } from '../faults/fault-fleet.ts';
+import { reservePorts } from '../ports.ts';
 import { PIN, secret } from '../token/fixture.ts';
 import { findTpm, unless } from './modules.ts';
 
@@ -21,7 +21,7 @@ beforeAll(async () => {
   const [state, store] = [join(directory, 'state'), join(directory, 'store')];
   for (const folder of [state, store]) mkdirSync(folder);
   execFileSync('swtpm_setup', ['--tpm2', '--tpmstate', `dir://${state}`, '--overwrite'], { stdio: 'ignore' });
-  const port = await findFreePorts();
+  const port = await reservePorts();
   const flags = ['--flags', 'not-need-init,startup-clear', '--tpmstate', `dir=${state}`];
   const listeners = ['--server', `type=tcp,port=${port}`, '--ctrl', `type=tcp,port=${port + 1}`];
   tpm = spawn('swtpm', ['socket', '--tpm2', ...flags, ...listeners], { stdio: 'ignore' });
