@@ -10,16 +10,42 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   browser: ['browser', 'pages'],
 };
 
+/**
+ * Unit tests whose files share a few processes, which spares each file the start of one and the loading of all modules:
+ * they load no PKCS#11 module, and leave nothing behind that another file could see.
+ */
+const TOGETHER = [
+  ...['client', 'configuration', 'coordinator', 'core', 'crypto', 'dashboard', 'evidence', 'layout', 'node'],
+  ...['operator', 'pki', 'protocol', 'recovery', 'store', 'trust'],
+].map((folder) => `test/${folder}/**/*.test.ts`);
+TOGETHER.push(
+  // But the one that has a module replaced for itself, one that bundles, and those that use tokens.
+  'test/access/!(verifier).test.ts',
+  'test/audit/!(browser).test.ts',
+  'test/cosigner/**/!(command).test.ts',
+  'test/http/!(service).test.ts',
+);
+
 /** What has to be there before a suite's tests, made once. */
 const SET_UP: Readonly<Record<string, string>> = { containers: 'test/containers/set-up.ts' };
 
 const foldersOf = (suite: string): readonly string[] => FOLDERS[suite] ?? [suite];
 
-const suite = (name: string, include: string[], exclude: string[], order: number, timeout: number) => ({
+const elsewhere = [...LATER_SUITES.flatMap(foldersOf), DEVICE].map((folder) => `test/${folder}/**`);
+
+const suite = (
+  name: string,
+  include: readonly string[],
+  exclude: readonly string[],
+  order: number,
+  timeout: number,
+  more: { readonly isolate?: boolean } = {},
+) => ({
   extends: true as const,
   test: {
+    ...more,
     name,
-    include,
+    include: [...include],
     exclude: [...configDefaults.exclude, ...exclude],
     testTimeout: timeout,
     hookTimeout: timeout,
@@ -30,7 +56,7 @@ const suite = (name: string, include: string[], exclude: string[], order: number
 
 export default defineConfig({
   test: {
-    // One process per file: PKCS#11 state belongs to a process, and a native fault must not take other files with it.
+    // One process per file, if not said otherwise: PKCS#11 state belongs to a process, and a native fault must not take other files with it.
     pool: 'forks',
     isolate: true,
     maxWorkers: 2,
@@ -43,13 +69,8 @@ export default defineConfig({
     setupFiles: ['test/file-directory.ts'],
     projects: [
       // Every test that is in no later suite: a new folder is never left out.
-      suite(
-        'unit',
-        ['test/**/*.test.ts'],
-        [...LATER_SUITES.flatMap(foldersOf), DEVICE].map((folder) => `test/${folder}/**`),
-        0,
-        60_000,
-      ),
+      suite('unit', ['test/**/*.test.ts'], [...elsewhere, ...TOGETHER], 0, 60_000),
+      suite('unit-together', TOGETHER, [], 0, 60_000, { isolate: false }),
       ...LATER_SUITES.map((name, index) => {
         const include = foldersOf(name).map((folder) => `test/${folder}/**/*.test.ts`);
         return suite(name, include, [], index + 1, 300_000);
