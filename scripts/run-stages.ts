@@ -1,8 +1,18 @@
-/** Runs the stages of `scripts/test` one after another and adds up what passed and failed. */
+/** Runs the stages of `scripts/test` in their two rows and adds up what passed and failed. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { STAGES, type Stage } from './stages.ts';
@@ -15,12 +25,41 @@ const COLUMNS_SHOWN = 400;
 
 /** Goes with this process, so that tests stopped half-way leave nothing behind. */
 const temporary = mkdtempSync(join(tmpdir(), 'hf-'));
-process.once('exit', () => rmSync(temporary, { recursive: true, force: true, maxRetries: 5 }));
+process.once('exit', () => {
+  for (const child of running) killGroup(child, 'SIGKILL');
+  rmSync(temporary, { recursive: true, force: true, maxRetries: 5 });
+});
 
 /** Output goes to files, so it is asked for without colours. */
-const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, TMPDIR: temporary };
+const env = {
+  ...process.env,
+  NO_COLOR: '1',
+  FORCE_COLOR: undefined,
+  TMPDIR: temporary,
+  HOLDFAST_TEST_PORTS: temporary,
+};
 
-let running: ChildProcess | undefined;
+const running = new Set<ChildProcess>();
+
+/** How far behind the others those of the second row stand, where both want a processor. */
+const NICENESS = 5;
+
+/** Seconds that all processors of this machine have worked since it was started. */
+function secondsWorked(): number {
+  const times = cpus().map(({ times: { user, nice, sys, irq } }) => user + nice + sys + irq);
+  return times.reduce((sum, milliseconds) => sum + milliseconds, 0) / 1000;
+}
+
+/** Told of a piece of work: how long it took, and how busy the machine was meanwhile, with whatever else it did. */
+function stopwatch(): () => string {
+  const began = performance.now();
+  const before = secondsWorked();
+  return () => {
+    const seconds = (performance.now() - began) / 1000;
+    const busy = (secondsWorked() - before) / seconds;
+    return `${seconds.toFixed(1)} s, ${busy.toFixed(1)} of ${cpus().length} processors busy`;
+  };
+}
 
 /** Each command leads a process group of its own, so that stopping it leaves none of its children behind. */
 function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
@@ -31,17 +70,28 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   }
 }
 
+/** Linux may share the processors out by session before it looks at how nice a process is. */
+function standBack(child: ChildProcess): void {
+  try {
+    writeFileSync(`/proc/${child.pid}/autogroup`, String(NICENESS));
+  } catch {
+    // It does not, or this is another system.
+  }
+}
+
 /** Exit code of the command, whose output goes to `log`; undefined if it was stopped after `minutes`. */
-function run(command: readonly string[], log: string, minutes: number): Promise<number | undefined> {
+function run(command: readonly string[], log: string, minutes: number, aside = false): Promise<number | undefined> {
   return new Promise((done) => {
     const file = openSync(log, 'w');
-    const child = spawn(command[0]!, command.slice(1), {
+    const [program, ...words] = aside ? ['nice', '-n', String(NICENESS), ...command] : command;
+    const child = spawn(program!, words, {
       cwd: root,
       detached: true,
       stdio: ['ignore', file, file],
       env,
     });
-    running = child;
+    running.add(child);
+    if (aside) standBack(child);
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -49,7 +99,7 @@ function run(command: readonly string[], log: string, minutes: number): Promise<
     }, minutes * 60_000);
     const end = (code: number | undefined) => {
       clearTimeout(timer);
-      running = undefined;
+      running.delete(child);
       closeSync(file);
       done(late ? undefined : code);
     };
@@ -89,7 +139,7 @@ function showTail(log: string): void {
   for (const line of lines.slice(-LINES_SHOWN)) console.log(`    ${line.slice(0, COLUMNS_SHOWN)}`);
 }
 
-async function runStage(stage: Stage): Promise<Outcome> {
+async function runStage(stage: Stage): Promise<{ readonly log: string; readonly outcome: Outcome }> {
   const log = join(output, `${stage.name}.log`);
   const report = join(output, `${stage.name}.json`);
   const minutes = stage.minutes ?? 15;
@@ -107,7 +157,7 @@ async function runStage(stage: Stage): Promise<Outcome> {
           `--outputFile=${report}`,
           ...(stage.workers === undefined ? [] : [`--maxWorkers=${stage.workers}`]),
         ];
-  const code = await run(command, log, minutes);
+  const code = await run(command, log, minutes, stage.aside);
   let outcome: Outcome;
   if (code === undefined) {
     outcome = { passed: 0, failures: [`${stage.title}: stopped after ${minutes} minutes`], skipped: [] };
@@ -121,8 +171,15 @@ async function runStage(stage: Stage): Promise<Outcome> {
       outcome = { passed: 0, failures: [`${stage.title}: vitest ended with ${code} and wrote no report`], skipped: [] };
     }
   }
-  if (outcome.failures.length > 0) showTail(log);
-  return outcome;
+  return { log, outcome };
+}
+
+/** Does ahead what can be done ahead. */
+async function prepare(stage: Stage): Promise<void> {
+  if (stage.prepare === undefined || (await obstacle(stage)) !== undefined) return;
+  const taken = stopwatch();
+  const code = await run(stage.prepare, join(output, `${stage.name}.prepare.log`), 15, true);
+  say(`${stage.title}: ${code === 0 ? 'prepared' : 'not prepared'} in ${taken()}`);
 }
 
 function chosenStages(): readonly Stage[] {
@@ -139,6 +196,12 @@ function chosenStages(): readonly Stage[] {
   return present.filter((stage) => names.includes(stage.name));
 }
 
+/** Of seconds, and without it the others need not begin. */
+const isShort = ({ run: what }: Stage) => 'command' in what;
+
+/** A line with the time. */
+const say = (line: string) => console.log(`[${new Date().toTimeString().slice(0, 8)}] ${line}`);
+
 async function main(): Promise<number> {
   let stages: readonly Stage[];
   process.chdir(root);
@@ -149,35 +212,41 @@ async function main(): Promise<number> {
     return 2;
   }
   mkdirSync(output, { recursive: true });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => {
-      if (running !== undefined) killGroup(running, 'SIGKILL');
-      process.exit(130);
-    });
-  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
 
   let passed = 0;
   const failures: string[] = [];
   const skipped: string[] = [];
-  for (const stage of stages) {
-    console.log(`[${new Date().toTimeString().slice(0, 8)}] ${stage.title}`);
-    const began = performance.now();
-    const reason = await obstacle(stage);
-    if (reason !== undefined) {
-      const line = `${stage.title}: cannot run on this machine: ${reason}`;
-      (process.env.CI === 'true' ? failures : skipped).push(line);
-      console.log(`  not run: ${reason}`);
-      continue;
+  const total = stopwatch();
+  const prepared = new Map<Stage, Promise<void>>();
+  /** One after another. */
+  const runRow = async (row: readonly Stage[]) => {
+    for (const stage of row) {
+      say(stage.title);
+      const taken = stopwatch();
+      await prepared.get(stage);
+      const reason = await obstacle(stage);
+      if (reason !== undefined) {
+        const line = `${stage.title}: cannot run on this machine: ${reason}`;
+        (process.env.CI === 'true' ? failures : skipped).push(line);
+        say(`${stage.title}: not run: ${reason}`);
+        continue;
+      }
+      const { log, outcome } = await runStage(stage);
+      passed += outcome.passed;
+      failures.push(...outcome.failures);
+      skipped.push(...outcome.skipped);
+      const parts = [`${outcome.passed} passed`, `${outcome.failures.length} failed`];
+      if (outcome.skipped.length > 0) parts.push(`${outcome.skipped.length} skipped`);
+      say(`${stage.title}: ${parts.join(', ')} in ${taken()}`);
+      if (outcome.failures.length > 0) showTail(log);
     }
-    const outcome = await runStage(stage);
-    passed += outcome.passed;
-    failures.push(...outcome.failures);
-    skipped.push(...outcome.skipped);
-    const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    const parts = [`${outcome.passed} passed`, `${outcome.failures.length} failed`];
-    if (outcome.skipped.length > 0) parts.push(`${outcome.skipped.length} skipped`);
-    console.log(`  ${parts.join(', ')} in ${seconds} s`);
-  }
+  };
+  await runRow(stages.filter(isShort));
+  const rest = stages.filter((stage) => !isShort(stage));
+  for (const stage of rest) prepared.set(stage, prepare(stage));
+  await Promise.all([runRow(rest.filter(({ aside }) => !aside)), runRow(rest.filter(({ aside }) => aside))]);
+  say(`All of it: ${total()}`);
 
   if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((line) => `  ${line}`).join('\n')}`);
   if (failures.length > 0) console.log(`\nFailed:\n${failures.map((line) => `  ${line}`).join('\n')}`);

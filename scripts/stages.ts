@@ -10,7 +10,7 @@ export interface Stage {
   /** For `--only` and as the name of its output's file. */
   readonly name: string;
   readonly title: string;
-  /** A command, its exit code being the result; or the name of a project of vitest.config.ts. */
+  /** A command, its exit code being the result; or a project of vitest.config.ts, * standing for any end of its name. */
   readonly run: { readonly command: readonly string[] } | { readonly project: string };
   /** A group of `scripts/setup` to ask for first. */
   readonly group?: string;
@@ -22,6 +22,13 @@ export interface Stage {
   readonly minutes?: number;
   /** Test files at a time, where they mostly wait for one another's processes; default as vitest.config.ts has it. */
   readonly workers?: number;
+  /**
+   * True puts it into a second row of stages, which runs beside the first with what that leaves of the processors: for tests
+   * that hardly ever wait, where those of the first row mostly wait for processes, tokens, browsers and containers.
+   */
+  readonly aside?: boolean;
+  /** Work of its own ahead of it, from the beginning and beside all others; if that fails, the stage finds out by itself. */
+  readonly prepare?: readonly string[];
   /** False leaves the stage out: it has nothing to run yet. */
   readonly exists?: () => boolean;
 }
@@ -63,14 +70,27 @@ export const STAGES: readonly Stage[] = [
     title: 'Build of the pages',
     run: { command: ['node', 'scripts/build-pages.ts', '--out', 'work/test/dist/pages'] },
   },
-  suite('unit', 'Unit and property tests', { exists: hasTests('test'), group: 'test' }),
+  suite('unit', 'Unit and property tests', {
+    run: { project: 'unit*' },
+    exists: hasTests('test'),
+    group: 'test',
+    aside: true,
+    minutes: 30,
+  }),
   suite('interop', 'Programs of others: Go’s logs, notes and witnesses', {
     group: 'interop',
+    aside: true,
+    minutes: 30,
     needs: ['go'],
     obstacle: goIsTooOld,
   }),
-  suite('model', 'Model of the protocol', { group: 'model', needs: ['spin', 'gcc'], minutes: 30 }),
-  suite('simulation', 'Simulated fleets', { minutes: 30 }),
+  suite('model', 'Model of the protocol', {
+    group: 'model',
+    aside: true,
+    needs: ['spin', 'gcc'],
+    minutes: 30,
+  }),
+  suite('simulation', 'Simulated fleets', { aside: true, minutes: 30 }),
   suite('fleet', 'Fleets of processes on real tokens', { minutes: 30 }),
   suite('hil', 'Hardware in the loop: other modules than SoftHSM, and failing ones', {
     group: 'hil',
@@ -81,6 +101,7 @@ export const STAGES: readonly Stage[] = [
   suite('containers', 'Containers: the image, fleets of them, examples of deployments', {
     group: 'containers',
     obstacle: containerObstacle,
+    prepare: ['node', 'test/containers/prepare.ts'],
     minutes: 40,
   }),
   suite('browser', 'The client and the pages in a browser', {

@@ -3,7 +3,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, inject, it } from 'vitest';
 import { root } from './engine.ts';
-import { build } from './set-up.ts';
+import { build } from './images.ts';
 
 const image = inject('image');
 const docker = (...words: string[]) => execFileSync('docker', words, { encoding: 'utf8' });

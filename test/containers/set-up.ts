@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { root, startEngine } from './engine.ts';
+import { build, CURRENT, haveBase, timed } from './images.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -17,7 +18,6 @@ declare module 'vitest' {
   }
 }
 
-const CURRENT = 'holdfast-test:current';
 const PREVIOUS = 'holdfast-test:previous';
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -48,32 +48,6 @@ export default async function setup(project: TestProject): Promise<() => Promise
     spawnSync('docker', ['rmi', CURRENT, PREVIOUS], { stdio: 'ignore' });
     await engine[Symbol.asyncDispose]();
   };
-}
-
-function timed<T>(what: string, work: () => T): T {
-  const began = performance.now();
-  const result = work();
-  console.log(`${what}: ${((performance.now() - began) / 1000).toFixed(1)} s`);
-  return result;
-}
-
-/** A base that is here or can be made here: images are not pulled for tests. */
-function haveBase(): string {
-  execFileSync(join(root, 'scripts/base-image'), { stdio: 'inherit' });
-  return 'holdfast-base:local';
-}
-
-export function build(tag: string, base: string, context: string, ...more: readonly string[]): string {
-  const words = ['--tag', tag, '--base', base, '--builder', 'holdfast-builder:local', '--context', context, '--json'];
-  const output = execFileSync(join(root, 'scripts/image'), [...words, ...more], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-    // Any time will do, as long as it is the same for both.
-    env: { ...process.env, SOURCE_DATE_EPOCH: '1750000000' },
-  });
-  const { id, seconds } = JSON.parse(output) as { id: string; seconds: Readonly<Record<string, number>> };
-  console.log(`  ${tag}: ${JSON.stringify(seconds)}`);
-  return id;
 }
 
 /** Of the last commit but one, or of the last where something is not committed yet; undefined without git. */
