@@ -220,8 +220,8 @@ async function main(): Promise<number> {
   const total = stopwatch();
   const prepared = new Map<Stage, Promise<void>>();
   /** One after another. */
-  const runRow = async (row: readonly Stage[]) => {
-    for (const stage of row) {
+  const runRow = async (next: () => Stage | undefined) => {
+    for (let stage = next(); stage !== undefined; stage = next()) {
       say(stage.title);
       const taken = stopwatch();
       await prepared.get(stage);
@@ -242,10 +242,14 @@ async function main(): Promise<number> {
       if (outcome.failures.length > 0) showTail(log);
     }
   };
-  await runRow(stages.filter(isShort));
+  const short = stages.filter(isShort);
+  await runRow(() => short.shift());
   const rest = stages.filter((stage) => !isShort(stage));
   for (const stage of rest) prepared.set(stage, prepare(stage));
-  await Promise.all([runRow(rest.filter(({ aside }) => !aside)), runRow(rest.filter(({ aside }) => aside))]);
+  const first = rest.filter(({ aside }) => !aside);
+  const second = rest.filter(({ aside }) => aside);
+  // The second helps the first out when it has nothing left.
+  await Promise.all([runRow(() => first.shift()), runRow(() => second.shift() ?? first.pop())]);
   say(`All of it: ${total()}`);
 
   if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((line) => `  ${line}`).join('\n')}`);

@@ -106,6 +106,7 @@ export const STAGES: readonly Stage[] = [
   }),
   suite('browser', 'The client and the pages in a browser', {
     group: 'browser',
+    minutes: 30,
     obstacle: () => (findBrowser() === undefined ? NO_BROWSER : undefined),
   }),
 ];
