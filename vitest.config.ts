@@ -12,7 +12,8 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * Unit tests whose files share a few processes, which spares each file the start of one and the loading of all modules:
- * they load no PKCS#11 module, and leave nothing behind that another file could see.
+ * they load no PKCS#11 module, and leave nothing behind that another file could see. Only in a whole run of the stage: whoever
+ * names some files, with the project `unit`, has each in a process of its own.
  */
 const TOGETHER = [
   ...['client', 'configuration', 'coordinator', 'core', 'crypto', 'dashboard', 'evidence', 'layout', 'node'],
@@ -25,6 +26,8 @@ TOGETHER.push(
   'test/cosigner/**/!(command).test.ts',
   'test/http/!(service).test.ts',
 );
+
+const together = process.env.HOLDFAST_TEST_TOGETHER === '1' ? TOGETHER : [];
 
 /** What has to be there before a suite's tests, made once. */
 const SET_UP: Readonly<Record<string, string>> = { containers: 'test/containers/set-up.ts' };
@@ -69,8 +72,8 @@ export default defineConfig({
     setupFiles: ['test/file-directory.ts'],
     projects: [
       // Every test that is in no later suite: a new folder is never left out.
-      suite('unit', ['test/**/*.test.ts'], [...elsewhere, ...TOGETHER], 0, 60_000),
-      suite('unit-together', TOGETHER, [], 0, 60_000, { isolate: false }),
+      suite('unit', ['test/**/*.test.ts'], [...elsewhere, ...together], 0, 60_000),
+      ...(together.length > 0 ? [suite('unit-together', together, [], 0, 60_000, { isolate: false })] : []),
       ...LATER_SUITES.map((name, index) => {
         const include = foldersOf(name).map((folder) => `test/${folder}/**/*.test.ts`);
         return suite(name, include, [], index + 1, 300_000);

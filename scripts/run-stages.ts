@@ -37,6 +37,7 @@ const env = {
   FORCE_COLOR: undefined,
   TMPDIR: temporary,
   HOLDFAST_TEST_PORTS: temporary,
+  HOLDFAST_TEST_TOGETHER: '1',
 };
 
 const running = new Set<ChildProcess>();
