@@ -9,6 +9,7 @@ import {
   finalize,
   type MaskedShare,
   type NodeOutput,
+  nativeArgon2id,
   newSeed,
   openEnvelope,
   protectSeed,
@@ -35,6 +36,8 @@ export interface SealedForNode {
 export interface ClientSuite {
   readonly checks: SignatureChecks;
   stretch(pin: Uint8Array, salt: Uint8Array, parameters: StretchParameters): Promise<Uint8Array>;
+  /** Whether `stretch` works outside the main thread, so that something else can be done meanwhile. Default false. */
+  readonly stretchesAside?: boolean;
   blind(input: Uint8Array): Blinded;
   /** @throws HoldfastError `untrusted` for the identity and anything else that is no element. */
   finalize(input: Uint8Array, blind: Secret, evaluatedElement: Uint8Array): Uint8Array;
@@ -60,6 +63,7 @@ export function standardSuite(random: Random = systemRandom): ClientSuite {
   return {
     checks: { ecdsa: verifyEcdsa, ed25519: verifyEd25519 },
     stretch: stretchPin,
+    stretchesAside: nativeArgon2id !== undefined,
     blind: (input) => blind(input, random),
     finalize,
     newSeed: () => newSeed(random),

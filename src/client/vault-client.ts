@@ -105,12 +105,32 @@ export interface Withdrawn extends Recovered {
 
 export class VaultClient {
   readonly #options: VaultClientOptions;
+  /** What `prepare` has begun: for the next use of a PIN, which takes it if it is the same one. */
+  #prepared:
+    | { readonly pin: string; readonly kind: PinKind | undefined; readonly input: Promise<Uint8Array> }
+    | undefined;
 
   /** @throws HoldfastError `bad_input` for a fleet whose numbers break the rules. */
   constructor(options: VaultClientOptions) {
     checkFleet(options.fleet);
     if (options.record.length !== 32) throw new HoldfastError('usage', 'a record id has 32 bytes');
     this.#options = options;
+  }
+
+  /**
+   * Begins to stretch a PIN that is about to be used, so that it is done by the time that it is known where the record
+   * stands. Does nothing where that would keep everything else waiting. Never throws: whoever uses the PIN hears what is wrong.
+   */
+  prepare(pin: string, call: Pick<CallOptions, 'kind'> = {}): void {
+    const session = this.#session({});
+    if (!session.options.suite.stretchesAside) return;
+    try {
+      const input = stretchInput(session, normalised(pin, call));
+      input.catch(() => {});
+      this.#prepared = { pin, kind: call.kind, input };
+    } catch {
+      // Not a PIN.
+    }
   }
 
   /** Where the record stands, as a majority of nodes signs it. Costs no attempt. */
@@ -351,9 +371,12 @@ export class VaultClient {
   }
 
   #input(session: Session, pin: string, call: Pick<CallOptions, 'kind'>): Promise<Uint8Array> {
-    const normalised = call.kind === 'recovery-code' ? normaliseRecoveryCode(pin) : normalisePin(pin);
+    const bytes = normalised(pin, call);
     this.#step('stretch');
-    return stretchInput(session, normalised);
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    if (prepared?.pin === pin && prepared.kind === call.kind) return prepared.input;
+    return stretchInput(session, bytes);
   }
 
   readonly #step = (step: ClientStep): void => this.#options.onStep?.(step);
@@ -372,6 +395,10 @@ export class VaultClient {
     });
   }
 }
+
+/** @throws HoldfastError for what is no PIN, or no recovery code. */
+const normalised = (pin: string, { kind }: Pick<CallOptions, 'kind'>): Uint8Array =>
+  kind === 'recovery-code' ? normaliseRecoveryCode(pin) : normalisePin(pin);
 
 function requireSecret(secret: Uint8Array): void {
   if (secret.length > 1024) throw new HoldfastError('too_large', 'a secret has at most 1024 bytes');

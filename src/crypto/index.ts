@@ -10,4 +10,4 @@ export { normalisePin, normaliseRecoveryCode } from './pin.ts';
 export { deriveKeys, newSeed, SEED_BYTES, type SeedKeys } from './seed.ts';
 export { MAXIMUM_SHARES, type MaskedShare, type NodeOutput, protectSeed, recoverSeed } from './shares.ts';
 export { isPublicPoint, lowS, verifyEcdsa, verifyEd25519 } from './signature.ts';
-export { type StretchParameters, stretchPin } from './stretch.ts';
+export { nativeArgon2id, type StretchParameters, stretchPin } from './stretch.ts';

@@ -40,13 +40,20 @@ export interface Place {
 
 /**
  * All that the user has, the newest fleet first. A fleet whose sunset has passed is left out: nothing is there any more.
+ * @param prepare is given the client of the only fleet, where there is one, before that is asked.
  * @throws HoldfastError `forbidden` where the user has a credential for none of the fleets; as `TrustedFleet.view`.
  */
-export async function surveyPlaces(options: TrustedVaultOptions, call: CallOptions): Promise<readonly Place[]> {
+export async function surveyPlaces(
+  options: TrustedVaultOptions,
+  call: CallOptions,
+  prepare?: (client: VaultClient) => void,
+): Promise<readonly Place[]> {
   const { trust } = options;
   const view = await trust.view(call.signal);
   const usable = view.fleets.filter(({ refusal }) => refusal === undefined).reverse();
-  const places = await Promise.all(usable.map((standing) => placeOf(options, standing, call)));
+  const places = await Promise.all(
+    usable.map((standing) => placeOf(options, standing, call, usable.length === 1 ? prepare : undefined)),
+  );
   const found = places.filter((place) => place !== undefined);
   if (found.length > 0) return found;
   const refusal = view.failure ?? view.fleets.at(-1)?.refusal ?? [...view.failures.values()].at(-1);
@@ -59,6 +66,7 @@ async function placeOf(
   options: TrustedVaultOptions,
   standing: FleetStanding,
   call: CallOptions,
+  prepare: ((client: VaultClient) => void) | undefined,
 ): Promise<Place | undefined> {
   const { fleet } = standing.fleet;
   const credential = await options.credential(fleet);
@@ -66,6 +74,7 @@ async function placeOf(
   const { record } = readUserToken(credential.userToken);
   const client = clientOf(options, standing, record);
   const { signal } = call;
+  prepare?.(client);
   try {
     return { standing, client, status: await client.status(signal ? { signal } : {}), failure: undefined };
   } catch (thrown) {

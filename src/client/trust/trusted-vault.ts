@@ -65,7 +65,7 @@ export class TrustedVault implements Vault {
    * `notices`.
    */
   async recover(pin: string, call: CallOptions = {}): Promise<Recovered> {
-    const places = await this.#survey(call);
+    const places = await surveyPlaces(this.#options, call, (client) => client.prepare(pin, call));
     const active = activeOf(places);
     if (active.length === 0) return await (await this.#withoutActive(places)).client.recover(pin, call);
     let wrong: HoldfastError | undefined;
