@@ -208,7 +208,7 @@ async function story(): Promise<void> {
 
   tell('Three of five are killed: no majority is left');
   await json(0, 'fleet', 'kill', fleet, 'node-1', 'node-3', 'node-5');
-  await json(5, 'secret', 'get', '--out', identity, '--overwrite', '--patience', '2', ...alice);
+  await json(5, 'secret', 'get', '--out', identity, '--overwrite', '--patience', '1', ...alice);
   check('exit code 5: out of reach for now', true);
   await json(0, 'fleet', 'start', fleet, 'node-1', 'node-3', 'node-5');
   await until('back up, all five serve', 30, async () => (await status()).nodesServing === 5);
