@@ -167,7 +167,9 @@ async function* auditFleet({ options, site, runner, policy, head, log, entry }: 
     )
   ).step;
   yield (
-    await run('ceremony', async () => ceremonyStep(needed(bundle, 'bundle'), needed(statements, 'statements'), earlier))
+    await run('ceremony', async () =>
+      ceremonyStep(needed(bundle, 'bundle'), needed(evidence, 'evidence'), needed(statements, 'statements'), earlier),
+    )
   ).step;
   yield (await run('software', async () => softwareStep(needed(bundle, 'bundle'), needed(statements, 'statements'))))
     .step;

@@ -3,6 +3,7 @@
 import { HoldfastError } from '../core/index.ts';
 import {
   checkCeremony,
+  checkCeremonyFolder,
   checkNodeKeys,
   checkServiceRecord,
   checkSubject,
@@ -10,8 +11,9 @@ import {
   type EvidenceManifest,
   MAXIMUM_EVIDENCE_MANIFEST,
   MAXIMUM_SIGSTORE_BUNDLE,
-  rawKeyOf,
   readManifestFile,
+  requireAgreementOrder,
+  requireOwnKeys,
   requireStatements,
   type Statement,
   type StatementEntry,
@@ -24,7 +26,6 @@ import {
   type Bundle,
   DEVELOPMENT,
   type Digest,
-  digestOf,
   type Evidence,
   type LiveManifest,
   parseLeaf,
@@ -68,20 +69,6 @@ export async function evidenceStep(
       ),
     },
   };
-}
-
-/** A key that signs evidence signs nothing else: otherwise a text of one purpose could pass for another. */
-function requireOwnKeys({ keys }: EvidenceManifest, { nodes }: LiveManifest, { policy, tlog }: SignedPolicy): void {
-  const { cosigner, operator, roster, plexi, revokers, policyKeys } = policy;
-  const others = [cosigner, operator, roster, plexi, ...revokers, ...policyKeys.keys];
-  const logged = [...tlog.logs, ...tlog.witnesses].map(({ key }) => key);
-  const used = new Set([...others, ...logged].map(({ publicKey }) => publicKey.join()));
-  for (const { keys: own } of nodes) for (const point of [own.identity, own.session, own.oprf]) used.add(point.join());
-  const shared = keys.find((key) => used.has(rawKeyOf(key)?.join() ?? ''));
-  if (shared === undefined) return;
-  throw new HoldfastError('evidence_mismatch', `the key ${shared.name} signs evidence, and something else too`, {
-    details: { key: shared.name },
-  });
 }
 
 /** A leaf of evidence, and where it stands. */
@@ -170,10 +157,10 @@ export async function nodeKeysStep(
     const found = checkNodeKeys(statement, manifest);
     signed.push(...found.signed.map((key) => `${node} ${key}`));
     unproven.push(...found.unproven.map((key) => `${node} ${key}`));
-    for (const { key, commitment, answer } of found.agreed) {
+    for (const agreement of found.agreed) {
       const own = statements.find((each) => each.statement === statement)!.entry.sha256;
-      if (log !== undefined) requireOrder(log, [digestOf(commitment), digestOf(answer), own], `${node} ${key}`);
-      agreed.push(`${node} ${key}`);
+      if (log !== undefined) requireAgreementOrder(agreement, own, node, placeIn(log));
+      agreed.push(`${node} ${agreement.key}`);
     }
   }
   return {
@@ -183,19 +170,15 @@ export async function nodeKeysStep(
   };
 }
 
-function requireOrder(log: ReplayedLog, digests: readonly Digest[], key: string): void {
+function placeIn(log: ReplayedLog): (sha256: Digest) => number | undefined {
   const logged = loggedEvidence(log);
-  const places = digests.map((digest) => logged.find(({ sha256 }) => sha256 === digest)?.index);
-  const right = places.every((place, i) => place !== undefined && (i === 0 || place > places[i - 1]!));
-  if (right) return;
-  throw new HoldfastError('possession_invalid', `the exchange with the key ${key} is not in the log in its order`, {
-    details: { key },
-  });
+  return (sha256) => logged.find((leaf) => leaf.sha256 === sha256)?.index;
 }
 
 /** Step `ceremony`: the record fits keys and tokens, and everybody who was present has signed it. */
 export async function ceremonyStep(
   { manifest }: Bundle<LiveManifest>,
+  { evidence }: ReadEvidenceFolder,
   statements: VerifiedStatements,
   earlier: readonly LiveManifest[],
 ): Promise<Finding<undefined>> {
@@ -207,6 +190,7 @@ export async function ceremonyStep(
     statementsOfKind(statements, 'node-keys'),
     earlier,
   );
+  checkCeremonyFolder(ceremony, evidence);
   const { people, steps, destroyed, began, ended } = ceremony.predicate;
   const failed = steps.filter(({ result }) => result === 'failed').length;
   const names = people.map(({ name, role }) => `${name} (${role})`);

@@ -4,7 +4,7 @@ export * from './conduct.ts';
 export { type MadePin, makePin, pinLengthFor, type RandomSources } from './credentials.ts';
 export { readTranscriptFile, TranscriptFile } from './file.ts';
 export { CeremonyFolder, ceremonyKeyName, type LocalSettings, type Machine, tokenOf } from './machine.ts';
-export { type NodeKeysInput, nodeKeysParts, nodeKeysPredicate } from './node-keys.ts';
+export { answerChallenge, type NodeKeysInput, nodeKeysParts, nodeKeysPredicate } from './node-keys.ts';
 export { type EvidenceParts, writeParts } from './parts.ts';
 export { workOf } from './script.ts';
 export * from './seal.ts';

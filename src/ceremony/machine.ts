@@ -17,6 +17,8 @@ export interface LocalSettings {
   readonly pinFile: string;
   /** The present PIN of the security officer, of a token that is occupied. */
   readonly soPinFile?: string;
+  /** Folder of a token that is made of files (SoftHSM's directories.tokendir): synced before a step counts as done. */
+  readonly syncFolder?: string;
   /** Certificates of the vendor, PEM or DER, that were brought as files. */
   readonly attestations: readonly string[];
 }

@@ -2,17 +2,23 @@
 
 import { HoldfastError, utf8 } from '../core/index.ts';
 import {
+  type AgreementAnswers,
+  type AgreementChallenge,
+  answerAgreement,
   descriptionSubject,
   fileEntry,
   IN_TOTO,
   type NodeKeyFacts,
   type NodeKeysPredicate,
   possessionText,
+  type RevealedAgreement,
+  requireChallengeOf,
   serialiseSigstoreBundle,
   serialiseStatement,
+  withAgreement,
 } from '../evidence/index.ts';
 import { signDsse } from '../signer/index.ts';
-import { type KeyReading, openToken, type TokenDescription } from '../token/index.ts';
+import { type KeyReading, nodeKeySpecs, openToken, type TokenDescription } from '../token/index.ts';
 import { type Digest, ecdsaToDer } from '../trust/index.ts';
 import { accessOf, fact, listFact, type Machine, tokenFacts, tokenOf, userPin } from './machine.ts';
 import { type EvidenceParts, fileOf } from './parts.ts';
@@ -21,7 +27,7 @@ import { readBack } from './work-keys.ts';
 
 const NAMES = ['identity', 'session', 'oprf', 'tweak', 'anchor'] as const;
 const NO_SIGNATURE =
-  'a key for key agreement cannot sign; that it answers for its public key was tried on the machine that read it, and is proven to nobody else';
+  'a key for key agreement cannot sign; that it answers for its public key was tried on the machine that read it, and is proven to nobody else without an exchange';
 const NO_PUBLIC_HALF = 'a secret key has no public half by which anything could be proven';
 
 export interface NodeKeysInput {
@@ -79,16 +85,44 @@ export function linesOf(token: Parameters<typeof tokenFacts>[0]) {
   };
 }
 
-/**
- * The node-keys statement of a ceremony's node for one description of the fleet, signed by the ceremony's key on the same
- * token. May be made again for another description. @throws HoldfastError `usage`, `token_*`.
- */
-export async function nodeKeysParts(machine: Machine, description: Digest, now: number): Promise<EvidenceParts> {
-  const { progress } = machine;
+/** The node that a ceremony made the keys of. @throws HoldfastError `usage`. */
+function nodeOf({ progress }: Machine) {
   const { keys } = progress.plan;
   if (keys.kind !== 'node') throw new HoldfastError('usage', 'only a node’s ceremony has such a statement');
   if (!progress.closed) throw new HoldfastError('usage', 'the ceremony is not at its end yet; go on with it first');
-  const { fleet, node } = keys;
+  return keys;
+}
+
+/**
+ * The answers of a ceremony's node to a witness's challenge, made on its token.
+ * @throws HoldfastError `usage`, `evidence_mismatch` for another node's challenge, `token_*`.
+ */
+export async function answerChallenge(machine: Machine, challenge: AgreementChallenge): Promise<AgreementAnswers> {
+  const { fleet, node } = nodeOf(machine);
+  requireChallengeOf(challenge, fleet, node, nodeKeySpecs({ fleet, node }));
+  using pin = await userPin(machine);
+  const token = await openToken({ ...accessOf(machine), ...tokenOf(machine.progress), pin, fleet, node });
+  try {
+    return await answerAgreement(challenge, token);
+  } finally {
+    await token.close();
+  }
+}
+
+/**
+ * The node-keys statement of a ceremony's node for one description of the fleet, signed by the ceremony's key on the same
+ * token. May be made again for another description.
+ * @param agreement proves possession of the keys that sign nothing; without it that is not claimed.
+ * @throws HoldfastError `usage`, `possession_invalid` for an exchange that proves nothing, `token_*`.
+ */
+export async function nodeKeysParts(
+  machine: Machine,
+  description: Digest,
+  now: number,
+  agreement?: RevealedAgreement,
+): Promise<EvidenceParts> {
+  const { progress } = machine;
+  const { fleet, node } = nodeOf(machine);
   const readings = await readBack(machine);
   const chains = listFact(progress.outcome('certificates').facts, 'chains').map(
     (each) => [fact(each, 'label', 'string'), listFact(each, 'sha256').map(String)] as const,
@@ -102,6 +136,7 @@ export async function nodeKeysParts(machine: Machine, description: Digest, now: 
       ...{ description, node, readAt: now, token: token.description, readings, sign },
       attestation: new Map(chains),
     });
+    if (agreement !== undefined) predicate = withAgreement(predicate, description, agreement);
   } finally {
     await token.close();
   }

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { checked, collect, examples, whole } from './options.ts';
+import { revealed } from './program-evidence.ts';
 import { act, group, JSON_OPTION } from './program-parts.ts';
 
 export function addCeremony(program: Command): void {
@@ -25,6 +26,7 @@ export function addCeremony(program: Command): void {
     .option('--origin <origin>', 'of a cosigner’s log')
     .option('--module <path>', 'PKCS#11 module (default: SoftHSM, where it is installed)')
     .option('--module-parameters <text>', 'text that the module wants when it is initialised')
+    .option('--sync-folder <folder>', 'folder of a token that is made of files, to be synced (default: SoftHSM’s)')
     .option('--label <label>', 'label of the token, as it is or as it is to be')
     .addOption(checked('--slot <number>', 'number of the slot', whole(0, Number.MAX_SAFE_INTEGER)))
     .option('--serial <serial>', 'serial number of the token')
@@ -73,8 +75,19 @@ export function addCeremony(program: Command): void {
       .description('a node’s keys read back from its token and signed for, as a statement of evidence')
       .argument(...folder),
   );
+  revealed(possession);
   act(possession, async (flags, _signal, [path]) => (await evidence()).possession(path!, flags));
   examples(possession, 'holdfast ceremony possession ./ceremony-1 --description proposal.txt --out evidence');
+
+  const answer = ceremony
+    .command('answer')
+    .description('a node’s answers to a witness’s challenge, made on its token')
+    .argument(...folder)
+    .argument('<challenge>', 'of holdfast evidence challenge, whose digests are in the log')
+    .requiredOption('--out <file>', 'where the answers go')
+    .option(...JSON_OPTION);
+  act(answer, async (flags, _signal, words) => (await evidence()).answer(words, flags));
+  examples(answer, 'holdfast ceremony answer ./ceremony-1 challenge --out answers');
 
   const statement = ofDescription(
     ceremony

@@ -10,6 +10,7 @@ const SIGNING = '--name operator.example/evidence --label operator --pin-file pi
 export function addEvidence(program: Command): void {
   const evidence = group(program, 'evidence', 'what proves how a fleet was made: statements, signed and in the log');
   addMaking(evidence);
+  addExchange(evidence);
   addFolder(evidence);
   addRecord(evidence);
 }
@@ -41,6 +42,7 @@ function addMaking(evidence: Command): void {
     .requiredOption('--description <digest>', 'of the fleet’s description')
     .option('--out <file>', 'where it goes')
     .option(...JSON_OPTION);
+  revealed(possession);
   act(possession, async (flags) => (await import('./commands/possession.ts')).possession(flags));
   examples(possession, 'holdfast evidence possession --config node.json --description 5e3f... --out node-1.keys');
 
@@ -68,6 +70,58 @@ function addMaking(evidence: Command): void {
     'holdfast evidence software --source git+https://code.example/holdfast --builder https://operator.example/builder \\',
     `  --artifact "container image"=sha256:5e3f... --description 5e3f... --fleet-name first --out evidence ${SIGNING}`,
   );
+}
+
+/** The files of an exchange, which end it. */
+export function revealed(command: Command): Command {
+  return command
+    .option('--challenge <file>', 'of an exchange with the keys for key agreement, which are then proven too')
+    .option('--answers <file>', 'of that exchange: they must be in the log by now')
+    .option('--secrets <file>', 'of that exchange: the statement publishes them');
+}
+
+function addExchange(evidence: Command): void {
+  const load = () => import('./commands/evidence-agreement.ts');
+
+  const challenge = evidence
+    .command('challenge')
+    .description('a witness: ask a node to use its keys for key agreement, with secrets that nobody else knows yet')
+    .requiredOption('--description <digest>', 'of the fleet’s description: evidence describe prints it')
+    .requiredOption('--fleet-name <name>', 'which fleet')
+    .requiredOption('--node <name>', 'which node')
+    .requiredOption('--out <file>', 'where the challenge goes, which is public')
+    .requiredOption('--secrets <file>', 'where your secrets go, until the answers are in the log')
+    .option(...JSON_OPTION);
+  act(challenge, async (flags) => (await load()).challenge(flags));
+  examples(
+    challenge,
+    'holdfast evidence challenge --description 5e3f... --fleet-name first --node node-1 --out node-1.challenge --secrets node-1.secrets',
+  );
+
+  const log = onCosigner(
+    evidence
+      .command('log-exchange')
+      .description('have a challenge noted in the log, and later the answers to it')
+      .argument('<files...>', 'the challenge; with the answers, those are noted'),
+  )
+    .requiredOption('--site <url>', 'origin where people find it, below /evidence/')
+    .option(...JSON_OPTION);
+  act(log, async (flags, signal, files) => (await load()).logExchange(files, flags, signal));
+  examples(
+    log,
+    `holdfast evidence log-exchange node-1.challenge --site https://log.example ${CONNECTION}`,
+    `holdfast evidence log-exchange node-1.challenge node-1.answers --site https://log.example ${CONNECTION}`,
+  );
+
+  const answer = evidence
+    .command('answer')
+    .description('a node: answer a challenge, once it is in the log')
+    .argument('<challenge>', 'the witness’s file')
+    .option('--config <file>', 'configuration of the node; HOLDFAST_NODE_* variables come first')
+    .requiredOption('--out <file>', 'where the answers go')
+    .option(...JSON_OPTION);
+  act(answer, async (flags, _signal, [path]) => (await import('./commands/possession.ts')).answer(path!, flags));
+  examples(answer, 'holdfast evidence answer node-1.challenge --config node.json --out node-1.answers');
 }
 
 function addFolder(evidence: Command): void {

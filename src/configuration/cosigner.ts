@@ -54,7 +54,13 @@ export interface CosignerConfiguration {
   /** Milliseconds, but for `authority`: a PEM file with authorities for the witnesses' HTTPS, besides the system's. */
   readonly witnesses: { readonly timeout: number; readonly refresh: number; readonly authority: string | undefined };
   /** Whether evidence that was not uploaded is fetched, from where inside the own network, and bytes that are kept. */
-  readonly evidence: { readonly fetch: boolean; readonly origins: readonly string[]; readonly maximumBytes: number };
+  readonly evidence: {
+    readonly fetch: boolean;
+    readonly origins: readonly string[];
+    readonly maximumBytes: number;
+    /** Folder with roots of vendors' attestations; undefined: none is believed. */
+    readonly vendorRoots: string | undefined;
+  };
   readonly rateLimit: RateLimitConfiguration | undefined;
   readonly trustedProxies: readonly string[];
   readonly logLevel: LogLevel;
@@ -191,6 +197,12 @@ export const COSIGNER_SETTINGS: readonly Setting[] = [
     default: 1_073_741_824,
     description: 'Bytes of all evidence that is kept and served.',
   },
+  {
+    path: 'evidence.vendorRoots',
+    kind: 'path',
+    description:
+      'Folder with roots of vendors’ attestations that you have pinned, one certificate in PEM or DER in each file `<vendor>.pem` or `<vendor>.cer`. Without it no bundle that calls a token attested is signed.',
+  },
   ...rateLimitSettings(600),
   TRUSTED_PROXIES_SETTING,
   LOG_LEVEL_SETTING,
@@ -231,6 +243,7 @@ export function loadCosignerConfiguration(sources: Sources): CosignerConfigurati
       fetch: settings.boolean('evidence.fetch'),
       origins: settings.list('evidence.origins'),
       maximumBytes: settings.integer('evidence.maximumBytes'),
+      vendorRoots: settings.optionalText('evidence.vendorRoots'),
     }),
     rateLimit: readRateLimit(settings),
     trustedProxies: settings.list('trustedProxies'),

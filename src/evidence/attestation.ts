@@ -4,6 +4,7 @@
  */
 
 import { equalBytes, HoldfastError } from '../core/index.ts';
+import { fromBase64, withCode } from '../trust/index.ts';
 import { type Certificate, isCertifiedBy, parseCertificate } from './certificate.ts';
 import { publicKeyOf } from './keys.ts';
 
@@ -13,6 +14,20 @@ export interface VendorRoot {
   readonly vendor: string;
   /** The certificate in DER. */
   readonly certificate: Uint8Array;
+}
+
+/**
+ * A root from a file that somebody has pinned.
+ * @param content one certificate in PEM or DER.
+ * @throws HoldfastError `evidence_malformed`.
+ */
+export function vendorRootFrom(vendor: string, content: Uint8Array): VendorRoot {
+  const text = new TextDecoder().decode(content);
+  const base64 = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/.exec(text)?.[1];
+  const certificate =
+    base64 === undefined ? content : withCode('evidence_malformed', () => fromBase64(base64.replaceAll(/\s/g, '')));
+  parseCertificate(certificate);
+  return { vendor, certificate };
 }
 
 /** What a chain proves. */

@@ -8,6 +8,7 @@ import {
   type BundleNode,
   canonicalJson,
   type Digest,
+  digestOf,
   ecdsaFromDer,
   fleetOf,
   type LiveManifest,
@@ -35,11 +36,33 @@ export function checkSubject(subject: StatementSubject, fleet: string, descripti
   if (!right) throw mismatch(`a statement is about ${subject.name}, ${subject.sha256}, which is not this fleet`);
 }
 
-/** What the log must have of a proof by agreement, in this order, before the statement: digests of two texts. */
+/** What the log must have the digests of for a proof by agreement, in this order, before the statement: two texts. */
 export interface LoggedAgreement {
   readonly key: NodeKeyFacts['name'];
   readonly commitment: string;
   readonly answer: string;
+}
+
+/**
+ * The log has an exchange with a key in its order: the commitment, the answer, and then the statement with the secret.
+ * @param statement SHA-256 of the statement's file.
+ * @param placeOf index of the first leaf of evidence with a SHA-256.
+ * @throws HoldfastError `possession_invalid`.
+ */
+export function requireAgreementOrder(
+  { key, commitment, answer }: LoggedAgreement,
+  statement: Digest,
+  node: string,
+  placeOf: (sha256: Digest) => number | undefined,
+): void {
+  const places = [digestOf(commitment), digestOf(answer), statement].map(placeOf);
+  const right = places.every((place, i) => place !== undefined && (i === 0 || place > places[i - 1]!));
+  if (right) return;
+  throw new HoldfastError(
+    'possession_invalid',
+    `the exchange with the key ${node} ${key} is not in the log in its order`,
+    { details: { key: `${node} ${key}` } },
+  );
 }
 
 /** A node's keys whose proofs verified, and those for which none is claimed. */

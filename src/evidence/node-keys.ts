@@ -85,9 +85,13 @@ export function possessionText({ description, node, label }: PossessionSubject):
 }
 
 /** What the witness of an agreement logs first. `secret`: 32 random bytes that are a scalar of P-256. */
-export function agreementCommitment({ description, node, label }: PossessionSubject, secret: Uint8Array): string {
-  const hash = bytesToHex(sha256(secret));
-  return serialiseDocument('holdfast/agreement-commitment/v1', { description, node, label, secret: hash });
+export function agreementCommitment(subject: PossessionSubject, secret: Uint8Array): string {
+  return agreementCommitmentOf(subject, bytesToHex(sha256(secret)));
+}
+
+/** The same for whoever knows the secret's SHA-256 only, in hexadecimal. */
+export function agreementCommitmentOf({ description, node, label }: PossessionSubject, secret: Digest): string {
+  return serialiseDocument('holdfast/agreement-commitment/v1', { description, node, label, secret });
 }
 
 /**
@@ -97,10 +101,20 @@ export function agreementCommitment({ description, node, label }: PossessionSubj
  * @param shared the x-coordinate, 32 bytes, of its product with the node's key.
  */
 export function agreementAnswer(commitment: string, point: Uint8Array, shared: Uint8Array): string {
+  return agreementAnswerOf(commitment, point, agreementMac(commitment, shared));
+}
+
+/** HMAC-SHA256 of the commitment's text, 32 bytes, which nobody makes without the product. */
+export function agreementMac(commitment: string, shared: Uint8Array): Uint8Array {
+  return hmacSha256(shared, utf8(commitment));
+}
+
+/** The same text for whoever knows the MAC only. */
+export function agreementAnswerOf(commitment: string, point: Uint8Array, mac: Uint8Array): string {
   return serialiseDocument('holdfast/agreement-answer/v1', {
     commitment: digestOf(commitment),
     point: toBase64(point),
-    mac: bytesToHex(hmacSha256(shared, utf8(commitment))),
+    mac: bytesToHex(mac),
   });
 }
 

@@ -1,10 +1,12 @@
 /** All evidence of a bundle, as a cosigner verifies it before it signs: fetched by digest, each piece checked, all together. */
 
 import { HoldfastError } from '../core/index.ts';
-import { DEVELOPMENT, type Digest, type LiveManifest } from '../trust/index.ts';
+import { DEVELOPMENT, type Digest, type LiveManifest, type TrustPolicyText } from '../trust/index.ts';
+import type { VendorRoot } from './attestation.ts';
 import { type CeremonyFinding, checkCeremony, checkNodeKeys, checkSubject, type NodeKeysFinding } from './check.ts';
 import { coveredDescriptions } from './description.ts';
 import {
+  type AccompanyingFile,
   type EvidenceFile,
   type EvidenceManifest,
   isContentOf,
@@ -12,8 +14,10 @@ import {
   parseEvidenceManifest,
   type StatementEntry,
 } from './manifest.ts';
+import { checkCeremonyFolder, requireOwnKeys } from './separation.ts';
 import { MAXIMUM_SIGSTORE_BUNDLE, verifySigstoreBundle } from './sigstore-bundle.ts';
-import type { Statement } from './statement.ts';
+import type { Statement, StatementOf } from './statement.ts';
+import { attestationsOf, requireProvenClass } from './token-class.ts';
 
 /**
  * The bytes of a file, from wherever they may be: whoever asks compares them with the digest.
@@ -29,6 +33,10 @@ export interface EvidenceRequest {
   readonly manifest: LiveManifest;
   /** The fleet's earlier accepted bundles, whose evidence a renewal may name again. */
   readonly earlier?: readonly LiveManifest[];
+  /** The trust policy in force, whose keys sign no evidence; undefined where it is not known. */
+  readonly policy?: Pick<TrustPolicyText, 'policy' | 'tlog'> | undefined;
+  /** Roots of vendors' attestations that were pinned: a class `attested` must end at one. Undefined: not looked at. */
+  readonly vendorRoots?: readonly VendorRoot[] | undefined;
   readonly read: ReadEvidence;
 }
 
@@ -41,17 +49,19 @@ export interface VerifiedEvidence {
 }
 
 /**
- * Fetches and verifies the evidence that a bundle names, everything but the log and vendors' attestations.
+ * Fetches and verifies the evidence that a bundle names, everything but the log.
  * @throws HoldfastError `evidence_wrong`, `evidence_malformed`, `evidence_missing`, `evidence_signature`,
- * `evidence_mismatch`, `possession_invalid`; and whatever `read` throws.
+ * `evidence_mismatch`, `possession_invalid`, `token_class_unproven`; and whatever `read` throws.
  */
-export async function verifyEvidence({ manifest, earlier = [], read }: EvidenceRequest): Promise<VerifiedEvidence> {
+export async function verifyEvidence(request: EvidenceRequest): Promise<VerifiedEvidence> {
+  const { manifest, earlier = [], policy, vendorRoots, read } = request;
   const descriptions = coveredDescriptions(manifest, earlier);
   const evidence = readManifestFile(
     await read(manifest.evidence, MAXIMUM_EVIDENCE_MANIFEST),
     manifest.evidence.sha256,
     descriptions,
   );
+  if (policy !== undefined) requireOwnKeys(evidence, manifest, policy);
   const statements: { entry: StatementEntry; statement: Statement }[] = [];
   for (const entry of evidence.statements) {
     const statement = verifyStatementFile(await read(entry, MAXIMUM_SIGSTORE_BUNDLE), entry, evidence);
@@ -66,7 +76,35 @@ export async function verifyEvidence({ manifest, earlier = [], read }: EvidenceR
   const findings = new Map(nodeKeys.map((each) => [each.predicate.node, checkNodeKeys(each, manifest)]));
   const made = statements.flatMap(({ statement }) => (statement.kind === 'ceremony' ? [statement] : []))[0];
   const ceremony = made && checkCeremony(made, manifest, nodeKeys, earlier);
+  if (made) checkCeremonyFolder(made, evidence);
+  if (vendorRoots !== undefined) await requireProvenClasses(manifest, evidence, nodeKeys, read, vendorRoots);
   return { evidence, statements, ceremony, nodeKeys: findings };
+}
+
+async function requireProvenClasses(
+  { nodes }: LiveManifest,
+  evidence: EvidenceManifest,
+  statements: readonly StatementOf<'node-keys'>[],
+  read: ReadEvidence,
+  roots: readonly VendorRoot[],
+): Promise<void> {
+  for (const node of nodes) {
+    if (node.tokenClass !== 'attested') continue;
+    const stated = statements.find(({ predicate }) => predicate.node === node.name);
+    const attested = stated
+      ? await attestationsOf(stated.predicate, evidence, contentOf(read), roots)
+      : 'nothing was stated';
+    requireProvenClass(node, attested);
+  }
+}
+
+/** The file itself, or an error. */
+function contentOf(read: ReadEvidence) {
+  return async (file: AccompanyingFile, maximumBytes: number): Promise<Uint8Array> => {
+    const content = await read(file, maximumBytes);
+    if (isContentOf(file, content)) return content;
+    throw new HoldfastError('evidence_wrong', `the ${file.kind} is not the file that the evidence names`);
+  };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** From a configuration to a running cosigner: opens policy, token, journal, store and certificates. */
 
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CosignerConfiguration } from '../configuration/index.ts';
 import { type Clock, HoldfastError, type Secret, systemClock } from '../core/index.ts';
@@ -13,6 +14,7 @@ import {
   type RunningCosigner,
   startCosignerService,
 } from '../cosigner/service/index.ts';
+import { type VendorRoot, vendorRootFrom } from '../evidence/index.ts';
 import { builtPage, createLogger, type Logger, readNamedFile, readPage } from '../http/index.ts';
 import type { TlsIdentity } from '../pki/index.ts';
 import { openPurposeKey, type PurposeKeyOptions, readJournal, SigningJournal } from '../signer/index.ts';
@@ -166,7 +168,11 @@ export async function startCosigner(
     return await startCosignerService({
       ...{ policy, store, signers, transport, rules, approvers, metrics, log, clock },
       folder: configuration.files.directory,
-      evidence: createEvidenceCheck({ files: evidenceFiles, fetch: evidence.fetch ? fetcher.fetch : undefined }),
+      evidence: createEvidenceCheck({
+        files: evidenceFiles,
+        fetch: evidence.fetch ? fetcher.fetch : undefined,
+        vendorRoots: await readVendorRoots(evidence.vendorRoots),
+      }),
       evidenceFiles,
       public: { listen, tls: publicTls, rateLimit, trustedProxies, page },
       submission: { listen: submission.listen, tls: submissionTls, authority: submission.authorityName },
@@ -179,6 +185,27 @@ export async function startCosigner(
     await opened.close();
     throw error;
   }
+}
+
+/** Roots that the operator of this cosigner has put into a folder, by the names of their files. */
+async function readVendorRoots(folder: string | undefined): Promise<VendorRoot[]> {
+  if (folder === undefined) return [];
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw new HoldfastError(
+      'usage',
+      `the folder of vendors’ roots, ${folder}, cannot be read; check its path and its mode`,
+      {
+        cause,
+      },
+    );
+  });
+  const roots = names.toSorted().flatMap((name) => {
+    const [, vendor] = /^(.+)\.(?:pem|cer)$/.exec(name) ?? [];
+    return vendor === undefined ? [] : [{ vendor, path: join(folder, name) }];
+  });
+  return await Promise.all(
+    roots.map(async ({ vendor, path }) => vendorRootFrom(vendor, new Uint8Array(await readFile(path)))),
+  );
 }
 
 async function readPublicTls({ tls }: CosignerConfiguration): Promise<TlsIdentity | undefined> {

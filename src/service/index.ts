@@ -10,7 +10,7 @@ export { initialiseConfiguredCosigner, type StartCosignerOptions, startCosigner 
 export { type OpenMonitor, openMonitor, startMonitor } from './monitor.ts';
 export { nextTrustFile, requireNextTrust } from './next-epoch.ts';
 export { type StartNodeOptions, startNode } from './node.ts';
-export { readKeysOf, readNodeKeys } from './node-keys.ts';
+export { answerNodeChallenge, readKeysOf, readNodeKeys } from './node-keys.ts';
 export { dictionariesOf, openNodeStore, openNodeToken, readNodeTrust } from './node-parts.ts';
 export { openConfiguredToken } from './signing-token.ts';
 export { type StartWitnessOptions, startWitness } from './witness.ts';

@@ -5,7 +5,16 @@
 
 import { applyTokenEnvironment, type NodeConfiguration } from '../configuration/index.ts';
 import { HoldfastError, type Secret, utf8 } from '../core/index.ts';
-import { NODE_KEY_NAMES, type NodeKeyFacts, type NodeKeysPredicate, possessionText } from '../evidence/index.ts';
+import {
+  type AgreementAnswers,
+  type AgreementChallenge,
+  answerAgreement,
+  NODE_KEY_NAMES,
+  type NodeKeyFacts,
+  type NodeKeysPredicate,
+  possessionText,
+  requireChallengeOf,
+} from '../evidence/index.ts';
 import { type KeyReading, nodeKeySpecs, openToken, readKeys, type TokenProfile } from '../token/index.ts';
 import type { Token } from '../token/port.ts';
 import { type Digest, ecdsaToDer, type PinnedTrust } from '../trust/index.ts';
@@ -36,7 +45,33 @@ export async function readNodeKeys(
   }
 }
 
-/** The same with a node's token that is open already. Throws as `readNodeKeys`. */
+/**
+ * The node's answers to a witness's challenge (docs/evidence.md), made on its token. The node may run meanwhile.
+ * @throws HoldfastError `evidence_mismatch` for another node's challenge; else as `readNodeKeys`.
+ */
+export async function answerNodeChallenge(
+  configuration: NodeConfiguration,
+  challenge: AgreementChallenge,
+  readPin: () => Promise<Secret>,
+): Promise<AgreementAnswers> {
+  const trust = await readNodeTrust(configuration);
+  const place = { fleet: trust.fleet.fleet, node: trust.names[configuration.node - 1]! };
+  requireChallengeOf(challenge, place.fleet, place.node, nodeKeySpecs(place));
+  applyTokenEnvironment(configuration);
+  using pin = await readPin();
+  const token = await openToken({
+    ...{ ...accessOf(configuration), ...place, pin },
+    timeout: configuration.token.timeoutMilliseconds,
+  });
+  try {
+    requireKeysOf(token, configuration, trust);
+    return await answerAgreement(challenge, token);
+  } finally {
+    await token.close();
+  }
+}
+
+/** As `readNodeKeys`, with a node's token that is open already. Throws as `readNodeKeys`. */
 export async function readKeysOf(
   token: Token & { readonly profile: TokenProfile },
   configuration: NodeConfiguration,
@@ -45,17 +80,26 @@ export async function readKeysOf(
   readPin: () => Promise<Secret>,
 ): Promise<NodeKeysPredicate> {
   const node = trust.names[configuration.node - 1]!;
-  const keys = trust.fleet.nodes[configuration.node - 1]!;
-  for (const name of ['identity', 'session', 'oprf'] as const) {
-    if (Buffer.compare(keys[name], token.publicKeys[name]) === 0) continue;
-    throw new HoldfastError('untrusted', `the token’s ${name} key is not the one in the trust file`);
-  }
+  requireKeysOf(token, configuration, trust);
   using pin = await readPin();
   const specs = nodeKeySpecs({ fleet: trust.fleet.fleet, node });
   const readings = await readKeys({ ...accessOf(configuration), pin }, specs, token.profile);
   const facts: NodeKeyFacts[] = [];
   for (const reading of readings) facts.push(await factsOf(reading, { description, node, token }));
   return { node, readAt: Math.floor(Date.now() / 1000) * 1000, token: tokenFacts(token), keys: facts };
+}
+
+/** @throws HoldfastError `untrusted` where the token has other keys than the trust file says. */
+function requireKeysOf(
+  { publicKeys }: Pick<Token, 'publicKeys'>,
+  { node }: NodeConfiguration,
+  trust: PinnedTrust,
+): void {
+  const keys = trust.fleet.nodes[node - 1]!;
+  for (const name of ['identity', 'session', 'oprf'] as const) {
+    if (Buffer.compare(keys[name], publicKeys[name]) === 0) continue;
+    throw new HoldfastError('untrusted', `the token’s ${name} key is not the one in the trust file`);
+  }
 }
 
 function accessOf({ token }: NodeConfiguration) {

@@ -73,3 +73,4 @@ export {
   type SoftwareSigningTokenOptions,
   type SoftwareSigningTokenState,
 } from './software-signing.ts';
+export { syncTokenFolder } from './sync.ts';

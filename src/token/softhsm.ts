@@ -1,7 +1,8 @@
 /** SoftHSM 2, the software token for development and tests: where its module is, and its configuration file. */
 
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { HoldfastError } from '../core/index.ts';
 
 /** Debian and Ubuntu, RHEL and Fedora, Alpine, Homebrew. */
 const PLACES = [
@@ -18,6 +19,33 @@ const PLACES = [
 /** Path of SoftHSM's module, or undefined if none is installed in a usual place. */
 export function findSoftHsm(): string | undefined {
   return PLACES.find((path) => existsSync(path));
+}
+
+/** The configuration that SoftHSM takes where SOFTHSM2_CONF names none: the user's own, then the machine's. */
+export function findSoftHsmConfiguration(home: string): string | undefined {
+  const places = [join(home, '.config/softhsm2/softhsm2.conf'), '/etc/softhsm/softhsm2.conf', '/etc/softhsm2.conf'];
+  return places.find((path) => existsSync(path));
+}
+
+/**
+ * The folder in which a configuration of SoftHSM has its tokens: `directories.tokendir`.
+ * @param path what SOFTHSM2_CONF names. @throws HoldfastError `usage` where it names none.
+ */
+export function softHsmFolder(path: string): string {
+  const text = readConfiguration(path);
+  const folder = /^[ \t]*directories\.tokendir[ \t]*=[ \t]*(\S.*?)[ \t]*$/m.exec(text)?.[1];
+  if (folder !== undefined) return resolve(folder);
+  throw new HoldfastError('usage', `${path} does not say where tokens are: it has no line directories.tokendir`);
+}
+
+function readConfiguration(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new HoldfastError('usage', `the configuration of SoftHSM, ${path}, cannot be read; check SOFTHSM2_CONF`, {
+      cause,
+    });
+  }
 }
 
 /**

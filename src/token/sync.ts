@@ -5,6 +5,7 @@
 
 import { closeSync, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { HoldfastError } from '../core/index.ts';
 
 const SEARCH_EVERY = 256;
 /**
@@ -22,6 +23,18 @@ interface Synced {
   sure: boolean;
   /** Undefined for folders and large files. */
   readonly content: Buffer | undefined;
+}
+
+/**
+ * Syncs everything in a token's folder, once.
+ * @throws HoldfastError `token_failed` where the disk fails.
+ */
+export function syncTokenFolder(folder: string): void {
+  try {
+    new FolderSync(folder).sync();
+  } catch (cause) {
+    throw new HoldfastError('token_failed', 'the token’s folder could not be synced; check its disk', { cause });
+  }
 }
 
 export class FolderSync {

@@ -8,8 +8,8 @@ import {
   runAudit,
 } from '../../src/audit/index.ts';
 import { HoldfastError, hexToBytes, utf8 } from '../../src/core/index.ts';
-import { bundleSubject, type ServiceRecordPredicate } from '../../src/evidence/index.ts';
-import { encodeServiceStatement, type Policy } from '../../src/protocol/index.ts';
+import type { ServiceRecordPredicate } from '../../src/evidence/index.ts';
+import type { Policy } from '../../src/protocol/index.ts';
 import {
   anchorOf,
   digestOf,
@@ -33,11 +33,11 @@ import {
   type EvidenceChanges,
   type EvidenceFolder,
   evidenceFolder,
+  serviceRecordOf,
   signed,
-  signWith,
 } from '../evidence/scene.ts';
-import { acceptance, digestOfManifest, key, proposal, signPolicy, TestLog, trustPolicy } from '../trust/fixture.ts';
-import { DAY, NOW } from '../trust/manifests.ts';
+import { acceptance, key, proposal, signPolicy, TestLog, trustPolicy } from '../trust/fixture.ts';
+import { NOW } from '../trust/manifests.ts';
 
 export const SITE = 'https://vault.example';
 export const PLEXI = key('cosigner.example/plexi');
@@ -95,24 +95,8 @@ export class AuditScene {
   }
 
   async logService({ service = (record) => record, nodePolicy = {} }: SceneChanges = {}): Promise<void> {
-    const { manifest } = this.folder;
-    const digest = digestOfManifest(manifest);
-    const record = service({
-      gathered: NOW - DAY,
-      through: manifest.coordinators,
-      reports: manifest.nodes.map(({ name }, i) => {
-        const statement = encodeServiceStatement({
-          ...{ fleet: manifest.fleet, epoch: manifest.epoch, node: i + 1, incarnation: 1, time: NOW - DAY },
-          bundle: hexToBytes(digest),
-          policy: { ...manifest.policy, ...nodePolicy },
-          software: { version: '0.1.0', commit: 'c'.repeat(40), runtime: 'node 24' },
-          token: { module: 'm', manufacturer: 'Example Tokens', model: 'Vault 2', serial: 's', firmware: '2.1' },
-        });
-        return { node: i + 1, statement, signature: signWith(`${name} identity`, statement) };
-      }),
-    });
-    const subject = bundleSubject(manifest.fleet, digest);
-    await this.logEvidence(signed({ kind: 'service-record', subject, predicate: record }, EVIDENCE_KEY));
+    const statement = serviceRecordOf(this.folder.manifest, nodePolicy);
+    await this.logEvidence(signed({ ...statement, predicate: service(statement.predicate) }, EVIDENCE_KEY));
   }
 
   /** Logs a file of evidence, and serves it. */

@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
 import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { madeKeys, readTranscript } from '../../src/ceremony/index.ts';
 import { Secret, toBase64Url, utf8 } from '../../src/core/index.ts';
@@ -177,6 +178,54 @@ describe('a node’s ceremony', () => {
     expect(evidence.files.map(({ kind }) => kind)).toEqual(['transcript']);
   }, 60_000);
 
+  it('proves that it has its keys for key agreement to a witness who kept a secret until the node had answered', async () => {
+    const ok = async (...words: string[]) => {
+      const ran = json(await room.holdfast([...words, '--json']));
+      expect(ran).toMatchObject({ code: 'ok' });
+      return ran;
+    };
+    const challenge = (node: string) => [
+      ...['evidence', 'challenge', `--description=${DESCRIPTION}`, '--fleet-name=main', `--node=${node}`],
+      ...[`--out=${room.file(`${node}.challenge`)}`, `--secrets=${room.file(`${node}.secrets`)}`],
+    ];
+    await ok(...challenge('node-1'));
+    await ok(...challenge('node-2'));
+    expect(statSync(room.file('node-1.secrets')).mode & 0o777).toBe(0o600);
+    const answer = (node: string) => [
+      ...['ceremony', 'answer', room.file('one'), room.file(`${node}.challenge`), `--out=${room.file('answers')}`],
+    ];
+    const wrong = json(await room.holdfast([...answer('node-2'), '--json']));
+    expect(wrong).toMatchObject({ code: 'evidence_mismatch', exitCode: 6 });
+    await ok(...answer('node-1'));
+    const possession = (...more: string[]) => [
+      ...['ceremony', 'possession', room.file('one'), `--description=${DESCRIPTION}`, `--out=${room.file('proven')}`],
+      ...more,
+    ];
+    const files = [`--challenge=${room.file('node-1.challenge')}`, `--answers=${room.file('answers')}`];
+    expect(json(await room.holdfast([...possession(...files), '--json']))).toMatchObject({ code: 'usage' });
+    const others = `--secrets=${room.file('node-2.secrets')}`;
+    expect(json(await room.holdfast([...possession(...files, others), '--json']))).toMatchObject({
+      code: 'possession_invalid',
+      exitCode: 6,
+    });
+    await ok(...possession(...files, `--secrets=${room.file('node-1.secrets')}`));
+    const { address } = (JSON.parse(room.read('proven/parts-node-1.json')) as Parts).statements[0]!;
+    const statement = parseStatement(parseSigstoreBundle(readFileSync(room.file(`proven/${address}`))).payload);
+    if (statement.kind !== 'node-keys') throw new Error('another statement');
+    const points = Object.fromEntries(statement.predicate.keys.map(({ name, publicKey }) => [name, publicKey]));
+    const node = {
+      name: 'node-1',
+      keys: points,
+      operator: 'o',
+      region: 'r',
+      tokenClass: 'declared',
+      endpoint: 'https://n',
+    };
+    const found = checkNodeKeys(statement, { nodes: [node] } as unknown as LiveManifest);
+    expect(found).toMatchObject({ signed: ['identity'], unproven: ['tweak', 'anchor'] });
+    expect(found.agreed.map(({ key }) => key)).toEqual(['session', 'oprf']);
+  }, 60_000);
+
   it('shows every change made afterwards', async () => {
     const show = () => room.holdfast(['ceremony', 'show', room.file('one'), '--json']);
     expect(json(await show())).toMatchObject({ code: 'ok', torn: 0 });
@@ -330,6 +379,24 @@ describe('a token that is initialised already', () => {
     expect(await tryPin({ module: room.module }, { label }, 'user', secretOf('user-pin'))).toBe('refused');
     expect(await tryPin({ module: room.module }, { label }, 'security officer', secretOf('so-pin'))).toBe('refused');
     expect(await serialOf()).not.toBe('');
+  }, 60_000);
+});
+
+describe('a token made of files', () => {
+  it('is on stable storage before a step that changed it counts as done', async () => {
+    const answers = room.answers({ 'destroy:officer': 's', 'person:Anna': 'Anna' });
+    const plan = ['--fleet=main', '--node=s', '--label=s', '--person=Anna=operator'];
+    const ran = await room.holdfast(['ceremony', 'run', room.file('s'), ...plan, `--answers=${answers}`, '--json'], {
+      preload: join(import.meta.dirname, 'sync-preload.ts'),
+      environment: { HOLDFAST_TEST_SYNCS: room.file('syncs') },
+    });
+    expect(json(ran)).toMatchObject({ code: 'ok', status: 'done' });
+    const told = room.read('syncs').split('\n');
+    for (const step of ['initialise', 'user-pin', 'keys', 'officer']) {
+      const work = told.slice(told.indexOf(`record began ${step}`), told.indexOf(`record ended ${step}`));
+      const synced = work.filter((line) => line.startsWith(`synced ${room.path}/hsm/tokens/`));
+      expect([step, synced.some((line) => line.endsWith('.object'))]).toEqual([step, true]);
+    }
   }, 60_000);
 });
 

@@ -64,7 +64,10 @@ export class CosignerBench {
   readonly folder = mkdtempSync(join(tmpdir(), 'cosigner-'));
   readonly policy: SignedPolicy;
   readonly witnesses;
-  readonly evidence: EvidencePort = { verify: async () => void this.evidenceChecks.push('asked') };
+  readonly evidence: EvidencePort = {
+    verify: async () => void this.evidenceChecks.push('asked'),
+    checkLeaf: async () => {},
+  };
   readonly evidenceChecks: string[] = [];
   /** What the bundle key was asked to sign, whatever became of it. */
   readonly signedBundles: string[] = [];

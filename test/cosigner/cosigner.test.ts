@@ -55,6 +55,20 @@ test('the same proposal from two sides at a time is signed once, and both get th
   audit(bench);
 });
 
+test('what somebody else notes of the same evidence stands in nobody’s way', async () => {
+  const bench = await CosignerBench.create();
+  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence({ ...EVIDENCE, size: 7, address: 'https://squatter.example/' });
+  const first = bench.log.head.size;
+  const places: (number | undefined)[] = [];
+  bench.evidence.verify = async (_bundle, { isLogged, placeOf }) => {
+    expect([1000, 7, 8].map((size) => isLogged({ sha256: EVIDENCE.sha256, size }))).toEqual([true, true, false]);
+    places.push(placeOf(EVIDENCE.sha256), placeOf('f'.repeat(64)));
+  };
+  expect(await bench.cosigner.propose(text(deployment()), 'olga')).toMatchObject({ status: 'logged', index: first });
+  expect(places).toEqual([1, undefined]);
+});
+
 test('an accepted bundle is in the roster; everybody may send it, and again', async () => {
   const bench = await CosignerBench.create();
   const manifest = deployment();

@@ -13,14 +13,37 @@ import {
   readRows,
   TileFiles,
 } from '../../src/cosigner/log/index.ts';
-import { createEvidenceCheck, EvidenceFiles, type FetchEvidence } from '../../src/cosigner/service/index.ts';
+import {
+  createEvidenceCheck,
+  type EvidenceContext,
+  EvidenceFiles,
+  type FetchEvidence,
+} from '../../src/cosigner/service/index.ts';
 import { publishSite } from '../../src/cosigner/service/site-files.ts';
-import { fileEntry } from '../../src/evidence/index.ts';
+import {
+  type EvidenceKey,
+  fileEntry,
+  publicKeyOf,
+  type Statement,
+  type StatementOf,
+  type VendorRoot,
+} from '../../src/evidence/index.ts';
 import { openEvidenceFetcher } from '../../src/service/evidence-fetch.ts';
 import { MemoryKeyValueStore } from '../../src/store/index.ts';
-import { serialiseBundle } from '../../src/trust/index.ts';
-import { EVIDENCE_KEY, type EvidenceFolder, evidenceFolder, signed } from '../evidence/scene.ts';
-import { DAY } from '../trust/manifests.ts';
+import { digestOf, parsePolicy, serialiseBundle, serialisePolicy } from '../../src/trust/index.ts';
+import {
+  agreementOf,
+  ceremonyOf,
+  EVIDENCE_KEY,
+  type EvidenceFolder,
+  evidenceFolder,
+  personKey,
+  serviceRecordOf,
+  signed,
+  withProof,
+} from '../evidence/scene.ts';
+import { trustPolicy } from '../trust/fixture.ts';
+import { DAY, deployment } from '../trust/manifests.ts';
 import { countersigned, text } from './cosigner-fixture.ts';
 import { get, post, ServiceBench, until } from './service-fixture.ts';
 
@@ -44,20 +67,24 @@ const serving =
     throw new HoldfastError('not_ready', `${address} answered with status 404`);
   };
 
-async function codeOf(
-  scene: EvidenceFolder,
-  options: { fetch?: FetchEvidence | undefined; kept?: EvidenceFiles; unlogged?: string } = {},
-): Promise<string> {
+interface CheckOptions {
+  readonly fetch?: FetchEvidence | undefined;
+  readonly kept?: EvidenceFiles;
+  readonly vendorRoots?: readonly VendorRoot[];
+  /** What the log says differently than that everything is there, in its order. */
+  readonly context?: Partial<EvidenceContext>;
+}
+
+const POLICY = parsePolicy(serialisePolicy(trustPolicy()));
+const LOGGED: EvidenceContext = { policy: POLICY, earlier: [], isLogged: () => true, placeOf: () => 0 };
+
+async function codeOf(scene: EvidenceFolder, options: CheckOptions = {}): Promise<string> {
   const { manifest } = scene;
-  const check = createEvidenceCheck({ files: options.kept ?? (await files()), fetch: options.fetch });
+  const { fetch, kept = await files(), vendorRoots } = options;
+  const check = createEvidenceCheck({ files: kept, fetch, vendorRoots });
   const bundle = { text: serialiseBundle(manifest), digest: '', manifest };
-  const size = scene.files.get(manifest.evidence.sha256)?.length ?? 1;
   try {
-    await check.verify(bundle, {
-      logged: { ...manifest.evidence, size },
-      earlier: [],
-      isLogged: (sha256) => sha256 !== options.unlogged,
-    });
+    await check.verify(bundle, { ...LOGGED, ...options.context });
     return 'accepted';
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
@@ -93,7 +120,7 @@ describe('evidence before a bundle is signed', () => {
     const [first, second] = scene.evidence.statements;
     const cases: [string, () => Promise<string>][] = [
       ['evidence_missing', () => codeOf(scene, { fetch: serving(without(first!.sha256)) })],
-      ['evidence_missing', () => codeOf(scene, { fetch: serving(scene), unlogged: second!.sha256 })],
+      ['evidence_unlogged', () => codeOf(scene, { fetch: serving(scene), context: unlogged(second!.sha256) })],
       ['evidence_wrong', () => codeOf(scene, { fetch: async () => utf8('{}') })],
       ['untrusted', () => codeOf(scene, { fetch: () => Promise.reject(new HoldfastError('untrusted', 'inside')) })],
       ['too_large', () => codeOf(scene, { fetch: () => Promise.reject(new HoldfastError('too_large', 'large')) })],
@@ -109,11 +136,7 @@ describe('evidence before a bundle is signed', () => {
     const [scene, stop] = [evidenceFolder(), Promise.withResolvers<never>()];
     const check = createEvidenceCheck({ files: await files(), fetch: () => stop.promise });
     const { manifest } = scene;
-    const verify = () =>
-      check.verify(
-        { text: '', digest: '', manifest },
-        { logged: { ...manifest.evidence, size: 1000 }, earlier: [], isLogged: () => true },
-      );
+    const verify = () => check.verify({ text: '', digest: '', manifest }, LOGGED);
     const held = [verify(), verify()];
     await expect(verify()).rejects.toMatchObject({ code: 'overloaded' });
     stop.reject(new HoldfastError('not_ready', 'it ends'));
@@ -128,6 +151,96 @@ describe('evidence before a bundle is signed', () => {
       nodes: scene.manifest.nodes.map((node, i) => (i === 0 ? { ...node, region: 'elsewhere' } : node)),
     };
     expect(await codeOf({ ...scene, manifest }, { fetch: serving(scene) })).toBe('evidence_mismatch');
+  });
+});
+
+/** The log has everything but one file. */
+const unlogged = (missing: string): Partial<EvidenceContext> => ({ isLogged: ({ sha256 }) => sha256 !== missing });
+
+const changed = <K extends Statement['kind']>(kind: K, change: (statement: StatementOf<K>) => Statement) => ({
+  statements: (all: Statement[]) =>
+    all.map((each) => (each.kind === kind ? change(each as unknown as StatementOf<K>) : each)),
+});
+
+/** Evidence with the key of an exchange on the first node, and the texts that the log must have of it. */
+function agreement() {
+  const exchange = agreementOf(deployment(), 'node-1', 'oprf');
+  const scene = evidenceFolder(
+    changed('node-keys', (each) =>
+      each.predicate.node === 'node-1'
+        ? { ...each, predicate: withProof(each.predicate, 'oprf', exchange.proof) }
+        : each,
+    ),
+  );
+  const statement = scene.evidence.statements.find(({ node }) => node === 'node-1')!.sha256;
+  return { scene, order: [digestOf(exchange.commitment), digestOf(exchange.answer), statement] };
+}
+
+describe('what an audit would refuse, the cosigner does not sign', () => {
+  const statement = (scene: EvidenceFolder, i: number) => scene.evidence.statements[i]!;
+  const attested = () =>
+    evidenceFolder({ bundle: { nodes: deployment().nodes.map((node) => ({ ...node, tokenClass: 'attested' })) } });
+  const keyed = (key: EvidenceKey) =>
+    evidenceFolder({ evidence: (evidence) => ({ ...evidence, keys: [...evidence.keys, key] }) });
+  const cosigner = publicKeyOf('Ed25519', POLICY.policy.cosigner.publicKey);
+  const witness = publicKeyOf('Ed25519', POLICY.tlog.witnesses[0]!.key.publicKey);
+  const identity = publicKeyOf('P-256', deployment().nodes[1]!.keys.identity);
+
+  it.each<[string, string, () => EvidenceFolder, Partial<EvidenceContext>?]>([
+    [
+      'a statement whose leaf has another size',
+      'evidence_unlogged',
+      evidenceFolder,
+      { isLogged: ({ size }) => size < 1500 },
+    ],
+    ['a key of the cosigner that signs evidence', 'evidence_mismatch', () => keyed({ name: 'k', ...cosigner })],
+    ['a key of a witness that signs evidence', 'evidence_mismatch', () => keyed({ name: 'k', ...witness })],
+    ['a key of a node that signs evidence', 'evidence_mismatch', () => keyed({ name: 'k', ...identity })],
+    ['one key with two names', 'evidence_mismatch', () => keyed({ ...EVIDENCE_KEY, name: 'another' })],
+    ['a class that nobody attests', 'token_class_unproven', attested],
+    [
+      'a transcript that is not in the evidence',
+      'evidence_missing',
+      () =>
+        evidenceFolder(
+          changed('ceremony', (each) => ({
+            ...each,
+            predicate: ceremonyOf(deployment(), { transcript: 'a'.repeat(64) }),
+          })),
+        ),
+    ],
+    [
+      'a key of evidence that was a person in the ceremony',
+      'evidence_mismatch',
+      () =>
+        evidenceFolder({
+          evidence: (evidence) => ({ ...evidence, keys: [...evidence.keys, { name: 'Anna', ...personKey('Anna') }] }),
+        }),
+    ],
+    ['an exchange that is not in the log', 'possession_invalid', () => agreement().scene, { placeOf: () => undefined }],
+  ])('%s: %s', async (_what, code, make, context = {}) => {
+    const scene = make();
+    const kept = await files();
+    expect(await codeOf(scene, { kept, fetch: serving(scene), context })).toBe(code);
+    // Nothing else was wrong.
+    expect(statement(scene, 0)).toBeDefined();
+    for (const digest of scene.files.keys()) expect(kept.has(digest)).toBe(false);
+  });
+
+  it('an exchange counts only in its order in the log', async () => {
+    const { scene, order } = agreement();
+    const place = (places: readonly string[]): Partial<EvidenceContext> => ({
+      placeOf: (sha256) => places.indexOf(sha256),
+    });
+    expect(await codeOf(scene, { fetch: serving(scene), context: place(order) })).toBe('accepted');
+    const [commitment, answer, own] = order as [string, string, string];
+    for (const wrong of [
+      [answer, commitment, own],
+      [commitment, own, answer],
+      [own, commitment, answer],
+    ]) {
+      expect(await codeOf(scene, { fetch: serving(scene), context: place(wrong) })).toBe('possession_invalid');
+    }
   });
 });
 
@@ -220,7 +333,7 @@ describe('a site that is complete on its own', () => {
     expect(await refused()).toBe('evidence_missing');
     for (const content of all.values())
       expect((await upload(content)).json()).toEqual({ sha256: fileEntry(content).sha256 });
-    expect(await refused()).toBe('evidence_missing');
+    expect(await refused()).toBe('evidence_unlogged');
     for (const content of all.values()) await log(content);
     const proposed = await post(operator, '/submit/proposal', text(manifest));
     expect(proposed.json()).toMatchObject({ status: 'logged' });
@@ -254,6 +367,25 @@ describe('a site that is complete on its own', () => {
     expect((await upload(content, 'txt')).json()).toEqual({ sha256: fileEntry(content).sha256 });
     const served = await get(reader, `/evidence/${fileEntry(content).sha256}`);
     expect([served.text, served.headers['content-type']]).toEqual(['a transcript', 'text/plain; charset=utf-8']);
+  });
+
+  it('notes no false size of a file that it has, nor a service record that contradicts its bundle', async () => {
+    const { manifest, files: all } = scene;
+    const [content] = [...all.values()] as [Uint8Array];
+    const { sha256, size, address } = fileEntry(content);
+    const lie = { sha256, size: size + 1, address: `https://vault.example/evidence/${address}` };
+    const answer = await post(operator, '/submit/evidence', JSON.stringify(lie), 'application/json');
+    expect(answer.json().code).toBe('evidence_wrong');
+    const record = (limit: number, key = EVIDENCE_KEY) => signed(serviceRecordOf(manifest, { limit }), key);
+    const wrong = record(manifest.policy.limit + 1);
+    expect((await upload(wrong)).status).toBe(200);
+    expect((await log(wrong)).json().code).toBe('evidence_mismatch');
+    const forged = record(manifest.policy.limit, { ...EVIDENCE_KEY, name: 'somebody.example/evidence' });
+    expect((await upload(forged)).status).toBe(200);
+    expect((await log(forged)).json().code).toBe('evidence_signature');
+    const right = record(manifest.policy.limit);
+    expect((await upload(right)).status).toBe(200);
+    expect((await log(right)).status).toBe(200);
   });
 
   it('says where an audit begins', async () => {

@@ -61,7 +61,7 @@ export class ServiceBench {
       ...this.#logOptions(),
       transport: this.witnesses.transport,
       rules: { maximumValidity: 400 * DAY, maximumAhead: 30 * DAY, pendingFor: DAY, newFleets: 8 },
-      evidence: { verify: async () => {} },
+      evidence: { verify: async () => {}, checkLeaf: async () => {} },
       approvers: undefined,
       public: {
         listen: LOOPBACK,

@@ -1,9 +1,11 @@
 /** A fleet with all its evidence, for tests: software keys made from names, so that every run has the same. Runs in browsers too. */
 
 import { p256 } from '@noble/curves/nist.js';
-import { Secret, sha256, utf8 } from '../../src/core/index.ts';
+import { hexToBytes, Secret, sha256, utf8 } from '../../src/core/index.ts';
 import { ed25519KeyFromSeed } from '../../src/crypto/index.ts';
 import {
+  agreementTexts,
+  bundleSubject,
   type CeremonyPredicate,
   descriptionDigest,
   descriptionSubject,
@@ -12,6 +14,7 @@ import {
   fileEntry,
   IN_TOTO,
   type NodeKeysPredicate,
+  type PossessionProof,
   possessionText,
   preAuthenticationEncoding,
   presenceText,
@@ -19,11 +22,20 @@ import {
   type SoftwarePredicate,
   type Statement,
   type StatementEntry,
+  type StatementOf,
   serialiseEvidenceManifest,
   serialiseSigstoreBundle,
   serialiseStatement,
 } from '../../src/evidence/index.ts';
-import { type DeployManifest, ecdsaToDer, type LiveManifest, toBase64 } from '../../src/trust/index.ts';
+import { encodeServiceStatement, type Policy } from '../../src/protocol/index.ts';
+import {
+  type DeployManifest,
+  digestOf,
+  ecdsaToDer,
+  type LiveManifest,
+  serialiseBundle,
+  toBase64,
+} from '../../src/trust/index.ts';
 import { DAY, deployment, NOW } from '../trust/manifests.ts';
 
 /** The secret scalar of a point that `point(name)` of test/trust makes. */
@@ -154,6 +166,44 @@ export interface EvidenceFolder {
   readonly evidence: EvidenceManifest;
   /** By SHA-256, the evidence manifest too. */
   readonly files: Map<string, Uint8Array>;
+}
+
+/** The key that a person of the ceremony has. */
+export const personKey = (name: string) => publicKeyOf('Ed25519', ed(name).publicKey);
+
+/** An exchange with a node's key: what stands in the log of it, and the proof. */
+export function agreementOf(manifest: LiveManifest, node: string, key: 'session' | 'oprf') {
+  const subject = { description: descriptionDigest(manifest), node, label: `holdfast/${key}` };
+  const secret = secretOf(`ephemeral of ${node} ${key}`);
+  const publicKey = manifest.nodes.find(({ name }) => name === node)!.keys[key];
+  const { commitment, answer } = agreementTexts(subject, secret, publicKey)!;
+  const signature = signWith(`${node} identity`, utf8(answer));
+  return { commitment, answer, proof: { kind: 'agreement', secret, signature } satisfies PossessionProof };
+}
+
+export function withProof(
+  predicate: NodeKeysPredicate,
+  name: 'session' | 'oprf',
+  proof: PossessionProof,
+): NodeKeysPredicate {
+  return { ...predicate, keys: predicate.keys.map((key) => (key.name === name ? { ...key, proof } : key)) };
+}
+
+/** What all nodes of an accepted bundle say of the limits by which they count, each with its own signature. */
+export function serviceRecordOf(manifest: LiveManifest, policy: Partial<Policy> = {}): StatementOf<'service-record'> {
+  const digest = digestOf(serialiseBundle(manifest));
+  const reports = manifest.nodes.map(({ name }, i) => {
+    const statement = encodeServiceStatement({
+      ...{ fleet: manifest.fleet, epoch: manifest.epoch, node: i + 1, incarnation: 1, time: NOW - DAY },
+      bundle: hexToBytes(digest),
+      policy: { ...manifest.policy, ...policy },
+      software: { version: '0.1.0', commit: 'c'.repeat(40), runtime: 'node 24' },
+      token: { module: 'm', manufacturer: 'Example Tokens', model: 'Vault 2', serial: 's', firmware: '2.1' },
+    });
+    return { node: i + 1, statement, signature: signWith(`${name} identity`, statement) };
+  });
+  const predicate = { gathered: NOW - DAY, through: manifest.coordinators, reports };
+  return { kind: 'service-record', subject: bundleSubject(manifest.fleet, digest), predicate };
 }
 
 /** What may be changed before it is signed. */

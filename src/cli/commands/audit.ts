@@ -13,10 +13,9 @@ import {
   seenInReport,
 } from '../../audit/index.ts';
 import { HoldfastError } from '../../core/index.ts';
-import { MAXIMUM_CERTIFICATE, type VendorRoot } from '../../evidence/index.ts';
+import { MAXIMUM_CERTIFICATE, type VendorRoot, vendorRootFrom } from '../../evidence/index.ts';
 import {
   anchorOf,
-  fromBase64,
   MAXIMUM_POLICY_NOTE,
   MAXIMUM_TRUST_ANCHOR,
   parseSignedPolicy,
@@ -106,9 +105,7 @@ async function readVendorRoot(word: string): Promise<VendorRoot> {
   const [, vendor, path] = /^([^=]{1,100})=(.+)$/s.exec(word) ?? [];
   if (vendor === undefined || path === undefined) throw new HoldfastError('usage', 'write --vendor-root VENDOR=FILE');
   const content = await readSmallFile(path, 'the vendor’s root', 2 * MAXIMUM_CERTIFICATE);
-  const text = new TextDecoder().decode(content);
-  const base64 = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/.exec(text)?.[1];
-  return { vendor, certificate: base64 === undefined ? content : fromBase64(base64.replaceAll(/\s/g, '')) };
+  return vendorRootFrom(vendor, content);
 }
 
 function linesOf(where: string, report: AuditReport, brief: boolean): string[] {

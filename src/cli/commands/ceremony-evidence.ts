@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
+  answerChallenge,
   CeremonyFolder,
   ceremonyParts,
   ceremonyRecord,
@@ -23,6 +24,7 @@ import { descriptionDigest, MAXIMUM_SIGSTORE_BUNDLE } from '../../evidence/index
 import { type Digest, MAXIMUM_NOTE_BYTES, parseBundle } from '../../trust/index.ts';
 import { readSmallFile, readTextFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
+import { type RevealedFlags, readChallenge, readRevealed, written as writtenAnswers } from './agreement-files.ts';
 import { readLocal } from './ceremony.ts';
 
 export interface EvidenceFlags {
@@ -31,10 +33,11 @@ export interface EvidenceFlags {
 }
 
 /** A node's keys, signed for by the identity key: needs the token. */
-export async function possession(path: string, flags: EvidenceFlags): Promise<CommandResult> {
+export async function possession(path: string, flags: EvidenceFlags & RevealedFlags): Promise<CommandResult> {
   const description = await descriptionOf(flags.description);
+  const agreement = await readRevealed(flags);
   const machine = await machineOf(path);
-  const parts = await nodeKeysParts(machine, description, Date.now());
+  const parts = await nodeKeysParts(machine, description, Date.now(), agreement);
   const files = await written(flags.out, () => writeParts(resolve(flags.out), parts));
   return {
     value: { description, node: parts.name, files },
@@ -43,6 +46,15 @@ export async function possession(path: string, flags: EvidenceFlags): Promise<Co
       ...files.map((name) => `  ${join(flags.out, name)}`),
     ],
   };
+}
+
+/** The node's part of an exchange with its keys for key agreement: needs the token. */
+export async function answer(
+  [path, challenge]: readonly string[],
+  flags: { readonly out: string },
+): Promise<CommandResult> {
+  const asked = await readChallenge(challenge!);
+  return await writtenAnswers(flags.out, asked, await answerChallenge(await machineOf(path!), asked));
 }
 
 /** One statement on the ceremonies of all folders, once everybody has signed; the first folder's token signs it. */

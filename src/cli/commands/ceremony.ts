@@ -3,6 +3,7 @@
 import { createPublicKey } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { basename, resolve } from 'node:path';
 import {
   CEREMONY_ROLES,
@@ -31,7 +32,7 @@ import {
 } from '../../ceremony/index.ts';
 import { HoldfastError, parseJson, systemClock, systemRandom } from '../../core/index.ts';
 import { MAXIMUM_SIGSTORE_BUNDLE } from '../../evidence/index.ts';
-import { findSoftHsm } from '../../token/index.ts';
+import { findSoftHsm, findSoftHsmConfiguration, softHsmFolder } from '../../token/index.ts';
 import { peopleAtTerminal, peopleOfFile } from '../ceremony-people.ts';
 import { readSmallFile, readTextFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
@@ -46,6 +47,7 @@ export interface RunFlags {
   readonly origin?: string;
   readonly module?: string;
   readonly moduleParameters?: string;
+  readonly syncFolder?: string;
   readonly label?: string;
   readonly slot?: number;
   readonly serial?: string;
@@ -206,8 +208,17 @@ function localOf(folder: CeremonyFolder, flags: RunFlags): LocalSettings {
     ...(flags.moduleParameters !== undefined && { moduleParameters: flags.moduleParameters }),
     pinFile: flags.pinFile === undefined ? folder.pin : resolve(flags.pinFile),
     ...(flags.soPinFile !== undefined && { soPinFile: resolve(flags.soPinFile) }),
+    ...syncFolderOf(module, flags),
     attestations: (flags.attestation ?? []).map((path) => resolve(path)),
   };
+}
+
+/** SoftHSM never syncs what it writes; where another token's files are is for its owner to say. */
+function syncFolderOf(module: string, { syncFolder }: RunFlags): { readonly syncFolder?: string } {
+  if (syncFolder !== undefined) return { syncFolder: resolve(syncFolder) };
+  const configuration = process.env.SOFTHSM2_CONF ?? findSoftHsmConfiguration(homedir());
+  if (configuration === undefined || !basename(module).startsWith('libsofthsm')) return {};
+  return { syncFolder: softHsmFolder(configuration) };
 }
 
 export async function readLocal(folder: CeremonyFolder): Promise<LocalSettings> {
@@ -217,10 +228,12 @@ export async function readLocal(folder: CeremonyFolder): Promise<LocalSettings> 
     'moduleParameters',
     'pinFile',
     'soPinFile',
+    'syncFolder',
     'attestations',
   ]);
-  const optional = (name: 'moduleParameters' | 'soPinFile') => file.optional(name)?.text(4096);
+  const optional = (name: 'moduleParameters' | 'soPinFile' | 'syncFolder') => file.optional(name)?.text(4096);
   const [moduleParameters, soPinFile] = [optional('moduleParameters'), optional('soPinFile')];
+  const syncFolder = optional('syncFolder');
   return {
     module: file.required('module').text(4096),
     pinFile: file.required('pinFile').text(4096),
@@ -230,6 +243,7 @@ export async function readLocal(folder: CeremonyFolder): Promise<LocalSettings> 
       .map((each) => each.text(4096)),
     ...(moduleParameters !== undefined && { moduleParameters }),
     ...(soPinFile !== undefined && { soPinFile }),
+    ...(syncFolder !== undefined && { syncFolder }),
   };
 }
 

@@ -18,7 +18,14 @@ import {
   readEvidenceFolder,
 } from '../../operator/index.ts';
 import { decodeServiceStatement } from '../../protocol/index.ts';
-import { type Bundle, type LiveManifest, parseLeaf, readLog, requireLive } from '../../trust/index.ts';
+import {
+  type Bundle,
+  type LiveManifest,
+  parseLeaf,
+  readLog,
+  requireLive,
+  type TrustPolicyText,
+} from '../../trust/index.ts';
 import { readSmallFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
 import { type CosignerFlags, openSite, readTrustSource, requireSubmission, type TrustFlags } from '../trust-source.ts';
@@ -43,12 +50,12 @@ export interface VerifyFlags extends TrustFlags {
   readonly bundle: string;
 }
 
-/** Everything that a cosigner checks of it, but for the log. */
+/** Everything that a cosigner checks of it, but for the log and vendors' attestations. */
 export async function verify(folder: string, flags: VerifyFlags, signal: AbortSignal): Promise<CommandResult> {
   const { manifest, digest } = await readBundle(flags.bundle);
-  const earlier = await earlierBundles(manifest, flags, signal);
+  const { earlier, policy } = await knownOf(manifest, flags, signal);
   const { evidence, statements, ceremony, nodeKeys } = await verifyEvidence({
-    ...{ manifest, earlier },
+    ...{ manifest, earlier, policy },
     read: readEvidenceFile(folder),
   });
   const keys = [...nodeKeys].map(([node, { signed, agreed, unproven }]) => {
@@ -72,21 +79,22 @@ export async function verify(folder: string, flags: VerifyFlags, signal: AbortSi
   };
 }
 
-/** The fleet's accepted bundles, where a log was named: a renewal may have the evidence of one of them. */
-async function earlierBundles(
+/** The fleet's accepted bundles, of which a renewal may have the evidence, and the policy in force, where a log was named. */
+async function knownOf(
   { fleet, serial }: LiveManifest,
   flags: TrustFlags,
   signal: AbortSignal,
-): Promise<readonly LiveManifest[]> {
-  if (flags.anchor === undefined && flags.policy === undefined) return [];
+): Promise<{ earlier: readonly LiveManifest[]; policy: TrustPolicyText | undefined }> {
+  if (flags.anchor === undefined && flags.policy === undefined) return { earlier: [], policy: undefined };
   const trust = await readTrustSource(flags);
   await using site = openSite(trust);
-  const { entries } = await readLog(trust.policy, site, { which: 'newest', now: Date.now(), signal });
-  return entries.flatMap((entry) => {
+  const { entries, state } = await readLog(trust.policy, site, { which: 'newest', now: Date.now(), signal });
+  const earlier = entries.flatMap((entry) => {
     const leaf = parseLeaf(entry);
     const manifest = leaf.type === 'acceptance' ? leaf.bundle.manifest : undefined;
     return manifest?.fleet === fleet && manifest.serial < serial ? [manifest] : [];
   });
+  return { earlier, policy: state.policy };
 }
 
 export interface PublishFlags extends CosignerFlags {

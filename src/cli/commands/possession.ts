@@ -2,15 +2,16 @@
 
 import { loadNodeConfiguration, type NodeConfiguration } from '../../configuration/index.ts';
 import { HoldfastError, type Secret } from '../../core/index.ts';
-import { type NodeKeysPredicate, writeNodeKeysPredicate } from '../../evidence/index.ts';
-import { readNodeKeys } from '../../service/index.ts';
+import { type NodeKeysPredicate, withAgreement, writeNodeKeysPredicate } from '../../evidence/index.ts';
+import { answerNodeChallenge, readNodeKeys } from '../../service/index.ts';
 import { readPin } from '../../token/index.ts';
 import { canonicalJson } from '../../trust/index.ts';
 import { writeWholeFile } from '../files.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
+import { type RevealedFlags, readChallenge, readRevealed, written } from './agreement-files.ts';
 
-export interface PossessionFlags {
+export interface PossessionFlags extends RevealedFlags {
   readonly config?: string;
   readonly description: string;
   readonly out?: string;
@@ -35,8 +36,10 @@ export async function tokenPin({ token }: NodeConfiguration): Promise<Secret> {
 
 export async function possession(flags: PossessionFlags): Promise<CommandResult> {
   const description = digestOf(flags.description);
+  const agreement = await readRevealed(flags);
   const configuration = loadConfiguration(flags);
-  const predicate = await readNodeKeys(configuration, description, () => tokenPin(configuration));
+  const read = await readNodeKeys(configuration, description, () => tokenPin(configuration));
+  const predicate = agreement === undefined ? read : withAgreement(read, description, agreement);
   const text = await writePredicate(predicate, flags.out);
   return {
     value: { node: predicate.node, description, predicate: JSON.parse(text) as unknown },
@@ -45,6 +48,19 @@ export async function possession(flags: PossessionFlags): Promise<CommandResult>
       ...(flags.out === undefined ? [text.trimEnd()] : [`Have it signed: holdfast evidence node-keys ${flags.out}`]),
     ],
   };
+}
+
+export interface AnswerFlags {
+  readonly config?: string;
+  readonly out: string;
+}
+
+/** The node's part of an exchange with its keys for key agreement. */
+export async function answer(path: string, flags: AnswerFlags): Promise<CommandResult> {
+  const asked = await readChallenge(path);
+  const configuration = loadConfiguration(flags);
+  const answers = await answerNodeChallenge(configuration, asked, () => tokenPin(configuration));
+  return await written(flags.out, asked, answers);
 }
 
 /** @returns the text that is in the file `out`, or would be in one. */

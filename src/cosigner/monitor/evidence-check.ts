@@ -28,7 +28,9 @@ export function evidenceCheck(replay: LogReplay, fetch: Fetch): NonNullable<Evid
         file.sha256 === sha256
           ? bytes
           : fetch(addressOf(file.address, manifest.evidence.address), maximumBytes, signal);
-      const fault = await faultOf(() => verifyEvidence({ manifest, earlier: acceptedBefore(replay, manifest), read }));
+      const fault = await faultOf(() =>
+        verifyEvidence({ manifest, earlier: acceptedBefore(replay, manifest), policy: replay.state.policy, read }),
+      );
       if (fault !== undefined) return fault;
     }
     return await faultOf(async () => checkRecord(replay, bytes));

@@ -27,6 +27,7 @@ import {
   type SignedNote,
   serialiseNote,
   signNote,
+  type TrustPolicyText,
   type VerifierKey,
   verifySignature,
 } from '../../trust/index.ts';
@@ -40,16 +41,24 @@ import { breachError, checkProposal, type ProposalRules } from './rules.ts';
 export interface EvidencePort {
   /** Rejects with a HoldfastError that says what is missing or wrong. */
   verify(bundle: Bundle<LiveManifest>, context: EvidenceContext): Promise<void>;
+  /**
+   * What is known already of a file of which a leaf is wanted. Most files come later than their leaves, or never.
+   * @param accepted the accepted bundle with this digest.
+   * @throws HoldfastError saying why the leaf would be false.
+   */
+  checkLeaf(evidence: Evidence, accepted: (digest: string) => Bundle<LiveManifest> | undefined): Promise<void>;
 }
 
 /** What the log says of a bundle's evidence. */
 export interface EvidenceContext {
-  /** The leaf that names it. */
-  readonly logged: Evidence;
+  /** The trust policy in force. */
+  readonly policy: TrustPolicyText;
   /** The fleet's accepted bundles, the oldest first: a renewal may name the evidence of one of them again. */
   readonly earlier: readonly LiveManifest[];
-  /** Whether a leaf says where the file with this SHA-256 is. */
-  readonly isLogged: (sha256: string) => boolean;
+  /** Whether a leaf names the file with this SHA-256 and size. */
+  readonly isLogged: (file: Pick<Evidence, 'sha256' | 'size'>) => boolean;
+  /** Index of the first leaf of evidence with this SHA-256. */
+  readonly placeOf: (sha256: string) => number | undefined;
 }
 
 export interface CosignerOptions {
@@ -117,11 +126,12 @@ export class Cosigner {
     const known = this.#loggedProposal(bundle);
     if (known) return known;
     const { ledger, approvals } = this.#options;
-    const logged = this.#check(ledger.state, bundle, operator);
+    this.#check(ledger.state, bundle, operator);
     await this.#options.evidence.verify(bundle, {
-      logged,
+      policy: ledger.state.policy,
       earlier: this.#acceptedBefore(bundle.manifest.fleet),
-      isLogged: (sha256) => ledger.evidence(sha256) !== undefined,
+      isLogged: (file) => ledger.hasEvidence(file),
+      placeOf: (sha256) => ledger.evidence(sha256),
     });
     if (approvals && !approvals.isApproved(bundle.digest)) {
       await approvals.add(bundle, operator);
@@ -206,9 +216,11 @@ export class Cosigner {
 
   /** Notes in the log where evidence is. Resolves with the leaf's index; the same again gives the same. */
   async addEvidence(evidence: Evidence): Promise<{ index: number }> {
-    const { log, requireSound } = this.#options;
+    const { log, requireSound, evidence: check } = this.#options;
     requireSound();
-    const { index } = await log.append(evidenceLeaf(evidence));
+    const leaf = evidenceLeaf(evidence);
+    await check.checkLeaf(evidence, (digest) => this.#bundleOf(digest));
+    const { index } = await log.append(leaf);
     return { index };
   }
 
@@ -262,8 +274,8 @@ export class Cosigner {
     return noteLeaf('proposal', await signNote(bundle.text, [this.#options.bundleSigner]));
   }
 
-  /** Everything that costs nothing; returns the logged evidence. Asked again right before the signature. */
-  #check(state: LogState, bundle: Bundle<LiveManifest>, operator: string): Evidence {
+  /** Everything that costs nothing. Asked again right before the signature. */
+  #check(state: LogState, bundle: Bundle<LiveManifest>, operator: string): void {
     const { rules, clock, ledger, bundleSigner } = this.#options;
     if (parseVerifierKey(bundleSigner.verifierKey).text !== state.policy.policy.cosigner.text) {
       throw new HoldfastError(
@@ -274,18 +286,17 @@ export class Cosigner {
     checkProposal(state, bundle, rules, clock.now());
     this.#claims.check(state, bundle, operator);
     const { sha256, address } = bundle.manifest.evidence;
-    const index = ledger.evidence(sha256);
+    if (ledger.hasEvidence({ sha256, address })) return;
+    throw new HoldfastError('not_found', 'the bundle’s evidence is not in the log; submit it first, then the bundle', {
+      details: { sha256 },
+    });
+  }
+
+  /** The accepted bundle with this digest. */
+  #bundleOf(digest: string): Bundle<LiveManifest> | undefined {
+    const index = this.#options.ledger.bundle(digest);
     const leaf = index === undefined ? undefined : this.#leafAt(index);
-    if (leaf?.type !== 'evidence' || leaf.evidence.address !== address) {
-      throw new HoldfastError(
-        'not_found',
-        'the bundle’s evidence is not in the log; submit it first, then the bundle',
-        {
-          details: { sha256 },
-        },
-      );
-    }
-    return leaf.evidence;
+    return leaf?.type === 'acceptance' ? leaf.bundle : undefined;
   }
 
   #acceptedBefore(fleet: string): LiveManifest[] {

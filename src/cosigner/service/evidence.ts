@@ -4,8 +4,21 @@
  */
 
 import { HoldfastError } from '../../core/index.ts';
-import { isContentOf, MAXIMUM_ACCOMPANYING_FILE, verifyEvidence } from '../../evidence/index.ts';
-import type { Bundle, LiveManifest } from '../../trust/index.ts';
+import {
+  checkServiceRecord,
+  isContentOf,
+  MAXIMUM_ACCOMPANYING_FILE,
+  MAXIMUM_EVIDENCE_MANIFEST,
+  parseEvidenceManifest,
+  parseSigstoreBundle,
+  parseStatement,
+  requireAgreementOrder,
+  type Statement,
+  type VendorRoot,
+  verifyEvidence,
+  verifySigstoreBundle,
+} from '../../evidence/index.ts';
+import type { Bundle, Evidence, LiveManifest } from '../../trust/index.ts';
 import type { EvidenceContext, EvidencePort } from './cosigner.ts';
 import type { EvidenceExtension, EvidenceFiles } from './evidence-files.ts';
 
@@ -20,6 +33,8 @@ export interface EvidenceCheckOptions {
   readonly files: EvidenceFiles;
   /** Undefined: only what was uploaded counts. */
   readonly fetch: FetchEvidence | undefined;
+  /** Roots of vendors' attestations that this cosigner has pinned; default none, so that no token is `attested`. */
+  readonly vendorRoots?: readonly VendorRoot[] | undefined;
 }
 
 /** Milliseconds for all that is fetched for one bundle. */
@@ -46,47 +61,38 @@ export function createEvidenceCheck(options: EvidenceCheckOptions): EvidencePort
         together--;
       }
     },
+    checkLeaf: (evidence, accepted) => checkLeafOf(options.files, evidence, accepted),
   };
 }
 
 async function verifyOf(
-  { files, fetch }: EvidenceCheckOptions,
+  { files, fetch, vendorRoots = [] }: EvidenceCheckOptions,
   bundle: Bundle<LiveManifest>,
-  { logged, earlier, isLogged }: EvidenceContext,
+  { policy, earlier, isLogged, placeOf }: EvidenceContext,
 ): Promise<void> {
   const { evidence: named } = bundle.manifest;
   const deadline = AbortSignal.timeout(DEADLINE);
-  const fetched: { content: Uint8Array; extension: EvidenceExtension }[] = [];
+  const fetched = new Map<string, { content: Uint8Array; extension: EvidenceExtension }>();
   let bytes = 0;
   const read = async (file: { sha256: string; address: string }, maximumBytes: number): Promise<Uint8Array> => {
-    const kept = await files.read(file.sha256, maximumBytes);
+    const kept = fetched.get(file.sha256)?.content ?? (await files.read(file.sha256, maximumBytes));
     if (kept) return kept;
     const content = await fetchFile(fetch, addressOf(file.address, named.address), maximumBytes, deadline);
     bytes += content.length;
     if (bytes > MAXIMUM_BYTES) {
       throw new HoldfastError('too_large', `the evidence has more than ${MAXIMUM_BYTES} bytes`);
     }
-    fetched.push({ content, extension: extensionOf(file.address) });
+    fetched.set(file.sha256, { content, extension: extensionOf(file.address) });
     return content;
   };
-  const manifest = await read(named, logged.size);
-  if (!isContentOf({ sha256: named.sha256, size: logged.size }, manifest)) {
-    throw new HoldfastError('evidence_wrong', 'the evidence is not what the log says: its size or SHA-256 differs', {
-      details: { sha256: named.sha256 },
-    });
-  }
-  const { evidence } = await verifyEvidence({
-    manifest: bundle.manifest,
-    earlier,
-    read: async (file, maximumBytes) => (file.sha256 === named.sha256 ? manifest : read(file, maximumBytes)),
-  });
-  for (const { sha256, kind } of evidence.statements) {
-    if (isLogged(sha256)) continue;
-    throw new HoldfastError(
-      'evidence_missing',
-      `the ${kind} statement ${sha256} is not in the log; publish the evidence first: holdfast evidence publish`,
-      { details: { sha256 } },
-    );
+  const { manifest } = bundle;
+  const { evidence, statements, nodeKeys } = await verifyEvidence({ manifest, earlier, policy, vendorRoots, read });
+  const size = (await read(named, MAXIMUM_EVIDENCE_MANIFEST)).length;
+  requireLogged('the evidence', { sha256: named.sha256, size }, isLogged);
+  for (const entry of evidence.statements) requireLogged(`the ${entry.kind} statement`, entry, isLogged);
+  for (const [node, { agreed }] of nodeKeys) {
+    const own = statements.find(({ entry }) => entry.kind === 'node-keys' && entry.node === node)!.entry.sha256;
+    for (const agreement of agreed) requireAgreementOrder(agreement, own, node, placeOf);
   }
   for (const file of evidence.files) {
     if (isContentOf(file, await read(file, MAXIMUM_ACCOMPANYING_FILE))) continue;
@@ -95,7 +101,53 @@ async function verifyOf(
     });
   }
   // Only now, so that nobody's rubbish is kept.
-  for (const { content, extension } of fetched) await files.keep(content, extension);
+  for (const { content, extension } of fetched.values()) await files.keep(content, extension);
+}
+
+function requireLogged(
+  what: string,
+  { sha256, size }: { readonly sha256: string; readonly size: number },
+  isLogged: EvidenceContext['isLogged'],
+): void {
+  if (isLogged({ sha256, size })) return;
+  throw new HoldfastError(
+    'evidence_unlogged',
+    `${what} ${sha256} is not in the log with its size; publish the evidence first: holdfast evidence publish`,
+    { details: { sha256 } },
+  );
+}
+
+/**
+ * A leaf is not false where the file is here: it has that size, and a service record of an accepted bundle says what the
+ * bundle says.
+ */
+async function checkLeafOf(
+  files: EvidenceFiles,
+  { sha256, size }: Evidence,
+  accepted: (digest: string) => Bundle<LiveManifest> | undefined,
+): Promise<void> {
+  const content = await files.read(sha256, MAXIMUM_ACCOMPANYING_FILE);
+  if (content === undefined) return;
+  if (content.length !== size) {
+    throw new HoldfastError('evidence_wrong', `the file ${sha256} has ${content.length} bytes, not ${size}`, {
+      details: { sha256 },
+    });
+  }
+  const statement = statementIn(content);
+  const bundle = statement?.kind === 'service-record' ? accepted(statement.subject.sha256) : undefined;
+  const named = bundle && (await files.read(bundle.manifest.evidence.sha256, MAXIMUM_EVIDENCE_MANIFEST));
+  if (!bundle || !named) return;
+  const signed = verifySigstoreBundle(content, parseEvidenceManifest(named).keys);
+  if (signed.kind === 'service-record') checkServiceRecord(signed, bundle);
+}
+
+/** Undefined for anything else that is kept. */
+function statementIn(content: Uint8Array): Statement | undefined {
+  try {
+    return parseStatement(parseSigstoreBundle(content).payload);
+  } catch {
+    return undefined;
+  }
 }
 
 async function fetchFile(

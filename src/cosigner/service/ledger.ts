@@ -8,6 +8,7 @@ import {
   canonicalJson,
   checkLog,
   digestOf,
+  type Evidence,
   emptyLog,
   type Leaf,
   type LogState,
@@ -38,9 +39,14 @@ export interface FleetRecord {
   readonly revocations: readonly { readonly digest: string; readonly index: number }[];
 }
 
+type FileClaim = Pick<Evidence, 'sha256' | 'size'>;
+type PlaceClaim = Pick<Evidence, 'sha256' | 'address'>;
+
 const VIEW = { state: 'state', policies: 'policies', signing: 'signing' } as const;
 const fleetKey = (fleet: string) => `fleet/${fleet}`;
 const evidenceKey = (sha256: string) => `evidence/${sha256}`;
+const sizeKey = ({ sha256, size }: FileClaim) => `evidence/${sha256}/${size}`;
+const addressKey = ({ sha256, address }: PlaceClaim) => `evidence/${sha256}/at/${digestOf(address)}`;
 const bundleKey = (digest: string) => `bundle/${digest}`;
 
 export const viewRow = (key: string, value: string | undefined): LogWrite => ({
@@ -89,10 +95,21 @@ export class Ledger implements LogContent {
       .map((index) => index.integer(0));
   }
 
-  /** The index of the leaf that says where evidence with this SHA-256 is; the newest if there are several. */
+  /** The index of the first leaf of evidence with this SHA-256. */
   evidence(sha256: string): number | undefined {
     const row = this.read(evidenceKey(sha256));
     return row === undefined ? undefined : Number(row);
+  }
+
+  /** Whether a leaf names a file with this SHA-256 and size, or at this address, whatever other leaves say of it. */
+  hasEvidence(claim: FileClaim | PlaceClaim): boolean {
+    if (this.read('size' in claim ? sizeKey(claim) : addressKey(claim)) !== undefined) return true;
+    // Leaves from before there were such rows.
+    const index = this.evidence(claim.sha256);
+    const entry = index === undefined ? undefined : readRows(this.#store).entry(index);
+    const leaf = entry && parseLeaf(entry);
+    if (leaf?.type !== 'evidence') return false;
+    return 'size' in claim ? leaf.evidence.size === claim.size : leaf.evidence.address === claim.address;
   }
 
   /** The index of the leaf that accepted the bundle with this digest. */
@@ -132,10 +149,18 @@ export class Ledger implements LogContent {
     const writes = [viewRow(VIEW.state, serialiseLogState(state))];
     const fleets = new Map<string, FleetRecord>();
     const policies: number[] = [];
+    const named = new Set<string>();
     leaves.forEach((entry, i) => {
       const leaf = parseLeaf(entry);
       const index = first + i;
-      if (leaf.type === 'evidence') writes.push(viewRow(evidenceKey(leaf.evidence.sha256), String(index)));
+      if (leaf.type === 'evidence') {
+        const { evidence } = leaf;
+        const first = evidenceKey(evidence.sha256);
+        // Somebody else's later leaf on the same file must not stand in the way of the first one.
+        if (this.read(first) === undefined && !named.has(first)) writes.push(viewRow(first, String(index)));
+        named.add(first);
+        writes.push(viewRow(sizeKey(evidence), String(index)), viewRow(addressKey(evidence), String(index)));
+      }
       if (leaf.type === 'policy') policies.push(index);
       if (leaf.type === 'acceptance') writes.push(viewRow(bundleKey(leaf.bundle.digest), String(index)));
       if (leaf.type === 'proposal') writes.push(viewRow(VIEW.signing, undefined));

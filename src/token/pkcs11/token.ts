@@ -162,10 +162,18 @@ export class Pkcs11Token implements Token {
     return signReleased(this.#pool, 'identity', this.#identity, message);
   }
 
-  async deriveSession(point: Uint8Array): Promise<Uint8Array> {
+  deriveSession(point: Uint8Array): Promise<Uint8Array> {
+    return this.agree('session', point);
+  }
+
+  /**
+   * ECDH with either key for key agreement, for proofs of possession (docs/evidence.md): the 32-byte x-coordinate. It must
+   * not leave the process: of `oprf` it is the evaluation of an element without the record's scalar.
+   */
+  async agree(key: 'session' | 'oprf', point: Uint8Array): Promise<Uint8Array> {
     requireUncompressed(point);
     // A copy: what travels to another thread takes all of the memory with it that it is a view of.
-    const [x] = await this.#pool.call('ecdh', { key: 'session', points: [point.slice()] });
+    const [x] = await this.#pool.call('ecdh', { key, points: [point.slice()] });
     return x!;
   }
 
