@@ -1,7 +1,7 @@
 /** The commands of backups, and of the recovery codes that open them. */
 
 import type { Command } from 'commander';
-import { examples } from './options.ts';
+import { collect, examples } from './options.ts';
 import { act, group, JSON_OPTION, withPin } from './program-parts.ts';
 
 export function addBackup(program: Command): void {
@@ -42,12 +42,55 @@ export function addBackup(program: Command): void {
     'holdfast backup restore documents.age --to ~/Restored --recovery-code-file code.txt',
   );
 
+  addWays(backup, profile);
+}
+
+function addWays(backup: Command, profile: readonly [string, string]): void {
+  const load = () => import('./commands/backup-ways.ts');
+  const file = ['<file>', 'the age file'] as const;
+  const withCode = ['--with-code <file>', 'open it with this recovery code instead of the PIN; - asks for it'] as const;
+
   const ways = backup
     .command('ways')
     .description('which ways to its key a backup says that it carries')
-    .argument('<file>', 'the age file');
-  act(ways.option(...JSON_OPTION), async (_flags, _signal, [file]) => (await load()).ways(file!));
+    .argument(...file);
+  act(ways.option(...JSON_OPTION), async (_flags, _signal, [path]) => (await load()).ways(path!));
   examples(ways, 'holdfast backup ways documents.age');
+
+  const add = withPin(backup.command('add-way').description('let a recovery code, or a new PIN, open a backup too'))
+    .argument(...file)
+    .option('--recovery-code-file <file>', 'the code to be added; - asks for it')
+    .option('--pin', 'put its key into the fleet under a new PIN; needs --with-code')
+    .option('--new-pin-file <file>', 'take the new PIN from the first line of a file instead of asking')
+    .option('--takeover', 'where there is a record whose PIN nobody knows, as far as the fleet allows it')
+    .option('--accept-degraded', 'go on where not all nodes take part')
+    .option(...withCode)
+    .option(...profile);
+  act(add, async (flags, signal, [path]) => (await load()).addWay(path!, flags, signal));
+  examples(
+    add,
+    'holdfast backup add-way documents.age --recovery-code-file code.txt',
+    'holdfast backup add-way documents.age --pin --with-code code.txt      # the PIN was forgotten',
+  );
+
+  const revoke = withPin(
+    backup
+      .command('revoke-way')
+      .description('end a way to a backup: a new key, to which all others lead, and the backup made anew for it'),
+  )
+    .argument(...file)
+    .argument('<way>', 'its id as backup ways prints it, a code’s first four characters, or pin')
+    .option('--keep-code <file>', 'a recovery code that is to lead to the new key; - asks for it; repeatable', collect)
+    .option('--keep-key', 'only take it off the list: whoever has it still opens every copy made before')
+    .option('--accept-degraded', 'go on where not all nodes take part')
+    .option(...withCode)
+    .option(...profile);
+  act(revoke, async (flags, signal, words) => (await load()).revokeWay(words, flags, signal));
+  examples(
+    revoke,
+    'holdfast backup revoke-way documents.age QP7D --keep-code new-code.txt',
+    'holdfast backup revoke-way documents.age pin --with-code code.txt --keep-code code.txt',
+  );
 }
 
 export function addRecoveryCode(program: Command): void {

@@ -11,10 +11,10 @@ import {
   restoreBackup,
 } from '../../backup/index.ts';
 import { equalBytes, fromUtf8, HoldfastError, utf8 } from '../../core/index.ts';
-import { type RecoveryCode, readMethods } from '../../recovery/index.ts';
+import type { RecoveryCode } from '../../recovery/index.ts';
 import { type Connection, connect } from '../connect.ts';
 import { explainWaiting, recoveryNotices } from '../notices.ts';
-import { askPin, kindOf } from '../pins.ts';
+import { askPin, kindOf, type PinFlags } from '../pins.ts';
 import { defaultProfilePath, type Profile, readProfile, writeProfile } from '../profile.ts';
 import { formatBytes, ProgressLine } from '../progress.ts';
 import { correctionsOf, identityByCode, isListed, readCode, waysTo } from '../recovery-ways.ts';
@@ -148,8 +148,13 @@ async function recoverProfile(
 
 /** The age identity that the vault keeps. Costs one attempt, given back by the right PIN. */
 async function recoverIdentity(connection: Connection, flags: BackupFlags, signal: AbortSignal) {
-  const { client } = connection;
   const pin = await askPin(flags, { prompt: 'PIN: ', signal });
+  return await identityUnder(pin, connection, flags, signal);
+}
+
+/** The same for a PIN that was asked for. */
+export async function identityUnder(pin: string, connection: Connection, flags: PinFlags, signal: AbortSignal) {
+  const { client } = connection;
   const recovered = await client
     .recover(pin, { signal, kind: kindOf(flags) })
     .catch(async (thrown: unknown) => Promise.reject(await explainWaiting(thrown, () => client.status({ signal }))));
@@ -212,15 +217,4 @@ async function identityFor(file: string, flags: RestoreFlags, signal: AbortSigna
   // This device can make backups without the PIN from now on, and they carry the ways that this one carries.
   await writeProfile(flags.profile ?? defaultProfilePath(process.env), profile);
   return profile.identity;
-}
-
-export async function ways(file: string): Promise<CommandResult> {
-  const sealed = await methodsOf(file);
-  const methods = sealed ? readMethods(sealed).methods : [];
-  const listed = methods.map(({ kind, label, addedAt }) => ({ kind, label, addedAt: new Date(addedAt).toISOString() }));
-  const names = { pin: 'PIN, in the fleet', 'recovery-code': 'recovery code that begins with', passkey: 'passkey' };
-  const lines = listed.map(({ kind, label, addedAt }) => `${names[kind]} ${label} (since ${addedAt.slice(0, 10)})`);
-  const note = 'This is what the file says of itself; it is verified when one of the ways opens it.';
-  const without = 'The backup carries no list: it opens with the key that the vault keeps under the PIN.';
-  return { value: { ways: listed }, lines: lines.length > 0 ? [...lines, note] : [without] };
 }
