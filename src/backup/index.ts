@@ -3,7 +3,7 @@
 export { type CreateBackupOptions, type CreatedBackup, createBackup } from './create.ts';
 export { type BackupKeyPair, generateIdentity, parseIdentity, recipientOf } from './identity.ts';
 export { syncDirectory } from './output-file.ts';
-export { methodsOf } from './reader.ts';
+export { isOpenedBy, methodsOf } from './reader.ts';
 export { type OnProgress, type Progress, printable } from './report.ts';
 export { type RestoreBackupOptions, type RestoredBackup, restoreBackup } from './restore.ts';
 export { type RewriteBackupOptions, rewriteBackup } from './rewrite.ts';

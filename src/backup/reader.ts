@@ -119,6 +119,19 @@ export async function methodsOf(path: string): Promise<Uint8Array | undefined> {
   return await file.methods();
 }
 
+/** Whether a backup's key is this identity's. @throws HoldfastError `bad_input` where it is no age file, or damaged. */
+export async function isOpenedBy(path: string, identity: string): Promise<boolean> {
+  await using file = await EncryptedFile.open(path);
+  try {
+    for await (const _ of file.plaintext(identity, undefined)) return true;
+    return true;
+  } catch (error) {
+    const other = error instanceof HoldfastError && error.message.includes('was encrypted for another key');
+    if (other) return false;
+    throw error;
+  }
+}
+
 async function checkIntro(handle: FileHandle, path: string): Promise<void> {
   const start = new Uint8Array(ARMOUR.length);
   const { bytesRead } = await handle.read(start, 0, start.length, 0);

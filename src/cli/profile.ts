@@ -32,6 +32,12 @@ export async function readProfile(
   path: string,
   owner: Pick<Profile, 'fleet' | 'record'>,
 ): Promise<Profile | undefined> {
+  const profile = await readStoredProfile(path);
+  return profile?.fleet === owner.fleet && equalBytes(profile.record, owner.record) ? profile : undefined;
+}
+
+/** The same, whosever record it is of. */
+export async function readStoredProfile(path: string): Promise<Profile | undefined> {
   const text = await readTextFile(path, 'the profile', MAXIMUM_BYTES).catch((error: { cause?: { code?: unknown } }) => {
     if (error.cause?.code === 'ENOENT') return undefined;
     throw error;
@@ -41,14 +47,13 @@ export async function readProfile(
   file.required('format').word([FORMAT]);
   const recipient = file.required('recipient');
   if (!/^age1[0-9a-z]{58}$/.test(recipient.text(62))) recipient.fail('must be an age X25519 recipient');
-  const profile = {
+  return {
     fleet: file.required('fleet').text(64),
     record: file.required('record').bytes(32, 32),
     generation: file.required('generation').integer(1),
     recipient: recipient.text(62),
     methods: file.optional('methods')?.bytes(1, MAXIMUM_SEALED_BYTES),
   };
-  return profile.fleet === owner.fleet && equalBytes(profile.record, owner.record) ? profile : undefined;
 }
 
 export async function writeProfile(path: string, profile: Profile): Promise<void> {

@@ -3,7 +3,14 @@
 import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { createBackup, generateIdentity, methodsOf, restoreBackup, rewriteBackup } from '../../src/backup/index.ts';
+import {
+  createBackup,
+  generateIdentity,
+  isOpenedBy,
+  methodsOf,
+  restoreBackup,
+  rewriteBackup,
+} from '../../src/backup/index.ts';
 import { addPin, noMethods, openMethods, sealMethods } from '../../src/recovery/index.ts';
 import { describeTree, failureOf, scratch, writeFiles } from './helpers.ts';
 
@@ -34,6 +41,14 @@ it('opens with the new key only, and carries the new list, also in the place of 
   expect(openMethods((await methodsOf(out))!, after.identity).methods).toHaveLength(1);
   await rewriteBackup({ ...options, out: file, overwrite: true });
   expect(await restored(file, after.identity)).toEqual(content);
+});
+
+it('tells whose key it is for', async () => {
+  const { file, before, after } = await backup();
+  expect(await isOpenedBy(file, before.identity)).toBe(true);
+  expect(await isOpenedBy(file, after.identity)).toBe(false);
+  truncateSync(file, 60);
+  expect(await failureOf(isOpenedBy(file, before.identity))).toMatchObject({ code: 'bad_input' });
 });
 
 it('leaves everything as it was where the file is damaged, cut short, or for another key', async () => {

@@ -155,6 +155,12 @@ test('a code is added to a backup, which then opens with either, and is taken of
   const alone = await fleet.run([...add, second.file, '--with-code', first.file, '--json'], { environment: nothing });
   expect(alone).toMatchObject({ code: 0 });
   expect(await waysOf(backup)).toEqual(['pin', first.name, second.name]);
+  // A device that has the backup's profile makes its next backup with what was added, also without the fleet's word.
+  const third = await newCode('dora-3.txt');
+  await fleet.ok(...add, third.file, '--with-code', first.file, '--profile', profile);
+  await fleet.ok(...create(user, fleet.path('dora-2.age'), profile));
+  expect(await waysOf(fleet.path('dora-2.age'))).toEqual(['pin', first.name, second.name, third.name]);
+  await fleet.ok('backup', 'revoke-way', backup, third.name, '--keep-key', '--with-code', third.file);
   for (const { file } of [first, second]) {
     expect(await contentOf(backup, `dora-${file.at(-5)}`, '--recovery-code-file', file)).toBe('Dear all');
   }
@@ -204,6 +210,10 @@ test('a way is ended with a new key, in the file and in the vault; an interrupte
   await fleet.ok(...create(user, next, profile));
   await fleet.ok('recovery-code', 'check', kept.file, '--backup', next);
 
+  // Somebody's file of that name is not touched.
+  writeFileSync(`${backup}.new`, 'a diary');
+  await fleet.json(2, 'backup', 'revoke-way', backup, kept.name, ...me);
+  expect(readFileSync(`${backup}.new`, 'utf8')).toBe('a diary');
   // Interrupted before the vault was changed: the new file is of no use, and is made again.
   writeFileSync(`${backup}.new`, readFileSync(fleet.path('emil-before.age')));
   expect(await fleet.ok('backup', 'revoke-way', backup, kept.name, ...me)).toMatchObject({ newKey: true });

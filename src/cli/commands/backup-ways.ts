@@ -3,7 +3,14 @@
 import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { generateIdentity, methodsOf, recipientOf, rewriteBackup, syncDirectory } from '../../backup/index.ts';
+import {
+  generateIdentity,
+  isOpenedBy,
+  methodsOf,
+  recipientOf,
+  rewriteBackup,
+  syncDirectory,
+} from '../../backup/index.ts';
 import { bytesToHex, equalBytes, HoldfastError, utf8 } from '../../core/index.ts';
 import {
   addPin,
@@ -23,7 +30,7 @@ import { connect } from '../connect.ts';
 import { quote } from '../files.ts';
 import { explainWaiting } from '../notices.ts';
 import { askPin, kindOf } from '../pins.ts';
-import { defaultProfilePath, type Profile, readProfile, writeProfile } from '../profile.ts';
+import { defaultProfilePath, type Profile, readStoredProfile, writeProfile } from '../profile.ts';
 import { ProgressLine } from '../progress.ts';
 import { correctionsOf, identityByCode, readCode } from '../recovery-ways.ts';
 import type { CommandResult } from '../run.ts';
@@ -184,10 +191,11 @@ async function withNewKey(
   const pin = connection && (await askPin(flags, { prompt: 'PIN: ', signal }));
   const kept = connection && (await identityUnder(pin!, connection, flags, signal));
   if (existsSync(beside)) {
-    const ended = kept && (await isKeyOf(beside, kept.identity));
-    if (ended) return await finish({ file, beside, named, identity: kept.identity, flags, place: kept, dropped: [] });
+    await requireOurs(beside);
+    if (kept && (await isOpenedBy(beside, kept.identity)))
+      return await finish({ file, beside, named, identity: kept.identity, flags, place: kept, dropped: [] });
     // The vault was not changed yet, or has no part in it.
-    if (!(await isKeyOf(file, kept?.identity ?? (await byCode(file, flags, signal))))) {
+    if (!(await isOpenedBy(file, kept?.identity ?? (await byCode(file, flags, signal))))) {
       throw new HoldfastError(
         'bad_input',
         `${quote(beside)} is there, and the key at hand opens neither it nor ${quote(file)}; move it away if you do not know it`,
@@ -289,11 +297,11 @@ async function listOf(file: string, identity: string, fleet: string | undefined)
   return addPin(await noMethods({ identity }), { fleet: fleet ?? '', now: Date.now() });
 }
 
-async function isKeyOf(file: string, identity: string): Promise<boolean> {
-  return await listOf(file, identity, '').then(
-    () => true,
-    () => false,
-  );
+/** What an interrupted change has left carries a list. @throws HoldfastError `usage` for any other file. */
+async function requireOurs(beside: string): Promise<void> {
+  const sealed = await methodsOf(beside).catch(() => undefined);
+  if (sealed) return;
+  throw new HoldfastError('usage', `${quote(beside)} is in the way of the new backup, and is none; move it away`);
 }
 
 interface Rewriting {
@@ -317,21 +325,23 @@ async function rewritten({ file, out, overwrite, from, to, list, signal }: Rewri
   });
 }
 
-/** What this device remembers, so that its next backups are made like this one. Without the vault it stays as it is. */
+/** What this device remembers, so that its next backups are made like this one. */
 async function remember(
   flags: WayFlags,
   identity: string,
   list: RecoveryMethods,
   place: Place | undefined,
 ): Promise<void> {
-  if (place === undefined) return;
   const path = flags.profile ?? defaultProfilePath(process.env);
-  const { fleet, record, generation } = place;
-  // Another device's list may have a way that this file has not: the newer one of the same key stays.
-  const known = await readProfile(path, place).catch(() => undefined);
   const recipient = await recipientOf(identity);
-  const revision = known?.methods && known.recipient === recipient ? readMethods(known.methods).revision : -1;
-  if (revision > list.revision) return;
+  const known = await readStoredProfile(path).catch(() => undefined);
+  const same = known?.recipient === recipient ? known : undefined;
+  // Where the vault was not asked, only a profile that makes backups for this key already can be told.
+  const at = place ?? same;
+  if (at === undefined) return;
+  // Another device's list may have a way that this file has not: the newer one of the same key stays.
+  if (same?.methods && readMethods(same.methods).revision > list.revision) return;
+  const { fleet, record, generation } = at;
   await writeProfile(path, { fleet, record, generation, recipient, methods: sealMethods(list, identity) });
 }
 
