@@ -40,6 +40,8 @@ export interface WitnessConfiguration {
   readonly rateLimit: RateLimitConfiguration | undefined;
   readonly trustedProxies: readonly string[];
   readonly maximumInFlight: number;
+  /** Whether the transparency page of the program's own build is served. */
+  readonly servePage: boolean;
   readonly logLevel: LogLevel;
 }
 
@@ -104,6 +106,13 @@ export const WITNESS_SETTINGS: readonly Setting[] = [
   ...rateLimitSettings(120),
   TRUSTED_PROXIES_SETTING,
   maximumInFlightSetting(200, '503'),
+  {
+    path: 'servePage',
+    kind: 'boolean',
+    default: false,
+    description:
+      'Serve the transparency page that comes with the program at `/page/?site=https://log.example`, for people who would not have it from the site that it checks.',
+  },
   LOG_LEVEL_SETTING,
 ];
 
@@ -135,6 +144,7 @@ export function loadWitnessConfiguration(sources: Sources): WitnessConfiguration
     rateLimit: readRateLimit(settings),
     trustedProxies: settings.list('trustedProxies'),
     maximumInFlight: settings.integer('maximumInFlight'),
+    servePage: settings.boolean('servePage'),
     logLevel: settings.text('logLevel') as LogLevel,
   });
 }

@@ -17,7 +17,7 @@ import {
 import { type VendorRoot, vendorRootFrom } from '../evidence/index.ts';
 import { builtPage, createLogger, type Logger, readNamedFile, readPage } from '../http/index.ts';
 import type { TlsIdentity } from '../pki/index.ts';
-import { openPurposeKey, type PurposeKeyOptions, readJournal, SigningJournal } from '../signer/index.ts';
+import { openPurposeKey, type PurposeKeyOptions, type SignedTree, SigningJournal } from '../signer/index.ts';
 import { openLmdbStore } from '../store/index.ts';
 import { originOf, type SignedPolicy } from '../trust/index.ts';
 import { openEvidenceFetcher } from './evidence-fetch.ts';
@@ -54,7 +54,7 @@ async function openSigners(
   policy: SignedPolicy,
   { readPin, clock = systemClock }: StartCosignerOptions,
   opened: Opened,
-): Promise<CosignerSigners> {
+): Promise<{ readonly signers: CosignerSigners; readonly journal: Pick<SigningJournal, 'trees'> }> {
   const journal = opened.add(await SigningJournal.open(path, { clock }));
   const token = opened.add(await openConfiguredToken(tokenConfiguration, readPin, store.directory));
   const { vault, environment } = policy.policy;
@@ -73,7 +73,7 @@ async function openSigners(
     if (signers[purpose].verifierKey === key.text) continue;
     throw new HoldfastError('usage', `the ${purpose} key on the token is not the one in the trust policy; check both`);
   }
-  return signers;
+  return { signers, journal };
 }
 
 /**
@@ -87,10 +87,10 @@ export async function initialiseConfiguredCosigner(
   const policy = await readPolicyFile(configuration.policy);
   const opened = new Opened();
   try {
-    const signers = await openSigners(configuration, policy, options, opened);
+    const { signers, journal } = await openSigners(configuration, policy, options, opened);
     const store = await openLmdbStore(configuration.store.directory, LOG_TABLES);
     try {
-      await refuseOldStore(configuration, policy, store);
+      await refuseOldStore(journal.trees, policy, store);
     } catch (error) {
       await store.close();
       throw error;
@@ -101,23 +101,15 @@ export async function initialiseConfiguredCosigner(
   }
 }
 
-const SIGNED = /^checkpoint of (.+), size (\d+), root \S+$/;
-
 /**
  * A store that is older than what its key has signed would make a fork of the log, an empty one included.
  * @throws HoldfastError `store_refused`.
  */
-async function refuseOldStore(
-  { journal }: CosignerConfiguration,
-  policy: SignedPolicy,
-  store: LogStore,
-): Promise<void> {
+async function refuseOldStore(trees: readonly SignedTree[], policy: SignedPolicy, store: LogStore): Promise<void> {
   const origin = originOf(policy);
-  let signed = 0;
-  await readJournal(journal, ({ purpose, about }) => {
-    const [, of, size] = SIGNED.exec(about) ?? [];
-    if (purpose === 'checkpoint' && of === origin) signed = Math.max(signed, Number(size));
-  });
+  // The log's key has the origin for its name.
+  const own = trees.filter((tree) => tree.origin === origin && tree.key.startsWith(`${origin}+`));
+  const signed = Math.max(0, ...own.map(({ size }) => size));
   const { head, intent } = readRows(store);
   const pending = intent();
   const size = pending ? pending.size + pending.count + 1 : (head()?.size ?? 0);
@@ -148,10 +140,10 @@ export async function startCosigner(
   };
   const opened = new Opened();
   try {
-    const signers = await openSigners(configuration, policy, options, opened);
+    const { signers, journal } = await openSigners(configuration, policy, options, opened);
     const transport = opened.add(new Fetcher({ authority }));
     const store = await openLmdbStore(configuration.store.directory, LOG_TABLES);
-    await refuseOldStore(configuration, policy, store).catch(async (error: unknown) => {
+    await refuseOldStore(journal.trees, policy, store).catch(async (error: unknown) => {
       await store.close();
       throw error;
     });

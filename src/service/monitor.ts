@@ -151,7 +151,7 @@ function plexiOf({ plexi, timeout }: MonitorConfiguration, fetcher: Fetcher): Mo
 
 async function entriesOf(path: string): Promise<JournalEntry[]> {
   const entries: JournalEntry[] = [];
-  await readJournal(path, (entry) => void entries.push(entry));
+  await readJournal(path, { onEntry: (entry) => void entries.push(entry) });
   return entries;
 }
 

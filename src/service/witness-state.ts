@@ -3,22 +3,18 @@
 import type { WitnessConfiguration } from '../configuration/index.ts';
 import { HoldfastError } from '../core/index.ts';
 import { initialiseWitnessStore, WITNESS_TABLES } from '../cosigner/witness/index.ts';
-import { readJournal, SigningJournal } from '../signer/index.ts';
+import { type SignedTree, SigningJournal } from '../signer/index.ts';
 import { openLmdbStore } from '../store/index.ts';
 
 /** Sizes that were cosigned, by origin, as the journal has them. */
 export type Signed = ReadonlyMap<string, number>;
 
-const COSIGNED = /^cosignature of (.+), size (\d+), root \S+$/;
-
-/** Of this witness, whichever key it had. @throws HoldfastError `journal_damaged`. */
-export async function signedSizes(journal: string, name: string): Promise<Signed> {
+/** Of this witness, whichever key it had. @param trees as the journal remembers them. */
+export function signedSizes(trees: readonly SignedTree[], name: string): Signed {
   const sizes = new Map<string, number>();
-  await readJournal(journal, ({ purpose, key, about }) => {
-    const [, origin, size] = COSIGNED.exec(about) ?? [];
-    if ((purpose !== 'witness' && purpose !== 'audit') || !key.startsWith(`${name}+`) || origin === undefined) return;
-    sizes.set(origin, Math.max(sizes.get(origin) ?? 0, Number(size)));
-  });
+  for (const { key, origin, size } of trees) {
+    if (key.startsWith(`${name}+`)) sizes.set(origin, Math.max(sizes.get(origin) ?? 0, size));
+  }
   return sizes;
 }
 
@@ -28,8 +24,9 @@ export async function signedSizes(journal: string, name: string): Promise<Signed
  */
 export async function initialiseWitness({ name, store, journal }: WitnessConfiguration): Promise<void> {
   const signing = await SigningJournal.open(journal);
+  const { trees } = signing;
   await signing.close();
-  if ((await signedSizes(journal, name)).size > 0) {
+  if (signedSizes(trees, name).size > 0) {
     throw new HoldfastError(
       'usage',
       `${name} has cosigned before, as its journal says: restore its newest state, or make a witness with a new name and key`,

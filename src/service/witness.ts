@@ -12,7 +12,7 @@ import {
   type WitnessDisk,
   type WitnessLog,
 } from '../cosigner/witness/index.ts';
-import { createLogger, type Logger, readNamedFile } from '../http/index.ts';
+import { builtPage, createLogger, type Logger, readNamedFile } from '../http/index.ts';
 import type { TlsIdentity } from '../pki/index.ts';
 import { openPurposeKey, SigningJournal } from '../signer/index.ts';
 import { openLmdbStore } from '../store/index.ts';
@@ -47,6 +47,10 @@ export async function startWitness(
   ];
   const authorityPem = authority && (await readNamedFile('the file of authorities', authority));
   const tls = await readTls(configuration);
+  const page = configuration.servePage ? await builtPage('transparency') : undefined;
+  if (configuration.servePage && page === undefined) {
+    throw new HoldfastError('usage', 'there is no page to serve: run npm run build, or leave out servePage');
+  }
   const closing: (() => Promise<unknown>)[] = [];
   const closeAll = async () => {
     for (const close of closing.toReversed()) await close();
@@ -58,7 +62,7 @@ export async function startWitness(
     closing.push(closeDisk);
     const journal = await SigningJournal.open(configuration.journal, { clock });
     closing.push(() => journal.close());
-    refuseOldState(disk, await signedSizes(configuration.journal, name), logs);
+    refuseOldState(disk, signedSizes(journal.trees, name), logs);
     const token = await openConfiguredToken(configuration.token, options.readPin, configuration.store.directory);
     closing.push(() => token.close());
     const scope = {
@@ -74,6 +78,7 @@ export async function startWitness(
       logs,
       disk,
       tls,
+      page,
       log,
       clock,
       auditor: audit ? createAuditor(policies.map((policy) => auditedLog(policy, disk, fetcher))) : undefined,

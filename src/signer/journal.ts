@@ -2,16 +2,30 @@
  * The signing journal: what each key signed, on stable storage before the signature leaves the process.
  *
  * The file is only ever appended to. A line without its newline at the end was being written when the machine stopped:
- * its signature was never released, and it is cut off. Any other fault stops the journal, and with it its keys.
+ * its signature was never released, and it is cut off. Any other fault stops the journal, and with it its keys. A file that
+ * has grown is followed by another one, which begins with all that later signatures must not contradict
+ * (journal-rotation.ts).
  */
 
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Clock, equalBytes, fromUtf8, HoldfastError, systemClock, utf8 } from '../core/index.ts';
+import { type Clock, HoldfastError, systemClock, utf8 } from '../core/index.ts';
 import { type Lock, lockFile } from '../lock/index.ts';
-import { fromBase64 } from '../trust/index.ts';
-import { entryLine, headLine, type JournalEntry, JournalReader, lineDigest, MAXIMUM_LINE } from './journal-format.ts';
+import {
+  entryLine,
+  headLine,
+  type JournalEntry,
+  JournalReader,
+  lineDigest,
+  MAXIMUM_HEAD,
+  MAXIMUM_LINE,
+  type SignedTree,
+  segmentLine,
+} from './journal-format.ts';
+import { readSegment, unusable } from './journal-read.ts';
+import { type JournalFiles, realFiles, rotate, settle } from './journal-rotation.ts';
+import { SignedTrees } from './journal-trees.ts';
 import type { SigningSubject } from './purposes.ts';
 
 /** What is to be written of one signature. */
@@ -20,129 +34,83 @@ export interface Signed extends Omit<JournalEntry, 'number' | 'time'> {
   readonly tree?: SigningSubject['tree'];
 }
 
-export interface JournalState {
-  /** Number of signatures. */
-  readonly entries: number;
-  /** SHA-256 of the last line: whoever keeps it notices later if the journal was cut. */
-  readonly head: string;
-  /** Bytes after the last whole line, of a write that did not end. */
-  readonly torn: number;
-}
-
 interface Waiting {
   readonly signed: Signed;
   readonly resolve: (entry: JournalEntry) => void;
   readonly reject: (error: unknown) => void;
 }
 
-interface Tree {
-  readonly size: number;
-  readonly root: Uint8Array;
-}
-
-const CHUNK = 65_536;
 /** Milliseconds to wait for another process that signs by the same journal. */
 const PATIENCE = 15_000;
 
-const unusable = (problem: string, cause?: unknown) =>
-  new HoldfastError('journal_damaged', `the signing journal ${problem}`, { cause });
+/** Bytes of a segment before another one begins: some 40,000 signatures, a month of a witness that signs each minute. */
+const SEGMENT_BYTES = 16 * 1024 * 1024;
 
-/**
- * Reads and verifies a journal from its beginning, and calls `onEntry` for each signature. Changes nothing.
- * @throws HoldfastError `journal_damaged` with the line, `usage` if the file cannot be read.
- */
-export async function readJournal(path: string, onEntry: (entry: JournalEntry) => void): Promise<JournalState> {
-  let file: FileHandle;
-  try {
-    file = await open(path, 'r');
-  } catch (cause) {
-    throw new HoldfastError('usage', `cannot read the signing journal ${JSON.stringify(path)}; check the path`, {
-      cause,
-    });
-  }
-  try {
-    const { reader, torn } = await readAll(file, onEntry);
-    if (reader.lines === 0) throw unusable('has no first line; it is empty or no journal');
-    return { entries: reader.lines - 1, head: reader.digest, torn };
-  } finally {
-    await file.close();
-  }
+export interface JournalOptions {
+  readonly clock?: Clock;
+  /** Milliseconds to wait for another process. */
+  readonly patience?: number;
+  /** Bytes after which another segment begins; default 16 MiB. */
+  readonly segmentBytes?: number;
+  /** For tests. */
+  readonly files?: JournalFiles;
 }
 
-/** Reads line by line, so that a journal may be longer than memory. `end` is where the last whole line ends. */
-async function readAll(file: FileHandle, onEntry: (entry: JournalEntry) => void) {
-  const reader = new JournalReader();
-  const chunk = Buffer.alloc(CHUNK);
-  let rest = Buffer.alloc(0);
-  let end = 0;
-  for (let at = 0; ; ) {
-    const { bytesRead } = await file.read(chunk, 0, CHUNK, at);
-    if (bytesRead === 0) return { reader, end, torn: rest.length };
-    at += bytesRead;
-    rest = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
-    for (let newline = rest.indexOf(0x0a); newline >= 0; newline = rest.indexOf(0x0a)) {
-      const entry = reader.read(lineOf(rest.subarray(0, newline), reader.lines + 1));
-      if (entry) onEntry(entry);
-      end += newline + 1;
-      rest = rest.subarray(newline + 1);
-    }
-    if (rest.length > MAXIMUM_LINE) throw unusable(`has a line of more than ${MAXIMUM_LINE} bytes`);
-  }
-}
-
-function lineOf(bytes: Uint8Array, number: number): string {
-  if (bytes.length > MAXIMUM_LINE) throw unusable(`has more than ${MAXIMUM_LINE} bytes in line ${number}`);
-  try {
-    return fromUtf8(bytes);
-  } catch (cause) {
-    throw unusable(`has no text in line ${number}`, cause);
-  }
+interface OpenJournal {
+  readonly file: FileHandle;
+  readonly lock: Lock;
+  readonly reader: JournalReader;
+  readonly trees: SignedTrees;
+  readonly torn: number;
+  readonly size: number;
 }
 
 export class SigningJournal {
   readonly path: string;
   /** Bytes of an unfinished line that were cut off when the journal was opened. */
   readonly recovered: number;
-  readonly #file: FileHandle;
   readonly #lock: Lock;
   readonly #clock: Clock;
-  readonly #trees = new Map<string, Tree>();
+  readonly #files: JournalFiles;
+  readonly #segmentBytes: number;
+  readonly #trees: SignedTrees;
+  #file: FileHandle;
+  #segment: number;
   #entries: number;
   #head: string;
   /** Bytes that the file must have: another writer would break the chain. */
   #size: number;
+  /** Bytes beyond which another segment is begun. */
+  #rotateAt: number;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #broken: HoldfastError | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(
-    path: string,
-    { file, lock }: { readonly file: FileHandle; readonly lock: Lock },
-    clock: Clock,
-    state: JournalState,
-    size: number,
-  ) {
+  private constructor(path: string, opened: OpenJournal, options: Required<Omit<JournalOptions, 'patience'>>) {
+    const { file, lock, reader, trees, torn, size } = opened;
     this.path = path;
-    this.recovered = state.torn;
+    this.recovered = torn;
     this.#file = file;
     this.#lock = lock;
-    this.#clock = clock;
-    this.#entries = state.entries;
-    this.#head = state.head;
+    this.#clock = options.clock;
+    this.#files = options.files;
+    this.#segmentBytes = options.segmentBytes;
+    this.#trees = trees;
+    this.#segment = reader.head!.segment;
+    this.#entries = reader.entries;
+    this.#head = reader.digest;
     this.#size = size;
+    this.#rotateAt = options.segmentBytes;
   }
 
   /**
-   * Opens the journal for writing, and makes it (mode 600) if it is not there. Verifies all of it: about 20 µs a line.
-   * One process at a time has it open: another one waits, since two writers would break its chain.
-   * @param patience milliseconds to wait for another process.
+   * Opens the journal for writing, and makes it (mode 600) if it is not there. Verifies all of its newest segment: about 20 µs
+   * a line. One process at a time has it open: another one waits, since two writers would break its chain.
    * @throws HoldfastError `journal_damaged`; `usage` if the file cannot be opened; `not_ready` if it stays in use.
    */
-  static async open(
-    path: string,
-    { clock = systemClock, patience = PATIENCE }: { readonly clock?: Clock; readonly patience?: number } = {},
-  ): Promise<SigningJournal> {
+  static async open(path: string, options: JournalOptions = {}): Promise<SigningJournal> {
+    const { clock = systemClock, patience = PATIENCE, segmentBytes = SEGMENT_BYTES, files = realFiles } = options;
     let file: FileHandle;
     let lock: Lock | undefined;
     try {
@@ -156,23 +124,8 @@ export class SigningJournal {
       });
     }
     try {
-      const trees = new Map<string, Tree>();
-      const { reader, end, torn } = await readAll(file, (entry) => remember(trees, entry.key, treeOf(entry)));
-      if (torn > 0) await file.truncate(end);
-      let size = end;
-      let head = reader.digest;
-      if (reader.lines === 0) {
-        const line = headLine(clock.now());
-        await file.appendFile(`${line}\n`);
-        size = utf8(line).length + 1;
-        head = lineDigest(line);
-      }
-      await file.sync();
-      await syncFolder(dirname(path));
-      const entries = Math.max(0, reader.lines - 1);
-      const journal = new SigningJournal(path, { file, lock }, clock, { entries, head, torn }, size);
-      for (const [key, tree] of trees) journal.#trees.set(key, tree);
-      return journal;
+      const read = await readToWrite(path, file, { clock, files });
+      return new SigningJournal(path, { file, lock, ...read }, { clock, files, segmentBytes });
     } catch (error) {
       await file.close();
       lock.release();
@@ -180,6 +133,7 @@ export class SigningJournal {
     }
   }
 
+  /** Number of signatures, those of earlier segments too. */
   get entries(): number {
     return this.#entries;
   }
@@ -187,6 +141,11 @@ export class SigningJournal {
   /** SHA-256 of the last line. */
   get head(): string {
     return this.#head;
+  }
+
+  /** The largest tree of each log that each key has signed, those of earlier segments too. */
+  get trees(): readonly SignedTree[] {
+    return this.#trees.all();
   }
 
   /**
@@ -217,19 +176,25 @@ export class SigningJournal {
   }
 
   async #writeBatch(batch: readonly Waiting[]): Promise<void> {
+    try {
+      if (this.#size >= this.#rotateAt) await this.#rotate();
+    } catch (error) {
+      this.#break(error, batch);
+      return;
+    }
     const accepted: { waiting: Waiting; entry: JournalEntry }[] = [];
     let text = '';
     let head = this.#head;
     for (const waiting of batch) {
       try {
         const { tree, ...signed } = waiting.signed;
-        this.#refuseFork(signed.key, tree);
+        this.#trees.refuseFork(signed.key, tree);
         const entry = { ...signed, number: this.#entries + accepted.length + 1, time: this.#clock.now() };
         const line = checkLine(entryLine(entry, head));
         text += `${line}\n`;
         head = lineDigest(line);
         accepted.push({ waiting, entry });
-        remember(this.#trees, signed.key, tree);
+        this.#trees.remember(signed, tree);
       } catch (error) {
         waiting.reject(error);
       }
@@ -237,9 +202,8 @@ export class SigningJournal {
     try {
       await this.#append(text);
     } catch (error) {
-      this.#broken ??= error instanceof HoldfastError ? error : unusable('could not be written; check its disk', error);
-      for (const { waiting } of accepted) waiting.reject(this.#broken);
-      for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#broken);
+      const waiting = accepted.map((each) => each.waiting);
+      this.#break(error, waiting);
       return;
     }
     this.#entries += accepted.length;
@@ -247,56 +211,83 @@ export class SigningJournal {
     for (const { waiting, entry } of accepted) waiting.resolve(entry);
   }
 
-  async #append(text: string): Promise<void> {
-    if (text === '') return;
+  /** Whatever was being written: nothing more is. */
+  #break(error: unknown, waiting: readonly Waiting[]): void {
+    this.#broken ??= error instanceof HoldfastError ? error : unusable('could not be written; check its disk', error);
+    for (const each of [...waiting, ...this.#waiting.splice(0)]) each.reject(this.#broken);
+  }
+
+  /** All that was appended is on stable storage, and nothing is appended meanwhile. */
+  async #rotate(): Promise<void> {
+    const next = this.#segment + 1;
+    const line = segmentLine({
+      created: this.#clock.now(),
+      ...{ segment: next, entries: this.#entries, previous: this.#head },
+      trees: this.#trees.all(),
+    });
+    const bytes = utf8(`${line}\n`);
+    const fits = bytes.length <= Math.min(MAXIMUM_HEAD, this.#segmentBytes / 2);
+    await this.#requireUnchanged();
+    if (!fits || !(await rotate(this.path, this.#segment, bytes, this.#files))) {
+      // Tried again when it has grown by as much once more.
+      this.#rotateAt = this.#size + this.#segmentBytes;
+      return;
+    }
+    const file = await open(this.path, constants.O_RDWR | constants.O_APPEND);
+    const old = this.#file;
+    this.#file = file;
+    await old.close();
+    this.#segment = next;
+    this.#head = lineDigest(line);
+    this.#size = bytes.length;
+    this.#rotateAt = this.#segmentBytes;
+    await this.#requireUnchanged();
+  }
+
+  async #requireUnchanged(): Promise<void> {
     const { size } = await this.#file.stat();
     if (size !== this.#size) throw unusable('was written to by somebody else; only one process may use it');
+  }
+
+  async #append(text: string): Promise<void> {
+    if (text === '') return;
+    await this.#requireUnchanged();
     const bytes = utf8(text);
     await this.#file.appendFile(bytes);
     await this.#file.datasync();
     this.#size += bytes.length;
   }
+}
 
-  #refuseFork(key: string, tree: Signed['tree']): void {
-    const before = tree && this.#trees.get(`${key} ${tree.origin}`);
-    if (!tree || !before) return;
-    if (tree.size > before.size || (tree.size === before.size && equalBytes(tree.root, before.root))) return;
-    throw new HoldfastError(
-      'signing_refused',
-      `this key signed another tree of ${tree.origin} before, of size ${before.size}; find out how its history changed`,
-      { details: { size: tree.size, signed: before.size } },
-    );
+/** All of the newest segment, ready to be appended to. */
+async function readToWrite(
+  path: string,
+  file: FileHandle,
+  { clock, files }: Required<Pick<JournalOptions, 'clock' | 'files'>>,
+): Promise<Omit<OpenJournal, 'file' | 'lock'>> {
+  let trees: SignedTrees | undefined;
+  const reader = new JournalReader();
+  const onEntry = (entry: JournalEntry) => {
+    trees ??= new SignedTrees(reader.head!.trees);
+    trees.remember(entry);
+  };
+  const { end, torn } = await readSegment(file, onEntry, reader);
+  await settle(path, file, reader.head, files);
+  if (torn > 0) await file.truncate(end);
+  let size = end;
+  if (reader.lines === 0) {
+    const line = headLine(clock.now());
+    await file.appendFile(`${line}\n`);
+    reader.read(line);
+    size = utf8(line).length + 1;
   }
-}
-
-const TREE = /^(?:checkpoint|cosignature) of (.+), size (\d+), root ([A-Za-z0-9+/]{43}=)$/;
-
-/** The tree that an entry is about, where it is about one. */
-function treeOf({ purpose, about }: JournalEntry): Signed['tree'] {
-  const [, origin, size, root] = TREE.exec(about) ?? [];
-  if (!['checkpoint', 'witness', 'audit'].includes(purpose) || origin === undefined) return undefined;
-  return { origin, size: Number(size), root: fromBase64(root!) };
-}
-
-function remember(trees: Map<string, Tree>, key: string, tree: Signed['tree']): void {
-  if (!tree) return;
-  const name = `${key} ${tree.origin}`;
-  const before = trees.get(name);
-  // Where forks are allowed, a smaller tree must not make the journal forget the larger one.
-  if (!before || tree.size >= before.size) trees.set(name, { size: tree.size, root: tree.root });
+  await file.sync();
+  await files.syncFolder(dirname(path));
+  return { reader, torn, size, trees: trees ?? new SignedTrees(reader.head!.trees) };
 }
 
 /** What could not be read back must not be written. */
 function checkLine(line: string): string {
   if (utf8(line).length <= MAXIMUM_LINE) return line;
   throw new HoldfastError('signing_refused', 'what is to be signed has a name that is too long for the journal');
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -104,9 +104,11 @@ test('killed ten times in the middle of appending: nothing that was acknowledged
 
 test('no checkpoint was ever signed for two roots of one size', async () => {
   const roots = new Map<string, Set<string>>();
-  await readJournal(cosigner.path('journal'), ({ purpose, about }) => {
-    const [, size, root] = /, size (\d+), root (\S+)$/.exec(about) ?? [];
-    if (purpose === 'checkpoint') roots.set(size!, (roots.get(size!) ?? new Set()).add(root!));
+  await readJournal(cosigner.path('journal'), {
+    onEntry: ({ purpose, about }) => {
+      const [, size, root] = /, size (\d+), root (\S+)$/.exec(about) ?? [];
+      if (purpose === 'checkpoint') roots.set(size!, (roots.get(size!) ?? new Set()).add(root!));
+    },
   });
   expect(roots.size).toBeGreaterThan(10);
   expect([...roots.values()].every(({ size }) => size === 1)).toBe(true);

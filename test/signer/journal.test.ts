@@ -42,7 +42,7 @@ const damaged = { code: 'journal_damaged' };
 
 async function entriesOf(file = path) {
   const entries: JournalEntry[] = [];
-  const { head, torn } = await readJournal(file, (entry) => entries.push(entry));
+  const { head, torn } = await readJournal(file, { onEntry: (entry) => void entries.push(entry) });
   return { entries, head, torn };
 }
 

@@ -97,7 +97,7 @@ describe('a cosigner’s keys on one token, through one login', () => {
     await journal.close();
 
     const entries: JournalEntry[] = [];
-    await readJournal(path, (entry) => entries.push(entry));
+    await readJournal(path, { onEntry: (entry) => void entries.push(entry) });
     expect(entries.map(({ purpose, digest }) => [purpose, digest])).toEqual(
       (['bundle', 'roster', 'checkpoint', 'plexi', 'witness'] as const).map((purpose) => [
         purpose,

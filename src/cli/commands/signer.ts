@@ -120,19 +120,23 @@ export async function sign(file: string, flags: SignFlags, signal: AbortSignal):
 export async function verifyJournal(file: string): Promise<CommandResult> {
   const counts = new Map<string, number>();
   let last: number | undefined;
-  const state = await readJournal(file, ({ purpose, key, time }) => {
-    const name = `${purpose} by ${key}`;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-    last = time;
+  const state = await readJournal(file, {
+    onEntry: ({ purpose, key, time }) => {
+      const name = `${purpose} by ${key}`;
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+      last = time;
+    },
   });
-  const { entries, head, torn } = state;
+  const { entries, head, torn, segment, first } = state;
   const signatures = Object.fromEntries([...counts].sort());
   const lastAt = last === undefined ? null : new Date(last).toISOString();
   return {
-    value: { entries, head, torn, last: lastAt, signatures },
+    value: { entries, head, torn, segment, first, last: lastAt, signatures },
     lines: [
       `The journal is whole: ${entries} signatures${lastAt === null ? '' : `, the last at ${lastAt}`}.`,
       ...Object.entries(signatures).map(([name, count]) => `  ${String(count).padStart(8)}  ${name}`),
+      ...(segment > 1 ? [`Segments ${first} to ${segment} are here, and follow from each other.`] : []),
+      ...(first > 1 ? [`What segments 1 to ${first - 1} come to is carried over; what they say was not read.`] : []),
       `SHA-256 of its last line: ${head}`,
       ...(torn > 0 ? [`After it are ${torn} bytes of a write that did not end; they were never signed for.`] : []),
     ],

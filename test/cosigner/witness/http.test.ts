@@ -44,6 +44,25 @@ async function start(changes: Partial<WitnessServiceOptions> = {}) {
   return { ...service, disk, post };
 }
 
+it('serves the page of transparency logs to those who would not have it from the log, under its own policy', async () => {
+  const file = (name: string, type: string, text: string) => {
+    return { name, type, bytes: Buffer.from(text), etag: `"${name}"`, encodings: new Map<string, Buffer>() };
+  };
+  const page = {
+    sha256: '',
+    contentSecurityPolicy: "default-src 'none'; script-src 'self'",
+    files: [file('index.html', 'text/html', '<!doctype html>'), file('page-1.js', 'text/javascript', 'check()')],
+  };
+  const { url } = await start({ page });
+  const index = await fetch(`${url}/page/?site=https://log.example`);
+  expect([index.status, await index.text()]).toEqual([200, '<!doctype html>']);
+  expect(index.headers.get('content-security-policy')).toMatch(/script-src 'self'.*frame-ancestors 'none'/);
+  expect(await (await fetch(`${url}/page/page-1.js`)).text()).toBe('check()');
+  const own = await fetch(`${url}/`);
+  expect(own.headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'");
+  expect((await fetch(`${(await start()).url}/page/`)).status).toBe(404);
+});
+
 describe('add-checkpoint over HTTP', () => {
   it('has every status of the specification', async () => {
     const { post } = await start();

@@ -8,10 +8,12 @@ import type { FastifyInstance } from 'fastify';
 import { HoldfastError } from '../../../core/index.ts';
 import {
   addHealthRoutes,
+  addPage,
   addRateLimit,
   createApp,
   errorFromHttp,
   type Logger,
+  type Page,
   type RateLimit,
   type Readiness,
 } from '../../../http/index.ts';
@@ -30,6 +32,8 @@ export interface WitnessServerOptions {
   /** Per client address; undefined: no limit. */
   readonly rateLimit: RateLimit | undefined;
   readonly trustedProxies: readonly string[];
+  /** The transparency page, at `/page/`, for who would not have it from the party that is checked; undefined: none. */
+  readonly page?: Page | undefined;
   /** Requests in flight beyond which 503 is answered. */
   readonly maximumInFlight: number;
 }
@@ -74,6 +78,7 @@ export async function createWitnessServer(options: WitnessServerOptions): Promis
   app.setNotFoundHandler((_request, reply) => reply.code(404).type(TEXT).send('there is nothing here\n'));
   addHealthRoutes(app, readiness);
   addAddCheckpoint(app, options);
+  if (options.page) addPage(app, options.page, '/page/');
   app.get('/', async () => witness.description);
   app.get<{ Params: { hash: string } }>('/:hash/checkpoint', async (request, reply) => {
     const checkpoint = witness.newestCheckpoint(request.params.hash);

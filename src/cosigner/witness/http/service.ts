@@ -17,7 +17,7 @@ import { createWitnessServer, type WitnessServerOptions } from './server.ts';
 
 export interface WitnessServiceOptions
   extends Pick<WitnessOptions, 'signer' | 'logs' | 'auditor' | 'refreshSeconds' | 'clock'>,
-    Pick<WitnessServerOptions, 'tls' | 'rateLimit' | 'trustedProxies' | 'maximumInFlight'> {
+    Pick<WitnessServerOptions, 'tls' | 'rateLimit' | 'trustedProxies' | 'maximumInFlight' | 'page'> {
   /** Closed with the service. */
   readonly disk: WitnessDisk;
   readonly listen: ListenAddress;
