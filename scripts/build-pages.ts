@@ -48,7 +48,16 @@ export async function buildPages({ out, root = here, only }: BuildPagesOptions):
   for (const name of wanted) if (!names.includes(name)) throw new Error(`there is no page ${name} in src/pages`);
   const built: BuiltPage[] = [];
   for (const name of wanted) built.push(await buildPage(name, root, out));
+  writeFileSync(join(out, 'pages.sha256'), listOf(built));
   return built;
+}
+
+/** The hashes of all files that browsers get, for `sha256sum -c`, `holdfast page check` and statements on software. */
+export function listOf(pages: readonly BuiltPage[]): string {
+  const lines = pages.flatMap(({ name, files }) =>
+    [...files].map(([file, bytes]) => `${sha256(bytes)}  ${name}/${file}\n`),
+  );
+  return lines.sort((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1)).join('');
 }
 
 async function buildPage(name: string, root: string, out: string): Promise<BuiltPage> {

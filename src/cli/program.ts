@@ -12,6 +12,7 @@ import { addCertificate } from './program-certificate.ts';
 import { addCosigner } from './program-cosigner.ts';
 import { addEvidence } from './program-evidence.ts';
 import { addFleet } from './program-fleet.ts';
+import { addPage } from './program-page.ts';
 import { act, connected, group, JSON_OPTION, onSigningToken, withPin } from './program-parts.ts';
 import { addPolicy } from './program-policy.ts';
 import { addTrust } from './program-trust.ts';
@@ -69,6 +70,7 @@ export function createProgram(): Command {
   addCosigner(program);
   addBundle(program);
   addAudit(program);
+  addPage(program);
   addPolicy(program);
   addTrust(program);
   addCertificate(program);

@@ -12,6 +12,8 @@ import { HoldfastError, type JsonValue, parseJson } from '../core/index.ts';
 
 const FORMAT = 'holdfast/page/v1';
 const INDEX = 'index.html';
+/** Beside the pages' folders, written by scripts/build-pages.ts. */
+const PAGE_LIST = 'pages.sha256';
 const NAME = /^[a-z0-9][a-z0-9-]*\.[a-z]+$/;
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 /** Where a build puts the pages: next to the compiled program, or in the checkout whose sources run. */
@@ -41,6 +43,16 @@ export async function builtPage(name: PageName): Promise<Page | undefined> {
     const description = await readFile(join(path, 'page.json'), 'utf8').catch(() => '');
     // Next to the sources the file of that name says how to build the page.
     if (description.includes(`"${FORMAT}"`)) return await readPage(path);
+  }
+  return undefined;
+}
+
+/** The hashes of all pages of this program's own build, as `sha256sum` writes them; undefined where none were built. */
+export async function builtPageList(): Promise<string | undefined> {
+  for (const folder of FOLDERS) {
+    const path = join(fileURLToPath(new URL(folder, import.meta.url)), PAGE_LIST);
+    const text = await readFile(path, 'utf8').catch(() => undefined);
+    if (text !== undefined) return text;
   }
   return undefined;
 }

@@ -1,5 +1,6 @@
 /** How pages are built: the same bytes each time, nothing loaded from elsewhere, and served as they were hashed. */
 
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib';
 import { fastify } from 'fastify';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type BuiltPage, buildPages } from '../../scripts/build-pages.ts';
+import { type BuiltPage, buildPages, listOf } from '../../scripts/build-pages.ts';
 import { contentSecurityPolicy, parsePageOptions, renderHtml } from '../../scripts/pages/html.ts';
 import { addPage, readPage } from '../../src/http/index.ts';
 
@@ -42,6 +43,15 @@ describe('the build of all pages', () => {
         expect(readFileSync(join(again, name, file)).equals(readFileSync(join(out, name, file))), file).toBe(true);
       }
     }
+  });
+
+  test('writes the hashes of all files that browsers get, which sha256sum reads', () => {
+    const list = readFileSync(join(out, 'pages.sha256'), 'utf8');
+    expect(list).toBe(listOf(pages));
+    expect(list.split('\n')).toHaveLength(pages.reduce((sum, { files }) => sum + files.size, 0) + 1);
+    expect(() =>
+      execFileSync('sha256sum', ['--strict', '-c', 'pages.sha256'], { cwd: out, stdio: 'ignore' }),
+    ).not.toThrow();
   });
 
   test('lets nothing be loaded from elsewhere, and pins every file of the page by its hash', () => {

@@ -11,6 +11,7 @@ import {
   type Statement,
 } from '../../evidence/index.ts';
 import { FleetFolder, recordFleet } from '../../fleet/index.ts';
+import { builtPageList } from '../../http/index.ts';
 import {
   addStatement,
   evidenceKeyOf,
@@ -30,6 +31,8 @@ import { readBundle, siteOf } from './evidence.ts';
 import { digestOf } from './possession.ts';
 
 const MAXIMUM_FILE = 700_000;
+/** The list of the pages' hashes, which comes with every build. */
+const PAGES = 'pages.sha256';
 
 export interface SignFlags extends SigningKeyFlags {
   readonly name: string;
@@ -76,6 +79,10 @@ export async function software(flags: SoftwareFlags): Promise<CommandResult> {
       '--artifact must be NAME=SHA256, such as "holdfast container image"=sha256:5e3f...',
     );
   });
+  const pages = await builtPageList();
+  if (pages !== undefined && !artifacts.some(({ name }) => name === PAGES)) {
+    artifacts.push({ name: PAGES, sha256: createHash('sha256').update(pages).digest('hex') });
+  }
   const predicate: SoftwarePredicate = { version: version(), source, commit, lockfile, builder, artifacts };
   const subject = descriptionSubject(flags.fleetName, digestOf(flags.description));
   return await added([{ kind: 'software', subject, predicate }], flags);
