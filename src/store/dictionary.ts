@@ -44,7 +44,7 @@ function rootOf(size: number, entryRoot: Uint8Array, syncRoot: Uint8Array): Uint
 }
 
 /** The root of a dictionary without entries, 32 bytes: parent of the first batch. */
-export const emptyRoot: Uint8Array = rootOf(0, ENTRY_TREE.emptyRoot, SYNC_TREE.emptyRoot);
+export const emptyRoot: Uint8Array = rootOf(0, ENTRY_TREE.empty[0]!, SYNC_TREE.empty[0]!);
 
 const headFields = {
   sequence: codec.uint,

@@ -17,6 +17,8 @@ const FAN = 16;
 const FIRST_LEAF = 1 + FAN + FAN ** 2 + FAN ** 3;
 const FIRST_GROUP = 1 + FAN;
 const POSITIONS = FIRST_LEAF + LEAF_COUNT;
+/** Position of the first node of each level, from the root to the leaves. */
+const LEVELS = [0, 1, FIRST_GROUP, FIRST_GROUP + FAN ** 2, FIRST_LEAF];
 
 const parentOf = (position: number) => (position - 1) >> 4;
 
@@ -70,45 +72,37 @@ function nodeHash(label: string): (children: Uint8Array) => Uint8Array {
 export class TreeKind {
   /** Hash of a node, of the 16 hashes of its children one after another. */
   readonly node: (children: Uint8Array) => Uint8Array;
-  /** All positions of a tree without content; copied, never changed. */
-  readonly empty: Uint8Array;
+  /** The hash of every node of a level without content: the root's first, the leaves' last. */
+  readonly empty: readonly Uint8Array[];
 
   constructor(label: string, emptyLeaf: Uint8Array) {
     this.node = nodeHash(label);
-    this.empty = new Uint8Array(POSITIONS * HASH_SIZE);
-    const children = new Uint8Array(FAN * HASH_SIZE);
-    let hash = emptyLeaf;
-    for (let first = FIRST_LEAF, count = LEAF_COUNT; ; first = parentOf(first), count /= FAN) {
-      this.#fill(first, count, hash);
-      if (first === 0) break;
-      for (let i = 0; i < FAN; i++) children.set(hash, i * HASH_SIZE);
-      hash = this.node(children);
+    const empty = [emptyLeaf];
+    for (let above = LEVELS.length - 1; above > 0; above--) {
+      const children = new Uint8Array(FAN * HASH_SIZE);
+      for (let i = 0; i < FAN; i++) children.set(empty[0]!, i * HASH_SIZE);
+      empty.unshift(this.node(children));
     }
-  }
-
-  /** The root of a tree without content. */
-  get emptyRoot(): Uint8Array {
-    return this.empty.slice(0, HASH_SIZE);
-  }
-
-  /** Doubles what is there, `count` being a power of two: one call for each position takes a process's start 15 ms longer. */
-  #fill(first: number, count: number, hash: Uint8Array): void {
-    const level = this.empty.subarray(first * HASH_SIZE, (first + count) * HASH_SIZE);
-    level.set(hash);
-    for (let filled = HASH_SIZE; filled < level.length; filled *= 2) level.copyWithin(filled, 0, filled);
+    this.empty = empty;
   }
 }
 
 /** 2.2 MB outside the JavaScript heap. */
 export class HashTree {
   readonly #kind: TreeKind;
-  readonly #hashes: Uint8Array;
+  readonly #hashes = new Uint8Array(POSITIONS * HASH_SIZE);
   /** Marks the inner nodes above leaves that were set since the last `rebuild`. */
   #stale: Uint8Array | undefined;
 
   constructor(kind: TreeKind) {
     this.#kind = kind;
-    this.#hashes = kind.empty.slice();
+    for (const [level, first] of LEVELS.entries()) {
+      const end = LEVELS[level + 1] ?? POSITIONS;
+      const hashes = this.#hashes.subarray(first * HASH_SIZE, end * HASH_SIZE);
+      hashes.set(kind.empty[level]!);
+      // What is there is doubled, a level being a power of two: a call for each position takes 15 ms.
+      for (let filled = HASH_SIZE; filled < hashes.length; filled *= 2) hashes.copyWithin(filled, 0, filled);
+    }
   }
 
   /** The hash of leaf `index`, as a view: valid until the tree changes. */
@@ -131,11 +125,10 @@ export class HashTree {
   }
 
   /** The indexes of all leaves that are not empty, ascending, lazily. */
-  *occupied(position = 0): Iterable<number> {
-    const empty = this.#kind.empty.subarray(position * HASH_SIZE, (position + 1) * HASH_SIZE);
-    if (equalBytes(this.#at(position), empty)) return;
+  *occupied(position = 0, level = 0): Iterable<number> {
+    if (equalBytes(this.#at(position), this.#kind.empty[level]!)) return;
     if (position >= FIRST_LEAF) yield position - FIRST_LEAF;
-    else for (let child = 1; child <= FAN; child++) yield* this.occupied(FAN * position + child);
+    else for (let child = 1; child <= FAN; child++) yield* this.occupied(FAN * position + child, level + 1);
   }
 
   /** Sets a leaf of a tree that is being rebuilt: the nodes above are wrong until `rebuild` is called. */
