@@ -218,6 +218,8 @@ async function story(): Promise<void> {
   check('and the right PIN works', true);
 
   tell('Bob’s phone falls into wrong hands: ten wrong PINs');
+  // Loaded while others work: it is a good part of the source tree.
+  const workshop = import('./demo-rogue.ts');
   const bob = join(place, 'bob.json');
   const secret = join(place, 'bob-secret');
   writeFileSync(secret, 'the key to everything of Bob’s');
@@ -246,7 +248,7 @@ async function story(): Promise<void> {
   await json(0, 'secret', 'get', '--out', identity, '--overwrite', ...alice);
   check('Alice’s record is untouched', true);
   // The fleet that goes on running is not revoked.
-  if (!keep) await rogues(alice);
+  if (!keep) await rogues(alice, (await workshop).makeRogues);
 }
 
 /** Somebody who runs none of it checks what the fleet publishes, then a copy in which one character was changed. */
@@ -268,9 +270,11 @@ async function strangerAudits(): Promise<void> {
 }
 
 /** What the CLI makes of trust sets of the running cosigner that somebody has tampered with, and of a revoked fleet. */
-async function rogues(alice: readonly string[]): Promise<void> {
+async function rogues(
+  alice: readonly string[],
+  makeRogues: typeof import('./demo-rogue.ts').makeRogues,
+): Promise<void> {
   tell('Somebody shows Alice bundles that are not her fleet’s: each is refused, exit code 6, with a code of its own');
-  const { makeRogues } = await import('./demo-rogue.ts');
   const made = await makeRogues(fleet, place);
   const remembered = join(place, 'remembered.json');
   const verify = (code: number, file: string, ...more: readonly string[]) =>
