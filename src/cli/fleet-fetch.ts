@@ -84,7 +84,11 @@ function ask(
     if (asked.reusedSocket) connected();
     else socket.once(isSecure(target) ? 'secureConnect' : 'connect', connected);
   });
-  asked.once('close', connected);
+  // An upgrade that nobody asked for ends without an error.
+  asked.once('close', () => {
+    connected();
+    reject(new Error('closed without an answer'));
+  });
   // Stays, because an answer may break off after it was begun; whoever reads it then learns of that.
   asked.on('error', reject);
   asked.once('response', (incoming) => {

@@ -20,10 +20,14 @@ export function ask(port: number, path: string): Promise<Answer> {
   // A connection for each: one that is kept may be that of a process which has been killed since.
   const asked = request({ host: HOST, port, path, agent: false, signal: AbortSignal.timeout(TIMEOUT) });
   asked.on('error', reject);
+  const closed = () => reject(new Error('closed without a whole answer'));
+  asked.once('close', closed);
   asked.once('response', (incoming) => {
     const parts: Buffer[] = [];
     let length = 0;
-    incoming.on('error', reject);
+    // The request may close before the last of its answer was read.
+    asked.off('close', closed);
+    incoming.on('error', reject).once('close', closed);
     incoming.on('data', (part: Buffer) => {
       length += part.length;
       if (length > MAXIMUM) asked.destroy(new Error('the answer is too long'));

@@ -105,6 +105,15 @@ describe('an answer', () => {
     await closed.promise;
   });
 
+  it('is no change of protocol', async () => {
+    const rude = createTcpServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end('HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n'));
+    });
+    const asking = fetcher().of(undefined, undefined)(`http://127.0.0.1:${await portOf(rude)}`, { method: 'GET' });
+    await expect(asking).rejects.toThrow('fetch failed');
+  });
+
   it('is no redirect', async () => {
     const url = await plain((_, answer) => answer.writeHead(302, { location: '/elsewhere' }).end());
     const asking = fetcher().of(undefined, undefined)(url, { method: 'GET' });
