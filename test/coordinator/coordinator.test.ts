@@ -13,6 +13,9 @@ import { InProcessFleet } from '../node/in-process.ts';
 
 const secret = utf8('the backup key');
 
+/** Milliseconds that no test takes: whoever waits for this timeout does not come to an end. */
+const NEVER = 3_600_000;
+
 async function enrolled(n = 3) {
   const fleet = await InProcessFleet.create(n);
   const client = await fleet.client('alice');
@@ -122,10 +125,9 @@ describe('a recovery’s evaluations', () => {
       hung.push(node);
       return new Promise(() => {});
     };
-    const begun = performance.now();
+    fleet.coordinate({ timeout: NEVER });
     expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
     expect(hung).toHaveLength(1);
-    expect(performance.now() - begun).toBeLessThan(1900);
   });
 
   it('are asked of all nodes where the client asks again, so that a liar is named', async () => {
@@ -147,10 +149,8 @@ describe('nodes that do not answer', () => {
   it('hang without slowing a majority down', async () => {
     const { fleet, client } = await enrolled(5);
     fleet.tamper = (node, _request, answer) => (node <= 2 ? new Promise(() => {}) : answer);
-    const begun = performance.now();
+    fleet.coordinate({ timeout: NEVER });
     expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
-    // The timeout of one request alone is two seconds.
-    expect(performance.now() - begun).toBeLessThan(1900);
   });
 
   it('leave no majority, and that is said', async () => {

@@ -132,9 +132,9 @@ export const post = async (
   type = 'text/plain; charset=utf-8',
 ): Promise<Answered> => answered(await pool.request({ method: 'POST', path, body, headers: { 'content-type': type } }));
 
-/** Until `look` gives something, at most ten seconds. */
+/** Until `look` gives something, at most as long as a test may take. */
 export async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 50_000;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;

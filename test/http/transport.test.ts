@@ -193,11 +193,10 @@ describe.each([
       const gone = await listen(answerAll);
       await gone.close();
       const alive = await listen(answerAll, 'node-2');
-      const transport = await connect([gone.url, alive.url]);
-      const begun = performance.now();
+      // A timeout that nobody could wait for.
+      const transport = await connect([gone.url, alive.url], 3_600_000);
       await expect(transport.send(1, head(1))).rejects.toMatchObject(refused);
       expect((await transport.send(2, head(1))).code).toBe('ok');
-      expect(performance.now() - begun).toBeLessThan(1000);
     });
 
     it('is not asked again at once, and is found again when it is back', async () => {
@@ -224,11 +223,13 @@ describe.each([
       const node = await listen((batch, reply) => {
         if (!hanging) answerAll(batch, reply);
       });
-      const transport = await connect([node.url], 300);
+      const timeout = 500;
+      const transport = await connect([node.url], timeout);
       const begun = performance.now();
       const stuck = Array.from({ length: 20 }, (_, i) => transport.send(1, head(i)));
       for (const { status } of await Promise.allSettled(stuck)) expect(status).toBe('rejected');
-      expect(performance.now() - begun).toBeLessThan(900);
+      // Far from one after the other.
+      expect(performance.now() - begun).toBeLessThan((stuck.length * timeout) / 2);
       hanging = false;
       for (;;) {
         const answer = await transport.send(1, head(1)).catch(() => undefined);

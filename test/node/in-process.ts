@@ -98,6 +98,14 @@ export class InProcessFleet {
   /** Records that one answer of a node lists at most, from its next start on. */
   crowdedBucket: number | undefined;
 
+  #changes: Partial<Pick<CoordinatorOptions, 'clock' | 'timeout'>> = {};
+
+  /** Makes coordinator and maintenance anew, and from here on with these options. */
+  coordinate(changes: Partial<Pick<CoordinatorOptions, 'clock' | 'timeout'>>): void {
+    this.#changes = changes;
+    this.#coordinate();
+  }
+
   #coordinate(): void {
     const options: CoordinatorOptions = {
       fleet: this.fleet,
@@ -106,8 +114,9 @@ export class InProcessFleet {
       observer: silentCoordinatorObserver,
       timeout: 2000,
       grace: 20,
-      enrolmentGrace: 200,
+      enrolmentGrace: 2000,
       transport: { send: (node, request) => this.send(node, request) },
+      ...this.#changes,
     };
     this.coordinator = new Coordinator(options);
     this.maintenance = new Maintenance(options);
