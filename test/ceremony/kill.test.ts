@@ -125,4 +125,4 @@ it('asks before it destroys the part of the keys that a dead attempt has made, a
   await token.close();
   const answered = records(room, 'two').filter(({ kind, step }) => kind === 'answered' && step === 'keys');
   expect(answered.length).toBe(1);
-}, 120_000);
+}, 300_000);

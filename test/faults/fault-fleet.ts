@@ -41,7 +41,7 @@ export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
   describe: () => unknown = () => '',
-  seconds = 40,
+  seconds = 120,
 ): Promise<void> {
   const end = performance.now() + seconds * 1000;
   while (!(await holds())) {
@@ -150,7 +150,7 @@ export class FaultFleet implements AsyncDisposable {
   }
 
   async start(...nodes: number[]): Promise<void> {
-    await Promise.all(nodes.map((node) => startProcess(this.folder, `node-${node}`, { timeout: 40_000 })));
+    await Promise.all(nodes.map((node) => startProcess(this.folder, `node-${node}`, { timeout: 120_000 })));
     await this.untilServing(...nodes);
   }
 

@@ -151,9 +151,9 @@ export class TestFleet implements AsyncDisposable {
     return (await this.ok('fleet', 'status', this.folder.path)) as unknown as FleetStatus;
   }
 
-  /** Waits until the fleet's status is so; fails after 30 seconds with the last one. */
+  /** Waits until the fleet's status is so; fails after two minutes with the last one. */
   async until(holds: (status: FleetStatus) => boolean): Promise<FleetStatus> {
-    const end = performance.now() + 30_000;
+    const end = performance.now() + 120_000;
     for (;;) {
       const status = await this.status();
       if (holds(status)) return status;
