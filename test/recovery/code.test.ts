@@ -100,7 +100,8 @@ describe('reading', () => {
           expect(read(characters.join(''))).toBe(textOf(one));
         },
       ),
-      { numRuns: 60 },
+      // The same draws each time: at one place in millions another code is as near (see checksum.test.ts).
+      { numRuns: 60, seed: 1 },
     );
   });
 
@@ -118,7 +119,8 @@ describe('reading', () => {
           );
         },
       ),
-      { numRuns: 1000 },
+      // The same draws each time: five mistakes may by bad luck lie within four of another code.
+      { numRuns: 1000, seed: 1 },
     );
   });
 
