@@ -59,7 +59,8 @@ describe('a client over HTTPS', () => {
       [2, 'ok'],
       [3, 'ok'],
     ]);
-    expect(decodeCertificate(answer.certificate!).signatures.length).toBe(2);
+    // A majority, or all where the third vote was as quick.
+    expect([2, 3]).toContain(decodeCertificate(answer.certificate!).signatures.length);
     for (const { node, sealed } of answer.nodes) {
       const content = decodeAnswerContent(await open.get(node)!(sealed!));
       expect(content.code).toBe('ok');
