@@ -23,12 +23,23 @@ export function encodeFrame(number: number, body: Uint8Array): Buffer {
 
 export const numberAfter = (number: number): number => (number === MAXIMUM_NUMBER ? 0 : number + 1);
 
-/** Puts frames together from whatever pieces they arrive in. Holds no more than has arrived of one frame. */
+/** Pieces that are put together as soon as there are so many, where they are small. */
+const MANY_PIECES = 256;
+/** Bytes of a piece, on average, from which it is worth more than what it costs to keep it by itself. */
+const SMALL_PIECE = 1024;
+
+/**
+ * Puts frames together from whatever pieces they arrive in. Holds no more than has arrived of one frame, and that in few
+ * pieces: each costs some hundred bytes besides its own, so that who sends one byte at a time could fill the memory.
+ */
 export class FrameReader {
   readonly #maximum: number;
   readonly #onFrame: (number: number, body: Uint8Array) => void;
   #pieces: Buffer[] = [];
   #length = 0;
+  /** The last pieces, of which there are not many yet. */
+  #recent: Buffer[] = [];
+  #recentLength = 0;
   /** Bytes without which nothing new can be said. */
   #wanted = HEADER;
   #frames = 0;
@@ -44,6 +55,16 @@ export class FrameReader {
     return this.#length > 0;
   }
 
+  /** Bytes that have arrived of a frame that is not whole. */
+  get heldBytes(): number {
+    return this.#length;
+  }
+
+  /** In how many pieces they are held. */
+  get heldPieces(): number {
+    return this.#pieces.length + this.#recent.length;
+  }
+
   /** Frames that have arrived whole. */
   get frames(): number {
     return this.#frames;
@@ -51,10 +72,9 @@ export class FrameReader {
 
   /** @throws HoldfastError `too_large` where a frame says that it is; what follows can then not be read. */
   push(piece: Buffer): void {
-    this.#pieces.push(piece);
-    this.#length += piece.length;
+    this.#add(piece);
     while (this.#length >= this.#wanted) {
-      const all = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces, this.#length);
+      const all = this.#all();
       const length = all.readUInt32BE(0);
       if (length > this.#maximum) throw new HoldfastError('too_large', `a frame of more than ${this.#maximum} bytes`);
       const end = HEADER + length;
@@ -67,5 +87,23 @@ export class FrameReader {
       this.#frames++;
       this.#onFrame(all.readUInt32BE(4), all.subarray(HEADER, end));
     }
+  }
+
+  #add(piece: Buffer): void {
+    this.#recent.push(piece);
+    this.#recentLength += piece.length;
+    this.#length += piece.length;
+    if (this.#recent.length < MANY_PIECES) return;
+    const areSmall = this.#recentLength < MANY_PIECES * SMALL_PIECE;
+    this.#pieces.push(...(areSmall ? [Buffer.concat(this.#recent, this.#recentLength)] : this.#recent));
+    this.#recent = [];
+    this.#recentLength = 0;
+  }
+
+  #all(): Buffer {
+    const pieces = [...this.#pieces, ...this.#recent];
+    this.#recent = [];
+    this.#recentLength = 0;
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, this.#length);
   }
 }

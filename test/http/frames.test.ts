@@ -51,6 +51,23 @@ describe('a reader of frames', () => {
     );
   });
 
+  it('holds what comes byte by byte in few pieces, since each costs far more than its byte', () => {
+    const body = Uint8Array.from({ length: 20_000 }, (_, i) => i & 0xff);
+    let found: Uint8Array | undefined;
+    const reader = new FrameReader(20_000, (_, whole) => {
+      found = Uint8Array.from(whole);
+    });
+    const bytes = encodeFrame(1, body);
+    let most = 0;
+    for (let at = 0; at < bytes.length; at++) {
+      reader.push(Buffer.from(bytes.subarray(at, at + 1)));
+      most = Math.max(most, reader.heldPieces);
+    }
+    expect(found).toEqual(body);
+    expect(most).toBeLessThan(400);
+    expect([reader.heldBytes, reader.heldPieces]).toEqual([0, 0]);
+  });
+
   it('has numbers that come round', () => {
     expect([numberAfter(0), numberAfter(2 ** 32 - 1)]).toEqual([1, 0]);
   });
@@ -65,7 +82,13 @@ async function serve(options: Partial<FrameServerOptions> = {}) {
     (_request, response) => response.end('by HTTP'),
   );
   const frames = serveFrames(server, {
-    ...{ maximumBytes: 1000, requestTimeout: 5000, idleTimeout: 5000, closeDeadline: 5000 },
+    ...{
+      maximumBytes: 1000,
+      maximumHeldBytes: 1_000_000,
+      requestTimeout: 5000,
+      idleTimeout: 5000,
+      closeDeadline: 5000,
+    },
     answer: async (body) => {
       const text = Buffer.from(body).toString();
       if (text === 'bad') throw new HoldfastError('malformed', 'this is bad');
@@ -114,6 +137,9 @@ async function raw(url: string): Promise<TLSSocket> {
   return socket;
 }
 
+/** Resolves however it ended: who is cut may be told so by a reset. */
+const goneOf = (socket: TLSSocket) => new Promise<void>((resolve) => socket.once('close', () => resolve()));
+
 const ask = async (connection: FrameConnection, text: string) =>
   Buffer.from(await connection.request(utf8(text), never)).toString();
 
@@ -145,6 +171,84 @@ describe('a server of frames', () => {
     expect(lengths).toEqual(bodies.map((body) => body.length));
   });
 
+  it('begins few of the requests that come in one piece, and the others in their turn', async () => {
+    const { url, held } = await serve();
+    const socket = await raw(url);
+    const found: number[] = [];
+    const reader = new FrameReader(1000, (number) => found.push(number));
+    socket.on('data', (piece: Buffer) => reader.push(piece));
+    const frames = Array.from({ length: 300 }, (_, number) => encodeFrame(number, utf8('hold')));
+    socket.write(Buffer.concat(frames));
+    while (held.length < 4) await new Promise(setImmediate);
+    await ask(await open(url), 'time for more to be begun');
+    expect(held.length).toBe(4);
+    while (found.length < 300) {
+      held.shift()?.();
+      await new Promise(setImmediate);
+    }
+    expect(found).toEqual(Array.from({ length: 300 }, (_, number) => number));
+  });
+
+  it('answers also what waits for its turn before it closes', async () => {
+    const { url, frames, held } = await serve();
+    const socket = await raw(url);
+    const found: number[] = [];
+    const reader = new FrameReader(1000, (number) => found.push(number));
+    socket.on('data', (piece: Buffer) => reader.push(piece));
+    socket.write(Buffer.concat(Array.from({ length: 9 }, (_, number) => encodeFrame(number, utf8('hold')))));
+    while (held.length < 4) await new Promise(setImmediate);
+    const gone = goneOf(socket);
+    const closed = frames.close();
+    for (let i = 0; i < 9; i++) {
+      while (held.length === 0) await new Promise(setImmediate);
+      held.shift()!();
+    }
+    await Promise.all([closed, gone]);
+    expect(found).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('cuts the connection that makes it hold the most, once it holds too much', async () => {
+    const { url, faults } = await serve({ maximumBytes: 100_000, maximumHeldBytes: 150_000 });
+    const modest = await raw(url);
+    const greedy = await raw(url);
+    const closed = goneOf(greedy);
+    const whole = encodeFrame(1, new Uint8Array(60_000));
+    modest.write(whole.subarray(0, 55_000));
+    greedy.write(encodeFrame(1, new Uint8Array(100_000)).subarray(0, 99_000));
+    await closed;
+    expect(faults).toMatchObject([{ code: 'overloaded' }]);
+    const answered = once(modest, 'data');
+    modest.write(whole.subarray(55_000));
+    await answered;
+    expect(faults.length).toBe(1);
+  });
+
+  it('keeps so many connections, and cuts for one more the one that asked nothing for the longest', async () => {
+    const { url, faults } = await serve({ maximumConnections: 2 });
+    const [first, second] = [await open(url), await open(url)];
+    await ask(second, 'second');
+    await ask(first, 'first');
+    const third = await open(url);
+    expect(await ask(third, 'third')).toBe('third');
+    expect(faults).toMatchObject([{ code: 'overloaded' }]);
+    expect(await ask(first, 'still here')).toBe('still here');
+    await expect(ask(second, 'gone')).rejects.toThrow();
+  });
+
+  it('cuts a connection that asks and takes no answer', async () => {
+    // More than the buffers of both systems hold of a connection.
+    const answer = async () => new Uint8Array(20_000_000);
+    const { url, faults } = await serve({ answer, maximumHeldBytes: 30_000_000 });
+    const socket = await raw(url);
+    socket.pause();
+    const closed = goneOf(socket);
+    socket.write(Buffer.concat(Array.from({ length: 4 }, (_, number) => encodeFrame(number, utf8('much')))));
+    while (faults.length === 0) await new Promise(setImmediate);
+    expect(faults).toMatchObject([{ code: 'overloaded' }]);
+    socket.resume();
+    await closed;
+  });
+
   it('leaves those who speak HTTP to HTTP', async () => {
     const { url } = await serve();
     const asked = request(url, { ...(await tlsOf()), agent: false }).end();
@@ -168,7 +272,7 @@ describe('a server of frames', () => {
     const { url, faults } = await serve();
     const other = await open(url);
     const socket = await raw(url);
-    const closed = once(socket, 'close');
+    const closed = goneOf(socket);
     socket.write(bytes);
     await closed;
     expect(faults).toMatchObject([{ code }]);
@@ -178,9 +282,7 @@ describe('a server of frames', () => {
   it('cuts a connection whose request does not arrive in time, however often a byte of it comes', async () => {
     const { url, faults } = await serve({ requestTimeout: 100 });
     const socket = await raw(url);
-    // Cut in the middle of what it says, it may hear of that as a reset.
-    socket.on('error', () => {});
-    const closed = new Promise((done) => socket.once('close', done));
+    const closed = goneOf(socket);
     const bytes = encodeFrame(1, new Uint8Array(900));
     let at = 0;
     const drip = setInterval(() => socket.write(bytes.subarray(at, ++at)), 10);
@@ -194,7 +296,7 @@ describe('a server of frames', () => {
     const { url } = await serve({ idleTimeout: 50 });
     const socket = await raw(url);
     socket.resume();
-    await once(socket, 'close');
+    await goneOf(socket);
     expect(socket.destroyed).toBe(true);
   });
 

@@ -1,6 +1,7 @@
 /** The node's listener: who may connect, what a batch may hold, and what bad input gets. */
 
 import { connect as tcpConnect } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { connect as tlsConnect } from 'node:tls';
 import fc from 'fast-check';
 import { Pool, request } from 'undici';
@@ -26,7 +27,7 @@ import {
 } from '../../src/protocol/index.ts';
 import { SoftwareToken } from '../../src/token/software.ts';
 import { createFleet } from '../pki/fixtures.ts';
-import { FLEET, LOOPBACK, nodeName, silent, startNodes, TestClient, type TestNodes } from './fixtures.ts';
+import { FLEET, LOOPBACK, nodeName, silent, startNodes, TestClient, type TestNodes, until } from './fixtures.ts';
 
 let nodes: TestNodes;
 let pool: Pool;
@@ -319,11 +320,13 @@ describe('monitoring behind the fleet’s certificates', () => {
 });
 
 describe('a node with its hands full', () => {
-  async function serve(handle: (asked: NodeRequest) => Promise<NodeAnswer>, maximumInFlight = 100) {
+  async function serve(handle: (asked: NodeRequest) => Promise<NodeAnswer>, maximumInFlight = 100, more = {}) {
     const metrics = new NodeMetrics(new SoftwareToken(), silent, () => 0);
     const tls = await nodes.pki.issue('node', nodeName(1));
     const readiness = () => ({ ready: true, reason: '' });
-    const server = createNodeServer({ fleet: FLEET, tls, handle, metrics, readiness, log: silent, maximumInFlight });
+    const server = createNodeServer({
+      ...{ fleet: FLEET, tls, handle, metrics, readiness, log: silent, maximumInFlight, ...more },
+    });
     return { server, to: await coordinatorPool(await server.listen(LOOPBACK)) };
   }
 
@@ -341,6 +344,33 @@ describe('a node with its hands full', () => {
     release();
     expect(late[0]!.code).toBe('overloaded');
     expect((await answers).map(({ code }) => code)).toEqual(['ok', 'ok', 'ok', 'overloaded', 'overloaded']);
+    await to.destroy();
+    await server.close();
+  });
+
+  it('holds no more of half-sent batches than its limit, and answers others again once they are gone', async () => {
+    const { server, to } = await serve(async () => nodeAnswerWith({}), 100, { maximumHeldBytes: 100_000 });
+    const half = async () => {
+      const source = new PassThrough();
+      const abandoned = new AbortController();
+      const response = to.request({
+        ...{ path: '/v1/node', method: 'POST', headers: { 'content-type': NODE_CONTENT_TYPE } },
+        ...{ body: source, signal: abandoned.signal },
+      });
+      response.catch(() => {});
+      source.write(Buffer.alloc(70_000));
+      return { response, abandoned };
+    };
+    const first = await half();
+    const second = await half();
+    // Whichever came first is waited for.
+    const refused = await Promise.race([first.response, second.response]);
+    expect([refused.statusCode, await refused.body.json()]).toMatchObject([503, { code: 'overloaded' }]);
+    for (const { abandoned } of [first, second]) abandoned.abort();
+    await until(async () => {
+      const large = await post(Buffer.alloc(90_000), NODE_CONTENT_TYPE, to);
+      return ((await large.body.json()) as { code: string }).code === 'malformed';
+    });
     await to.destroy();
     await server.close();
   });

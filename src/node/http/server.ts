@@ -1,8 +1,9 @@
 /** The node's service for coordinators: mutual TLS, and batches of requests as frames (src/http/frames.ts) or in one POST. */
 
+import type { Readable } from 'node:stream';
 import type { Server } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
-import { asHoldfastError, HoldfastError } from '../../core/index.ts';
+import { asHoldfastError, concatBytes, HoldfastError } from '../../core/index.ts';
 import {
   addMonitoringRoutes,
   addProblems,
@@ -37,6 +38,8 @@ export interface NodeServerOptions {
   readonly log: Logger;
   /** Requests (not batches) in flight beyond which `overloaded` is answered. */
   readonly maximumInFlight: number;
+  /** Bytes of half-sent batches and untaken answers that connections may make this node hold, in frames and again by HTTP. */
+  readonly maximumHeldBytes?: number;
 }
 
 export const NODE_CONTENT_TYPE = 'application/octet-stream';
@@ -48,13 +51,14 @@ const REQUEST_TIMEOUT = 30_000;
 const KEEP_ALIVE = 75_000;
 /** Milliseconds that batches in flight get to finish when the server is closed. */
 const CLOSE_DEADLINE = 10_000;
+const HELD_BYTES = 256 * 1024 * 1024;
 
 /**
  * A batch of node requests in a frame, or in `POST /v1/node`; answers a batch in the same order. The monitoring listener's routes are here too,
  * behind the same certificates, so that coordinators need no other way to them. Not yet listening.
  */
 export function createNodeServer(options: NodeServerOptions): FastifyInstance {
-  const { fleet, tls, log } = options;
+  const { fleet, tls, log, maximumHeldBytes = HELD_BYTES } = options;
   const app = fastify({
     ...refusals(),
     https: {
@@ -75,7 +79,7 @@ export function createNodeServer(options: NodeServerOptions): FastifyInstance {
   const answer = async (body: Uint8Array) =>
     encodeNodeBatchAnswer(await Promise.all(decodeNodeBatch(body).map((element) => batches.answer(element))));
   const frames = serveFrames(server, {
-    ...{ maximumBytes: MAXIMUM_BATCH_BYTES, answer },
+    ...{ maximumBytes: MAXIMUM_BATCH_BYTES, maximumHeldBytes, answer },
     ...{ requestTimeout: REQUEST_TIMEOUT, idleTimeout: KEEP_ALIVE, closeDeadline: CLOSE_DEADLINE },
     onFault: ({ code, message }) => log.warn({ event: 'connection cut', code, reason: message }),
   });
@@ -84,7 +88,8 @@ export function createNodeServer(options: NodeServerOptions): FastifyInstance {
   server.on('tlsClientError', (error) => log.warn({ event: 'connection refused', reason: error.message }));
 
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(NODE_CONTENT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  const bodies = new HeldBodies(maximumHeldBytes);
+  app.addContentTypeParser(NODE_CONTENT_TYPE, async (_request: unknown, body: Readable) => bodies.read(body));
   app.post('/v1/node', async (request, reply) => {
     if (!(request.body instanceof Uint8Array)) throw new HoldfastError('malformed', 'the request has no body');
     const { buffer, byteOffset, length } = await answer(request.body);
@@ -96,6 +101,35 @@ export function createNodeServer(options: NodeServerOptions): FastifyInstance {
   });
   addProblems(app as unknown as FastifyInstance, { log, notFound: 'there is nothing here; use POST /v1/node' });
   return app as unknown as FastifyInstance;
+}
+
+/** Reads the bodies of HTTP requests, so that all that are not whole yet have no more than so many bytes together. */
+class HeldBodies {
+  readonly #maximum: number;
+  #held = 0;
+
+  constructor(maximum: number) {
+    this.#maximum = maximum;
+  }
+
+  /** @throws HoldfastError `too_large`, `overloaded`. */
+  async read(body: Readable): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    try {
+      // Not destroyed, so that whoever sent too much is told.
+      for await (const part of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+        length += part.length;
+        this.#held += part.length;
+        if (length > MAXIMUM_BATCH_BYTES) throw new HoldfastError('too_large', 'the batch is larger than a node reads');
+        if (this.#held > this.#maximum) throw new HoldfastError('overloaded', 'too many requests are on their way');
+        parts.push(part);
+      }
+      return concatBytes(...parts);
+    } finally {
+      this.#held -= length;
+    }
+  }
 }
 
 /** Takes the elements of batches one by one. */
