@@ -3,6 +3,7 @@
 import { createInterface } from 'node:readline/promises';
 import { HoldfastError } from '../core/index.ts';
 import { type Approver, approveDigests, askApproval } from '../signer/index.ts';
+import { withoutControls } from './output.ts';
 
 export interface ApprovalFlags {
   /** Digests of texts to sign without asking, 64 hex digits each. */
@@ -26,7 +27,7 @@ export function approverOf(
   }
   return askApproval({
     show: (lines) => {
-      for (const line of lines) output.write(`${line}\n`);
+      for (const line of lines) output.write(`${withoutControls(line)}\n`);
     },
     ask: async (question) => {
       const terminal = createInterface({ input, output });

@@ -3,6 +3,7 @@
 import type { Recovered, Status } from '../client/index.ts';
 import { HoldfastError } from '../core/index.ts';
 import type { Connection } from './connect.ts';
+import { say } from './output.ts';
 import type { CommandResult } from './run.ts';
 
 /** At this many uses left in a record's life and below, the person is told. */
@@ -53,7 +54,7 @@ export async function tell(
   const notices = await connection.notices();
   connection.clear();
   if (notices.length === 0) return { value, lines };
-  if (!json) for (const notice of notices) process.stderr.write(`${notice}\n`);
+  if (!json) say(...notices);
   return { value: { ...value, notices }, lines };
 }
 

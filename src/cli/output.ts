@@ -122,17 +122,34 @@ function hintFor(error: HoldfastError): string | undefined {
 
 /** JSON without secrets: a `Secret` or raw bytes in a result are a programming error, so they show as redacted. */
 function toJson(value: unknown): string {
-  return JSON.stringify(value, function (this: Record<string, unknown>, key: string, converted: unknown) {
+  const json = JSON.stringify(value, function (this: Record<string, unknown>, key: string, converted: unknown) {
     // The item itself: a Buffer has turned into an object with an array of its bytes by now.
     const item = this[key];
     if (item instanceof Secret || item instanceof Uint8Array) return '[redacted]';
     return typeof item === 'bigint' ? item.toString() : converted;
   });
+  // Within texts only, where both forms mean the same: a program may well be a person's terminal.
+  return json.replace(UNSEEN, (character) =>
+    [...Array(character.length).keys()]
+      .map((i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }
 
-/** `text` with the control characters that could drive a terminal shown as `\u{...}`; messages may quote what was read. */
-function withoutControls(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (character) =>
+/** Controls, line ends, and the characters that hide in a text or move it about (Unicode: Cc, Zl, Zp, Cf). */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** `text` as one line that cannot drive a terminal: what people do not see is shown as `\u{...}`; messages may quote what was read. */
+export function withoutControls(text: string): string {
+  return text.replace(UNSEEN, (character) =>
     character === '\t' ? character : `\\u{${character.codePointAt(0)?.toString(16)}}`,
   );
 }
+
+/** Tells a person something beside the result, on standard error. Whatever else a command writes there goes through `withoutControls` too. */
+export function say(...lines: readonly string[]): void {
+  for (const line of lines) process.stderr.write(`${withoutControls(line)}\n`);
+}
+
+/** The warnings of what was read, such as a PIN's file. */
+export const warn = (warnings: readonly string[]): void => say(...warnings.map((warning) => `warning: ${warning}`));

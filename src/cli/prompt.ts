@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { StringDecoder } from 'node:string_decoder';
 import { HoldfastError, Secret, utf8 } from '../core/index.ts';
+import { withoutControls } from './output.ts';
 
 /** What a terminal to type at must offer: `process.stdin` does. */
 export interface TerminalInput extends AsyncIterable<Uint8Array | string> {
@@ -57,7 +58,7 @@ export async function askHidden(question: string, options: AskOptions = {}): Pro
   // Raw mode goes on before the question is out, so that nothing typed in answer to it is ever echoed.
   input.setRawMode(true);
   try {
-    output.write(question);
+    output.write(shown(question));
     return await readLine(input, options.signal);
   } finally {
     input.setRawMode(wasRaw);
@@ -110,7 +111,7 @@ export async function askLine(question: string, signal?: AbortSignal): Promise<s
       lines.once('close', () => reject(new HoldfastError('cancelled', 'cancelled at a question')));
       lines.once('SIGINT', () => lines.close());
     });
-    const answer = lines.question(question, signal ? { signal } : {});
+    const answer = lines.question(shown(question), signal ? { signal } : {});
     // The one that loses is answered for.
     for (const each of [closed, answer]) each.catch(() => undefined);
     return await Promise.race([answer, closed]);
@@ -121,6 +122,9 @@ export async function askLine(question: string, signal?: AbortSignal): Promise<s
     lines.close();
   }
 }
+
+/** A question may quote what a token or a file says: nothing of it drives the terminal. */
+const shown = (question: string): string => question.split('\n').map(withoutControls).join('\n');
 
 /** A line being typed, by the keys a terminal in raw mode sends. */
 class HiddenLine {

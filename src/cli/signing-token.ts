@@ -4,6 +4,7 @@ import { HoldfastError, type Secret } from '../core/index.ts';
 import { openPurposeKey, type PurposeKey, type PurposeKeyOptions, SigningJournal } from '../signer/index.ts';
 import { findSoftHsm, initialiseToken, openSigningToken, readPin, type SigningToken } from '../token/index.ts';
 import type { NoteSigner } from '../trust/index.ts';
+import { warn } from './output.ts';
 import { askHidden } from './prompt.ts';
 
 export interface SigningTokenFlags {
@@ -39,7 +40,7 @@ async function pinOf({ pinFile, pinEnvironment, pinCredential }: SigningTokenFla
   }
   if (!source) return askHidden('PIN of the token: ');
   const { pin, warnings } = await readPin(source, process.env);
-  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  warn(warnings);
   return pin;
 }
 
@@ -77,7 +78,7 @@ export async function withPurposeKey<T>(
   return await withToken(flags, async (token) => {
     const journal = await SigningJournal.open(flags.journal);
     try {
-      if (journal.recovered > 0) process.stderr.write('warning: a torn last line was cut off the signing journal\n');
+      if (journal.recovered > 0) warn(['a torn last line was cut off the signing journal']);
       return await body(await openPurposeKey({ token, journal, ...key }), journal);
     } finally {
       await journal.close();

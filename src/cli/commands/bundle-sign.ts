@@ -31,6 +31,7 @@ import {
 import { type ApprovalFlags, approverOf } from '../approval.ts';
 import { diffLines, manifestLines, passedLine } from '../bundle-text.ts';
 import { readSmallFile, writeWholeFile } from '../files.ts';
+import { say } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { type SigningKeyFlags, withSigningKey } from '../signing-token.ts';
 import { type CosignerFlags, openSite, readTrustSource, requireSubmission, type TrustFlags } from '../trust-source.ts';
@@ -121,8 +122,7 @@ export async function countersign(flags: CountersignFlags, signal: AbortSignal):
   await using site = openSite(trust);
   const { policy } = trust;
   const fleet = flags.fleetName ?? trust.fleet;
-  const show = ({ number, name, finding }: Check) =>
-    void process.stderr.write(`${passedLine(number, name, finding)}\n`);
+  const show = ({ number, name, finding }: Check) => say(passedLine(number, name, finding));
   const checked = await checkProposal({
     ...{ policy, source: site, fleet, digest: flags.digest, evidence, now: Date.now(), signal },
     onCheck: show,

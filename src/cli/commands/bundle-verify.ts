@@ -13,6 +13,7 @@ import {
 } from '../../trust/index.ts';
 import { diffLines, diffValue, manifestLines, passedLine, signatureLines } from '../bundle-text.ts';
 import { readSmallFile, writeWholeFile } from '../files.ts';
+import { say } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { openSite, readTrustSource, type TrustFlags } from '../trust-source.ts';
 
@@ -94,7 +95,7 @@ function stepsUpTo(passed: number) {
 /** The error with the steps before it. A clock that cannot be right fails before the first. */
 function failedStep(error: unknown, passed: number): unknown {
   if (!(error instanceof HoldfastError)) return error;
-  for (const { step, name } of stepsUpTo(passed)) process.stderr.write(`${passedLine(step, name)}\n`);
+  for (const { step, name } of stepsUpTo(passed)) say(passedLine(step, name));
   const step = passed + 1;
   const details: ErrorDetails = { ...error.details, step, stepName: STEPS[step - 1] ?? '' };
   return new HoldfastError(error.code, `step ${step}, ${STEPS[step - 1]}: ${error.message}`, { cause: error, details });

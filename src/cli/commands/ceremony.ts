@@ -35,6 +35,7 @@ import { MAXIMUM_SIGSTORE_BUNDLE } from '../../evidence/index.ts';
 import { findSoftHsm, findSoftHsmConfiguration, softHsmFolder } from '../../token/index.ts';
 import { peopleAtTerminal, peopleOfFile } from '../ceremony-people.ts';
 import { readSmallFile, readTextFile } from '../files.ts';
+import { say } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { version } from '../version.ts';
 
@@ -124,14 +125,13 @@ async function lead(
   try {
     const people = flags.answers === undefined ? peopleAtTerminal(signal) : await peopleOfFile(flags.answers);
     const machine: Machine = { folder, local: await readLocal(folder), progress, people, random: systemRandom };
-    const say = (line: string) => process.stderr.write(`${line}\n`);
     if (progress.done.length > 0) say(`${progress.done.length} of ${progress.steps.length} steps are done already.`);
     await conduct({
       transcript,
       people,
       work: (step) => workOf(machine, step),
       elapsed: () => performance.now(),
-      onStep: ({ title, command }, number, of) => say(`[${number}/${of}] ${title}\n      runs: ${command}`),
+      onStep: ({ title, command }, number, of) => say(`[${number}/${of}] ${title}`, `      runs: ${command}`),
       onEnd: (_step, finding) => say(`      ${finding}`),
       signal,
     });

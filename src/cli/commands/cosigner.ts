@@ -4,6 +4,7 @@ import { type CosignerConfiguration, loadCosignerConfiguration } from '../../con
 import type { Secret } from '../../core/index.ts';
 import { initialiseConfiguredCosigner, startCosigner } from '../../service/index.ts';
 import { readPin } from '../../token/index.ts';
+import { warn } from '../output.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
 import { untilStopped } from '../service.ts';
@@ -22,7 +23,7 @@ const load = ({ config }: ConfigurationFlags): CosignerConfiguration =>
 async function tokenPin({ token }: CosignerConfiguration): Promise<Secret> {
   if (!token.pin) return askHidden('PIN of the token: ');
   const { pin, warnings } = await readPin(token.pin, process.env);
-  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  warn(warnings);
   return pin;
 }
 

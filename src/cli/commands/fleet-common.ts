@@ -2,8 +2,6 @@
 
 import { type FleetFolder, type HoldfastCommand, readPlan } from '../../fleet/index.ts';
 
-export const say = (line: string): void => void process.stderr.write(`${line}\n`);
-
 /** `holdfast` itself, for child processes: the same runtime and the same entry. */
 export function ownCommand(): HoldfastCommand {
   // The engine's own threads cost a process that shares its cores with others more than they spare its main thread; a

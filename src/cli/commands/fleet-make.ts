@@ -16,9 +16,10 @@ import {
 import { DEFAULT_POLICY, type TakeoverPolicy } from '../../protocol/index.ts';
 import { initialiseWitness } from '../../service/index.ts';
 import { built } from '../built.ts';
+import { say } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { version } from '../version.ts';
-import { clientFileOf, ownCommand, say } from './fleet-common.ts';
+import { clientFileOf, ownCommand } from './fleet-common.ts';
 
 /** Before the module is first used in this process. */
 const useSoftHsm = (configuration: string): void => {

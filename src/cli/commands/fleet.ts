@@ -18,8 +18,9 @@ import {
   stopFleet,
   waitForFleet,
 } from '../../fleet/index.ts';
+import { say } from '../output.ts';
 import type { CommandResult } from '../run.ts';
-import { clientFileOf, ownCommand, say } from './fleet-common.ts';
+import { clientFileOf, ownCommand } from './fleet-common.ts';
 
 /** Milliseconds for a fleet to come up on a slow machine. */
 const UP_TIMEOUT = 90_000;

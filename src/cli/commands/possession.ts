@@ -7,6 +7,7 @@ import { answerNodeChallenge, readNodeKeys } from '../../service/index.ts';
 import { readPin } from '../../token/index.ts';
 import { canonicalJson } from '../../trust/index.ts';
 import { writeWholeFile } from '../files.ts';
+import { warn } from '../output.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
 import { type RevealedFlags, readChallenge, readRevealed, written } from './agreement-files.ts';
@@ -30,7 +31,7 @@ export async function tokenPin({ token }: NodeConfiguration): Promise<Secret> {
   const source = token.pin;
   if (!source) return askHidden('PIN of the token: ');
   const { pin, warnings } = await readPin(source, process.env);
-  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  warn(warnings);
   return pin;
 }
 

@@ -4,6 +4,7 @@ import { methodsOf } from '../../backup/index.ts';
 import { fromUtf8, HoldfastError, systemRandom } from '../../core/index.ts';
 import { newRecoveryCode, type RecoveryCode } from '../../recovery/index.ts';
 import { writeWholeFile } from '../files.ts';
+import { say } from '../output.ts';
 import { askHidden } from '../prompt.ts';
 import { correctionsOf, identityByCode, readCode } from '../recovery-ways.ts';
 import type { CommandResult } from '../run.ts';
@@ -11,8 +12,6 @@ import type { CommandResult } from '../run.ts';
 const GROUPS_TO_CONFIRM = 2;
 const TRIES = 3;
 const ADVICE = 'Whoever has it opens every backup made with it. Keep it on paper, away from your devices.';
-
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 export interface NewFlags {
   readonly out?: string;
@@ -35,7 +34,7 @@ export async function create(flags: NewFlags, signal: AbortSignal): Promise<Comm
   if (!process.stdin.isTTY || !process.stderr.isTTY || flags.json) {
     throw new HoldfastError('usage', 'there is no terminal to show the code on; use --out FILE');
   }
-  say(`Write this down. It is shown only once.\n\n${rowsOf(code).join('\n')}\n\n${ADVICE}\n`);
+  say('Write this down. It is shown only once.', '', ...rowsOf(code), '', ADVICE, '');
   await confirm(code, signal);
   const next = 'Now let backups be opened with it: holdfast backup create --recovery-code-file - ...';
   return { value: { name }, lines: [`Your paper is right. The code begins with ${name}.`, next] };

@@ -6,7 +6,7 @@ import { HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
 import { type ConnectFlags, connect } from '../connect.ts';
 import { readSmallFile, writeWholeFile } from '../files.ts';
 import { explainWaiting, recoveryFacts, recoveryNotices, tell } from '../notices.ts';
-import { formatWhen } from '../output.ts';
+import { formatWhen, say } from '../output.ts';
 import { askPin, kindOf, type PinFlags } from '../pins.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
@@ -102,7 +102,7 @@ export async function get(flags: GetFlags, signal: AbortSignal): Promise<Command
     return { value: { ...facts, secret: toBase64Url(secret.reveal()) }, lines: [] };
   }
   await writeOut(secret);
-  for (const notice of notices) process.stderr.write(`${notice}\n`);
+  say(...notices);
   return { value: {}, lines: [] };
 }
 

@@ -9,6 +9,7 @@ import {
 import type { Secret } from '../../core/index.ts';
 import { initialiseWitness, startWitness } from '../../service/index.ts';
 import { readPin } from '../../token/index.ts';
+import { warn } from '../output.ts';
 import { askHidden } from '../prompt.ts';
 import type { CommandResult } from '../run.ts';
 import { untilStopped } from '../service.ts';
@@ -32,7 +33,7 @@ const load = ({ config, audit }: ServeFlags): WitnessConfiguration =>
 async function tokenPin({ token }: WitnessConfiguration): Promise<Secret> {
   if (!token.pin) return askHidden('PIN of the token: ');
   const { pin, warnings } = await readPin(token.pin, process.env);
-  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  warn(warnings);
   return pin;
 }
 
