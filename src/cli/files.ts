@@ -2,9 +2,9 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fromUtf8, HoldfastError } from '../core/index.ts';
+import { concatBytes, fromUtf8, HoldfastError } from '../core/index.ts';
 
 /**
  * Bytes of a file of at most `maximum` bytes.
@@ -12,14 +12,35 @@ import { fromUtf8, HoldfastError } from '../core/index.ts';
  */
 export async function readSmallFile(path: string, what: string, maximum: number): Promise<Uint8Array> {
   try {
-    const { size } = await stat(path);
-    if (size > maximum) throw new HoldfastError('bad_input', `${what} ${quote(path)} has more than ${maximum} bytes`);
-    return Uint8Array.from(await readFile(path));
+    await using file = await open(path, 'r');
+    return await readBounded(file, maximum);
   } catch (cause) {
+    if (cause instanceof TooMuch) {
+      throw new HoldfastError('bad_input', `${what} ${quote(path)} has more than ${maximum} bytes`);
+    }
     if (cause instanceof HoldfastError) throw cause;
     throw new HoldfastError('usage', `cannot read ${what} ${quote(path)} (${systemCode(cause)})`, { cause });
   }
 }
+
+class TooMuch extends Error {}
+
+/** What a size says is not asked: a device or a pipe has none, and a file may grow. */
+async function readBounded(file: FileHandle, maximum: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const part = new Uint8Array(Math.min(maximum + 1 - length, CHUNK));
+    const { bytesRead } = await file.read(part, 0, part.length, null);
+    if (bytesRead === 0) return concatBytes(...parts);
+    length += bytesRead;
+    if (length > maximum) throw new TooMuch();
+    parts.push(part.subarray(0, bytesRead));
+  }
+}
+
+/** Bytes that are read at a time. */
+const CHUNK = 65_536;
 
 /** The same as text. @throws HoldfastError `bad_input` also for what is not UTF-8. */
 export async function readTextFile(path: string, what: string, maximum: number): Promise<string> {

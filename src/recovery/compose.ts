@@ -5,6 +5,7 @@ import { bytesToHex, equalBytes, HoldfastError } from '../core/index.ts';
 import type { RecoveryCode } from './code.ts';
 import {
   checkMethods,
+  leftFor,
   newMethodId,
   openMethods,
   type RecoveryMethod,
@@ -122,7 +123,7 @@ export async function renewKey(
     }
   }
   const recipient = await identityToRecipient(next.identity);
-  return { list: { recipient, revision: list.revision + 1, methods }, dropped };
+  return { list: { recipient, revision: list.revision + 1, methods, left: leftFor(list) }, dropped };
 }
 
 /** What the person has at hand. */

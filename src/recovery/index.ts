@@ -20,5 +20,6 @@ export {
   type RecoveryMethods,
   readMethods,
   sealMethods,
+  standingOf,
 } from './methods.ts';
 export { browserPasskeys, type PasskeyPort, passkeyError } from './passkey.ts';

@@ -32,12 +32,21 @@ const METHOD = codec.struct({
   wrapped: codec.bytes(2048),
 });
 
-const METHODS = codec.message('holdfast/recovery-methods/v1', {
+const MEMBERS = {
   /** The backup key's recipient, `age1...`. */
   recipient: codec.text(62),
   /** Grows by one with every change. */
   revision: codec.uint,
   methods: codec.list(METHOD, MAXIMUM_METHODS),
+};
+const METHODS = codec.message('holdfast/recovery-methods/v1', MEMBERS);
+
+/** Keys that a list names as left: far more than anybody changes a key. */
+const MAXIMUM_LEFT = 64;
+/** The list of a key for which others were left. */
+const METHODS_AFTER = codec.message('holdfast/recovery-methods/v2', {
+  ...MEMBERS,
+  left: codec.list(codec.text(62), MAXIMUM_LEFT),
 });
 
 const SEALED = codec.message('holdfast/sealed-recovery-methods/v1', {
@@ -54,6 +63,8 @@ export interface RecoveryMethods {
   readonly recipient: string;
   readonly revision: number;
   readonly methods: readonly RecoveryMethod[];
+  /** Recipients of the keys that were left, one for the other, before there was this one; the last first, never none. */
+  readonly left?: readonly string[];
 }
 
 /**
@@ -85,10 +96,27 @@ function tagOf(identity: string, encoded: Uint8Array): Uint8Array {
   return hmacSha256(hkdf(utf8(identity), TAG_KEY_INFO, 32), encoded);
 }
 
+function encode({ left = [], ...list }: RecoveryMethods): Uint8Array<ArrayBuffer> {
+  const members = { ...list, methods: [...list.methods] };
+  return left.length === 0 ? METHODS.encode(members) : METHODS_AFTER.encode({ ...members, left: [...left] });
+}
+
+function decode(encoded: Uint8Array): RecoveryMethods {
+  if (codec.labelOf(encoded) === METHODS.label) return METHODS.decode(encoded);
+  const list = METHODS_AFTER.decode(encoded);
+  if (list.left.length > 0 && !list.left.includes(list.recipient)) return list;
+  throw new HoldfastError('malformed', 'the list of recovery ways leaves no key, or its own');
+}
+
+/** The keys that are left once the key of this list is. */
+export function leftFor({ recipient, left = [] }: RecoveryMethods): readonly string[] {
+  return [recipient, ...left].slice(0, MAXIMUM_LEFT);
+}
+
 /** The list as it is stored in backups or beside them. @throws HoldfastError as `checkMethods`. */
 export function sealMethods(list: RecoveryMethods, identity: string): Uint8Array<ArrayBuffer> {
   checkMethods(list.methods);
-  const encoded = METHODS.encode({ ...list, methods: [...list.methods] });
+  const encoded = encode(list);
   return SEALED.encode({ methods: encoded, tag: tagOf(identity, encoded) });
 }
 
@@ -99,7 +127,7 @@ export function sealMethods(list: RecoveryMethods, identity: string): Uint8Array
 export function readMethods(sealed: Uint8Array): RecoveryMethods {
   if (sealed.length > MAXIMUM_SEALED_BYTES)
     throw new HoldfastError('too_large', 'the list of recovery ways is too large');
-  const list = METHODS.decode(SEALED.decode(sealed).methods);
+  const list = decode(SEALED.decode(sealed).methods);
   checkMethods(list.methods);
   const ids = new Set(list.methods.map(({ id }) => id.join()));
   if (ids.size !== list.methods.length) throw new HoldfastError('malformed', 'two recovery ways have the same id');
@@ -119,4 +147,16 @@ export function openMethods(sealed: Uint8Array, identity: string): RecoveryMetho
     'untrusted',
     'the list of recovery ways is not this backup key’s, or somebody changed it; do not back up to it',
   );
+}
+
+/**
+ * What a list that was opened is to a device that knows `known`. A key that was left is one that somebody may still have: with
+ * it they can write lists that verify, of any revision, and put them in the way of whoever opens them by a way that stayed.
+ * @returns `left` for a key that `known` names as left: nothing is backed up to it; `older` for an earlier list of the same
+ *   key; `next` for anything else.
+ */
+export function standingOf(list: RecoveryMethods, known: RecoveryMethods | undefined): 'left' | 'older' | 'next' {
+  if (known === undefined) return 'next';
+  if (known.left?.includes(list.recipient)) return 'left';
+  return known.recipient === list.recipient && known.revision > list.revision ? 'older' : 'next';
 }

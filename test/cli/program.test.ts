@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { requireOwnKey } from '../../src/cli/commands/backup.ts';
 import { readTextFile, writeWholeFile } from '../../src/cli/files.ts';
 import { nodeCount, seconds, takeover, whole } from '../../src/cli/options.ts';
 import { factsOf, formatDuration, formatWhen } from '../../src/cli/output.ts';
@@ -113,6 +114,21 @@ describe('files', () => {
     writeFileSync(path, Uint8Array.of(0xff));
     await expect(readTextFile(path, 'the file', 10)).rejects.toMatchObject({ code: 'bad_input' });
     await expect(readTextFile(`${path}b`, 'the file', 10)).rejects.toMatchObject({ code: 'usage' });
+    writeFileSync(path, 'x'.repeat(10));
+    expect(await readTextFile(path, 'the file', 10)).toBe('x'.repeat(10));
+    // Says that it has no bytes, and never ends.
+    await expect(readTextFile('/dev/zero', 'the file', 200_000)).rejects.toMatchObject({ code: 'bad_input' });
+  });
+
+  test('nothing is backed up to the key of a record that was enrolled without its PIN, unless this device knew it', () => {
+    const untrusted = expect.objectContaining({ code: 'untrusted' });
+    expect(() => requireOwnKey({ takenOver: true, recipient: 'age1b' }, undefined)).toThrowError(untrusted);
+    expect(() => requireOwnKey({ takenOver: true, recipient: 'age1b' }, { recipient: 'age1a' })).toThrowError(
+      untrusted,
+    );
+    for (const known of [{ recipient: 'age1a' }, undefined])
+      expect(() => requireOwnKey({ takenOver: false, recipient: 'age1b' }, known)).not.toThrow();
+    expect(() => requireOwnKey({ takenOver: true, recipient: 'age1a' }, { recipient: 'age1a' })).not.toThrow();
   });
 
   test('a profile is read back for its own record only', async () => {

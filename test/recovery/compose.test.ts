@@ -25,6 +25,7 @@ import {
   removeMethod,
   renewKey,
   sealMethods,
+  standingOf,
 } from '../../src/recovery/index.ts';
 import { Authenticator, domError } from './authenticator.ts';
 
@@ -171,6 +172,61 @@ describe('taking a way off the list', () => {
       code: 'passkey_alone',
     });
     expect(passkeys.gestures).toBe(before);
+  });
+});
+
+describe('a key that was left', () => {
+  const renewal = (list: RecoveryMethods, next: string) =>
+    renewKey(list, { identity: next }, { codes: [code], passkeys });
+
+  it('is known as such to every list after it, and to none before', async () => {
+    const third = await generateX25519Identity();
+    const { list: second } = await renewal(all, other);
+    const { list: last } = await renewal(second, third);
+    expect(second.left).toEqual([all.recipient]);
+    expect(last.left).toEqual([second.recipient, all.recipient]);
+    expect(openMethods(sealMethods(last, third), third)).toEqual(last);
+    const lists = [all, second, last];
+    const standings = lists.map((known) => lists.map((list) => standingOf(list, known)));
+    expect(standings).toEqual([
+      ['next', 'next', 'next'],
+      ['left', 'next', 'next'],
+      ['left', 'left', 'next'],
+    ]);
+    // Changes of the ways keep it.
+    const shorter = removeMethod(last, idOf(last, 'recovery-code'));
+    expect(standingOf(all, shorter)).toBe('left');
+  });
+
+  it('takes no device back, whatever whoever still has it writes', async () => {
+    const { list: renewed } = await renewal(all, other);
+    // Somebody with the old key: the newest of all lists, which says that the new key was left for the old one.
+    const forged = sealMethods({ ...all, revision: 99, left: [renewed.recipient] }, identity);
+    const { list } = await openWith(forged, passkeyWay());
+    expect(standingOf(list, renewed)).toBe('left');
+  });
+
+  it('leaves an older list of the same key to be told from a newer one', () => {
+    const shorter = removeMethod(all, idOf(all, 'recovery-code'));
+    expect([standingOf(all, shorter), standingOf(shorter, all), standingOf(all, undefined)]).toEqual([
+      'older',
+      'next',
+      'next',
+    ]);
+  });
+
+  it('is never the key of the list itself, nor none', () => {
+    expect(() => readMethods(sealMethods({ ...all, left: [all.recipient] }, identity))).toThrowError(
+      fails('malformed'),
+    );
+    expect(readMethods(sealMethods({ ...all, left: [] }, identity))).toEqual(all);
+  });
+
+  it('is forgotten only after 64 others', async () => {
+    const left = Array.from({ length: 64 }, (_, i) => `age1${String(i).padStart(58, '0')}`);
+    const { list } = await renewal({ ...all, left }, other);
+    expect(list.left).toEqual([all.recipient, ...left.slice(0, 63)]);
+    expect(readMethods(sealMethods(list, other)).left).toEqual(list.left);
   });
 });
 

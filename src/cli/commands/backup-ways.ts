@@ -29,6 +29,7 @@ import {
 import { connect } from '../connect.ts';
 import { quote } from '../files.ts';
 import { explainWaiting } from '../notices.ts';
+import { say } from '../output.ts';
 import { askPin, kindOf } from '../pins.ts';
 import { defaultProfilePath, type Profile, readStoredProfile, writeProfile } from '../profile.ts';
 import { ProgressLine } from '../progress.ts';
@@ -36,7 +37,6 @@ import { correctionsOf, identityByCode, readCode } from '../recovery-ways.ts';
 import type { CommandResult } from '../run.ts';
 import { type BackupFlags, identityUnder } from './backup.ts';
 
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const NAMES = { pin: 'PIN, in the fleet', 'recovery-code': 'recovery code that begins with', passkey: 'passkey' };
 const UNVERIFIED = 'This is what the file says of itself; it is verified when one of the ways opens it.';
 const NO_LIST = 'The backup carries no list: it opens with the key that the vault keeps under the PIN.';

@@ -14,6 +14,7 @@ import { equalBytes, fromUtf8, HoldfastError, utf8 } from '../../core/index.ts';
 import type { RecoveryCode } from '../../recovery/index.ts';
 import { type Connection, connect } from '../connect.ts';
 import { explainWaiting, recoveryNotices } from '../notices.ts';
+import { say } from '../output.ts';
 import { askPin, kindOf, type PinFlags } from '../pins.ts';
 import { defaultProfilePath, type Profile, readProfile, writeProfile } from '../profile.ts';
 import { formatBytes, ProgressLine } from '../progress.ts';
@@ -33,8 +34,6 @@ export interface CreateFlags extends BackupFlags {
   readonly offline?: boolean;
   readonly acceptDegraded?: boolean;
 }
-
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 export async function create(
   paths: readonly string[],
@@ -94,10 +93,13 @@ async function profileFor(flags: CreateFlags, signal: AbortSignal): Promise<Prof
   if (state === 'spent') {
     throw new HoldfastError('spent', 'no attempts are left on the record that your backups need; nothing was written');
   }
-  const profile =
-    state === 'active'
-      ? await recoverProfile(connection, flags, { before: known?.methods, code }, signal)
-      : await enrolProfile(connection, flags, code, signal);
+  if (state !== 'active') {
+    const profile = await enrolProfile(connection, flags, code, signal);
+    await writeProfile(path, profile);
+    return profile;
+  }
+  const profile = await recoverProfile(connection, flags, { before: known?.methods, code }, signal);
+  requireOwnKey(profile, known);
   await writeProfile(path, profile);
   return profile;
 }
@@ -140,10 +142,26 @@ async function recoverProfile(
   flags: BackupFlags,
   ways: { before: Uint8Array | undefined; code: RecoveryCode | undefined },
   signal: AbortSignal,
-): Promise<Profile & { readonly identity: string }> {
+): Promise<Profile & { readonly identity: string; readonly takenOver: boolean }> {
   const { identity, ...place } = await recoverIdentity(connection, flags, signal);
   const methods = await waysTo(identity, { fleet: place.fleet, ...ways });
   return { ...place, identity, recipient: await recipientOf(identity), methods };
+}
+
+/**
+ * Whoever makes user tokens can enrol a key of their own over somebody's record, under a PIN that they guess to be theirs:
+ * nothing is encrypted to such a key unless this device has known it before.
+ * @throws HoldfastError `untrusted`.
+ */
+export function requireOwnKey(
+  { takenOver, recipient }: { readonly takenOver: boolean; readonly recipient: string },
+  known: Pick<Profile, 'recipient'> | undefined,
+): void {
+  if (!takenOver || known?.recipient === recipient) return;
+  throw new HoldfastError(
+    'untrusted',
+    'this record was enrolled over an earlier one without its PIN, with a key that this device does not know: somebody else may know it; if that was you, change the PIN once (holdfast secret change-pin), and run this again',
+  );
 }
 
 /** The age identity that the vault keeps. Costs one attempt, given back by the right PIN. */
@@ -161,8 +179,8 @@ export async function identityUnder(pin: string, connection: Connection, flags: 
   connection.clear();
   for (const notice of recoveryNotices(recovered)) say(notice);
   try {
-    const { fleet, record, generation } = recovered;
-    return { identity: parseIdentity(fromUtf8(recovered.secret.reveal())), fleet, record, generation };
+    const { fleet, record, generation, takenOver } = recovered;
+    return { identity: parseIdentity(fromUtf8(recovered.secret.reveal())), fleet, record, generation, takenOver };
   } catch (cause) {
     throw new HoldfastError(
       'bad_input',
@@ -214,7 +232,8 @@ async function identityFor(file: string, flags: RestoreFlags, signal: AbortSigna
   await using connection = await connect(flags);
   const before = await methodsOf(file).catch(() => undefined);
   const profile = await recoverProfile(connection, flags, { before, code }, signal);
-  // This device can make backups without the PIN from now on, and they carry the ways that this one carries.
-  await writeProfile(flags.profile ?? defaultProfilePath(process.env), profile);
+  // This device can make backups without the PIN from now on, and they carry the ways that this one carries; not where
+  // somebody else may have the key (`requireOwnKey`).
+  if (!profile.takenOver) await writeProfile(flags.profile ?? defaultProfilePath(process.env), profile);
   return profile.identity;
 }

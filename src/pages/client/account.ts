@@ -13,7 +13,7 @@ import {
   TrustedFleet,
   TrustedVault,
 } from '../../client/index.ts';
-import { equalBytes, fromUtf8, HoldfastError, utf8 } from '../../core/index.ts';
+import { equalBytes, fromUtf8, HoldfastError, parseJson, utf8 } from '../../core/index.ts';
 import {
   addPasskey,
   addPin,
@@ -23,6 +23,7 @@ import {
   methodsIn,
   newRecoveryCode,
   noMethods,
+  openMethods,
   openWith,
   type RecoveryCode,
   type RecoveryMethod,
@@ -31,6 +32,7 @@ import {
   removeMethod,
   renewKey,
   sealMethods,
+  standingOf,
   type Way,
 } from '../../recovery/index.ts';
 import type { Device, Note } from './device.ts';
@@ -70,6 +72,7 @@ export class Account {
   onStep: (step: ClientStep) => void = () => {};
   #tokens: Readonly<Record<string, string>> = {};
   #unlocked: Unlocked | undefined;
+  #isTakenOver = false;
 
   private constructor(device: Device, anchor: string) {
     this.device = device;
@@ -176,11 +179,30 @@ export class Account {
     return await Promise.all(kept.map(async ({ id, savedAt }) => await this.#fetch(id, savedAt)));
   }
 
-  /** The backup key by the PIN. Costs an attempt, given back by the right PIN. */
+  /**
+   * Whether the record that the PIN opened last was enrolled over an earlier one without its PIN. Whoever makes user tokens
+   * can do that, with a key of their own and a PIN that they guess to be the person's.
+   */
+  get isTakenOver(): boolean {
+    return this.#isTakenOver;
+  }
+
+  /**
+   * The backup key by the PIN. Costs an attempt, given back by the right PIN.
+   * @throws HoldfastError `untrusted` where the record was taken over, and leads to another key than this device knows.
+   */
   async identityByPin(pin: string): Promise<string> {
-    const { secret } = await this.vault.recover(pin);
+    const { secret, takenOver } = await this.vault.recover(pin);
     try {
-      return fromUtf8(secret.reveal());
+      this.#isTakenOver = takenOver;
+      const identity = fromUtf8(secret.reveal());
+      const known = this.device.backup?.recipient;
+      if (!takenOver || known === undefined) return identity;
+      if ((await identityToRecipient(identity).catch(() => '')) === known) return identity;
+      throw new HoldfastError(
+        'untrusted',
+        'this record was enrolled over an earlier one without its PIN, and leads to another key than this device’s backup; open that with another way',
+      );
     } finally {
       secret.wipe();
     }
@@ -188,32 +210,46 @@ export class Account {
 
   /**
    * Opens the first of these backups that the way opens, takes its notes over beside those that are here, and goes on
-   * backing up to its key.
+   * backing up to its key. Of a key that this device knows as left only the notes are taken over, unless the vault gave it for
+   * the PIN: whoever still has such a key would read all that is backed up to it.
+   * @returns whether it goes on with what it opened.
    * @throws HoldfastError as `openWith` for the first of them.
    */
-  async restore(backups: readonly FoundBackup[], way: Way): Promise<void> {
+  async restore(backups: readonly FoundBackup[], way: Way): Promise<boolean> {
+    const known = this.device.backup;
     let failure: unknown;
+    let isLeft = false;
     for (const { file, sealed, savedAt } of backups) {
       if (!sealed) continue;
       try {
         const { identity, list } = await openWith(sealed, way);
-        const there = JSON.parse(fromUtf8(await decryptBackup(file, identity))) as Note[];
-        this.device.notes = mergeNotes(this.device.notes, there);
+        this.device.notes = mergeNotes(this.device.notes, readNotes(await decryptBackup(file, identity)));
+        const standing = standingOf(list, known && readMethods(known.sealed));
+        if (standing === 'left' && way.kind !== 'identity') {
+          isLeft = true;
+          continue;
+        }
+        const newest = standing === 'older' ? known!.sealed : sealed;
         const generation = await this.#generation().catch(() => 0);
-        this.device.backup = { recipient: list.recipient, sealed, savedAt: savedAt ?? Date.now(), generation };
-        this.#unlocked = { identity, list };
-        return;
+        this.device.backup = { recipient: list.recipient, sealed: newest, savedAt: savedAt ?? Date.now(), generation };
+        this.#unlocked = { identity, list: openMethods(newest, identity) };
+        return true;
       } catch (thrown) {
         failure ??= thrown;
         if (way.kind === 'passkey' && !isOther(thrown)) break;
       }
     }
+    if (isLeft) return false;
     throw failure ?? new HoldfastError('not_found', 'there is no backup to restore');
   }
 
   /** Lets the ways be changed: the key again, by one of them, with what other devices have changed. */
   async unlock(way: Way): Promise<void> {
-    await this.restore(await this.find(), way);
+    if (await this.restore(await this.find(), way)) return;
+    throw new HoldfastError(
+      'untrusted',
+      'this leads to a key that was left; use the PIN, or a way to the newest backup',
+    );
   }
 
   /** Wraps the key for a code that the person has confirmed. */
@@ -323,6 +359,29 @@ export async function readBackup(file: Uint8Array, savedAt?: number): Promise<Fo
 
 /** Whether a backup is of another list than the one a way belongs to, so that the next one may be the right one. */
 const isOther = (thrown: unknown): boolean => thrown instanceof HoldfastError && thrown.code === 'not_found';
+
+/** Characters of a note, and notes of a backup. */
+const MAXIMUM_NOTE = 100_000;
+const MAXIMUM_NOTES = 100_000;
+
+/**
+ * The notes of a backup. Whoever knows the recipient, as the application's server does, can make one that opens: what is
+ * taken over from it must not be more than notes. @throws HoldfastError `bad_input`.
+ */
+export function readNotes(content: Uint8Array): Note[] {
+  return parseJson(fromUtf8(content), 'bad_input')
+    .array(0, MAXIMUM_NOTES)
+    .map((value) => {
+      const note = value.object(['id', 'text', 'writtenAt']);
+      return {
+        id: note.required('id').text(64),
+        text: note.required('text').text(MAXIMUM_NOTE),
+        writtenAt: note.required('writtenAt').integer(0, LATEST),
+      };
+    });
+}
+/** Milliseconds since 1970 of the last time that a date can be (ECMA-262, "Time Values"). */
+const LATEST = 8.64e15;
 
 /** Each note once, newest first. */
 function mergeNotes(here: readonly Note[], there: readonly Note[]): Note[] {

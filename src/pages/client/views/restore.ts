@@ -110,7 +110,7 @@ async function pinPanel(
           const identity = await account.identityByPin(input.value);
           progress('Decrypting');
           await account.restore(backups, { kind: 'identity', identity });
-          restored('pin', undefined);
+          restored('pin', account.isTakenOver && takenOverNotice());
         },
         onError: async () => {
           input.select();
@@ -124,6 +124,17 @@ async function pinPanel(
     ),
   );
 }
+
+/** Nobody can tell here whether it was the person. */
+const takenOverNotice = (): Child =>
+  notice(
+    'warn',
+    element(
+      'p',
+      {},
+      'This PIN was set without the one before it. If that was not you, somebody else may read what you back up from now on: change the key, under the ways to your backup.',
+    ),
+  );
 
 async function codePanel(
   account: Account,
