@@ -53,6 +53,8 @@ export interface EvidencePort {
 export interface EvidenceContext {
   /** The trust policy in force. */
   readonly policy: TrustPolicyText;
+  /** Name of the certificate of whoever proposes the bundle. */
+  readonly operator: string;
   /** The fleet's accepted bundles, the oldest first: a renewal may name the evidence of one of them again. */
   readonly earlier: readonly LiveManifest[];
   /** Whether a leaf names the file with this SHA-256 and size. */
@@ -129,6 +131,7 @@ export class Cosigner {
     this.#check(ledger.state, bundle, operator);
     await this.#options.evidence.verify(bundle, {
       policy: ledger.state.policy,
+      operator,
       earlier: this.#acceptedBefore(bundle.manifest.fleet),
       isLogged: (file) => ledger.hasEvidence(file),
       placeOf: (sha256) => ledger.evidence(sha256),

@@ -41,24 +41,25 @@ export interface EvidenceCheckOptions {
 const DEADLINE = 20_000;
 /** Bytes of all files of one bundle's evidence. */
 const MAXIMUM_BYTES = 64 * 1024 * 1024;
-/** Bundles whose evidence is looked at together: each may hold so many bytes in memory. */
+/** Bundles whose evidence is looked at together, one of each operator: each may hold so many bytes in memory, for so long. */
 const MAXIMUM_TOGETHER = 2;
 
 export function createEvidenceCheck(options: EvidenceCheckOptions): EvidencePort {
-  let together = 0;
+  const together = new Set<string>();
   return {
     async verify(bundle, context) {
-      if (together >= MAXIMUM_TOGETHER) {
+      const { operator } = context;
+      if (together.has(operator) || together.size >= MAXIMUM_TOGETHER) {
         throw new HoldfastError(
           'overloaded',
-          'the evidence of other proposals is being verified; try again in a moment',
+          'the evidence of another proposal is being verified; try again in a moment',
         );
       }
-      together++;
+      together.add(operator);
       try {
         await verifyOf(options, bundle, context);
       } finally {
-        together--;
+        together.delete(operator);
       }
     },
     checkLeaf: (evidence, accepted) => checkLeafOf(options.files, evidence, accepted),
