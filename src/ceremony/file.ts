@@ -7,31 +7,56 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Clock, HoldfastError, utf8 } from '../core/index.ts';
+import { type Lock, lockFile } from '../lock/index.ts';
 import { type Entry, MAXIMUM_TRANSCRIPT, type Progress, readTranscript, recordLine } from './transcript/index.ts';
+
+/** Milliseconds to wait for another process, such as one that is about to end. */
+const PATIENCE = 2000;
 
 export class TranscriptFile {
   readonly path: string;
   readonly progress: Progress;
   readonly #file: FileHandle;
+  readonly #lock: Lock;
   readonly #clock: Clock;
   /** Bytes that the file must have: another writer would break the chain. */
   #size: number;
   #broken: HoldfastError | undefined;
 
-  private constructor(path: string, file: FileHandle, clock: Clock, progress: Progress, size: number) {
+  private constructor(
+    path: string,
+    { file, lock }: { readonly file: FileHandle; readonly lock: Lock },
+    clock: Clock,
+    progress: Progress,
+    size: number,
+  ) {
     this.path = path;
     this.#file = file;
+    this.#lock = lock;
     this.#clock = clock;
     this.progress = progress;
     this.#size = size;
   }
 
   /**
-   * Opens the transcript, and makes it (mode 600) if it is not there.
-   * @throws HoldfastError `ceremony_damaged`; `usage` if the file cannot be opened.
+   * Opens the transcript, and makes it (mode 600) if it is not there. One process at a time has it open: two would each do
+   * steps on the token that the other knows nothing of, before the second record told them.
+   * @throws HoldfastError `ceremony_damaged`; `usage` if the file cannot be opened; `not_ready` while another process leads it.
    */
   static async open(path: string, clock: Clock): Promise<TranscriptFile> {
-    const file = await openFile(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND);
+    const lock = await lockFile(path, PATIENCE).catch((cause: unknown) => {
+      if (cause instanceof HoldfastError) throw cause;
+      throw new HoldfastError('usage', `cannot open the transcript ${JSON.stringify(path)}; check the folder`, {
+        cause,
+      });
+    });
+    let file: FileHandle;
+    try {
+      file = await openFile(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
     try {
       const bytes = await readBounded(file);
       const { progress, torn } = readTranscript(bytes);
@@ -39,9 +64,10 @@ export class TranscriptFile {
       await file.sync();
       await syncFolder(dirname(path));
       progress.reopen();
-      return new TranscriptFile(path, file, clock, progress, bytes.length - torn);
+      return new TranscriptFile(path, { file, lock }, clock, progress, bytes.length - torn);
     } catch (error) {
       await file.close();
+      lock.release();
       throw error;
     }
   }
@@ -68,7 +94,7 @@ export class TranscriptFile {
 
   async close(): Promise<void> {
     this.#broken ??= unusable('has been closed; open it again');
-    await this.#file.close();
+    await this.#file.close().finally(() => this.#lock.release());
   }
 }
 

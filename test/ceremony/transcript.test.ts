@@ -1,5 +1,8 @@
 /** The transcript of a ceremony: one form, a chain, and nothing in it that cannot have happened. */
 
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -14,9 +17,10 @@ import {
   scriptDigest,
   scriptLines,
   stepsOf,
+  TranscriptFile,
   witnessedText,
 } from '../../src/ceremony/index.ts';
-import { parseJson } from '../../src/core/index.ts';
+import { parseJson, systemClock } from '../../src/core/index.ts';
 import { histories, plan, plans } from './plans.ts';
 
 function linesOf(entries: readonly Entry[]): string[] {
@@ -222,5 +226,20 @@ describe('what a person signs', () => {
     expect(witnessedText(after, anna!)).toBe(witnessedText(before, anna!));
     expect(witnessedText(after, ben!)).not.toBe(witnessedText(after, anna!));
     expect(witnessedText(before, anna!)).toContain(before.head);
+  });
+});
+
+describe('a transcript’s file', () => {
+  it('is led by one at a time: another waits a moment, and is refused', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'transcript-')), 'transcript.jsonl');
+    const first = await TranscriptFile.open(path, systemClock);
+    await expect(TranscriptFile.open(path, systemClock)).rejects.toMatchObject({ code: 'not_ready' });
+    await first.close();
+    const second = await TranscriptFile.open(path, systemClock);
+    await second.close();
+    // What is damaged is not held either.
+    writeFileSync(path, 'nonsense\n');
+    for (const _ of [1, 2])
+      await expect(TranscriptFile.open(path, systemClock)).rejects.toMatchObject({ code: 'ceremony_damaged' });
   });
 });

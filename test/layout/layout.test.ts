@@ -72,7 +72,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   signer: ['core', 'lock', 'crypto', 'trust', 'evidence', 'pki', 'token/port.ts'],
   cosigner: ['core', 'trust', 'evidence', 'token', 'token/port.ts', 'pki', 'http', 'store', 'store/port.ts', 'signer'],
-  ceremony: ['core', 'crypto', 'trust', 'token', 'token/port.ts', 'signer', 'evidence'],
+  ceremony: ['core', 'lock', 'crypto', 'trust', 'token', 'token/port.ts', 'signer', 'evidence'],
   operator: ['core', 'protocol', 'trust', 'evidence', 'signer', 'pki', 'cosigner/replay/index.ts'],
   client: ['core', 'crypto', 'protocol', 'trust', 'access/client.ts'],
   pages: [
