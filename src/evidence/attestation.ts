@@ -60,7 +60,10 @@ export async function verifyAttestation(
   if (outside !== undefined) throw unproven('was not valid when the token was read');
   for (const [i, certificate] of certificates.entries()) {
     const issuer = certificates[i + 1];
-    if (issuer !== undefined && !(await isIssuedBy(certificate, issuer))) throw unproven('is broken');
+    if (issuer === undefined) continue;
+    if (!(await isIssuedBy(certificate, issuer))) throw unproven('is broken');
+    // So many authorities stand between this issuer and the key.
+    if (issuer.pathLength < i) throw unproven('goes on below an authority that may certify no further authorities');
   }
   const last = certificates.at(-1)!;
   for (const { vendor, certificate } of roots) {

@@ -39,6 +39,8 @@ export interface Certificate {
   readonly spki: Uint8Array;
   /** Whether it may sign certificates. */
   readonly authority: boolean;
+  /** How many authorities may stand between it and the last certificate of a chain (RFC 5280 section 4.2.1.9). */
+  readonly pathLength: number;
 }
 
 /** Bytes of a certificate. */
@@ -92,25 +94,33 @@ function readCertificate(bytes: Uint8Array): Certificate {
     notBefore: readDerTime(notBefore),
     notAfter: readDerTime(notAfter),
     spki: spki!.whole,
-    authority: mayCertifyOthers(extensions),
+    ...mayCertifyOthers(extensions),
   };
 }
 
-/** Whether the extensions let the certificate sign others. */
-function mayCertifyOthers(extensions: readonly CertificateExtension[]): boolean {
-  let authority = false;
+/** Whether the extensions let the certificate sign others, and how far down. */
+function mayCertifyOthers(extensions: readonly CertificateExtension[]): Pick<Certificate, 'authority' | 'pathLength'> {
+  const none = { authority: false, pathLength: 0 };
+  let basic = none;
   let mayCertify = true;
   for (const { id, critical, value } of extensions) {
-    if (id === BASIC_CONSTRAINTS) authority = isAuthority(value);
+    if (id === BASIC_CONSTRAINTS) basic = readBasicConstraints(value);
     else if (id === KEY_USAGE) mayCertify = ((readOneDer(value, DER.bitString).content[1] ?? 0) & KEY_CERT_SIGN) !== 0;
     else if (critical) throw malformed(`has the critical extension ${id}, which is unknown here`);
   }
-  return authority && mayCertify;
+  return mayCertify ? basic : none;
 }
 
-function isAuthority(value: Uint8Array): boolean {
-  const [flag] = readDer(readOneDer(value, DER.sequence).content);
-  return flag?.tag === DER.boolean && flag.content.join() === '255';
+function readBasicConstraints(value: Uint8Array): Pick<Certificate, 'authority' | 'pathLength'> {
+  const [flag, length, ...more] = readDer(readOneDer(value, DER.sequence).content);
+  const authority = flag?.tag === DER.boolean && flag.content.join() === '255';
+  if (!authority || length === undefined) return { authority, pathLength: Number.POSITIVE_INFINITY };
+  const { tag, content } = length;
+  const [octet] = content;
+  if (tag !== DER.integer || octet === undefined || octet >= 0x80 || content.length > 1 || more.length > 0) {
+    throw malformed('has a length of its path that cannot be');
+  }
+  return { authority, pathLength: octet };
 }
 
 function commonNameOf(name: Uint8Array): string {

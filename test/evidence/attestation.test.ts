@@ -113,6 +113,26 @@ describe('a vendor’s chain', () => {
     });
   });
 
+  it('goes no further down than its authorities may', async () => {
+    const below = await authority('Below', P256);
+    const verdicts: unknown[] = [];
+    for (const [length, between] of [
+      [0, false],
+      [0, true],
+      [1, true],
+      [undefined, true],
+    ] as const) {
+      const extensions = [new x509.BasicConstraintsExtension(true, length, true)];
+      const issuer = between ? below : device;
+      const { chain, roots } = await chainOf(root, device, { device: { extensions }, own: { issuer } });
+      const more = await certificate({
+        ...{ subject: below.name, publicKey: below.keys.publicKey, issuer: device, extensions: CA },
+      });
+      verdicts.push(await verdict(between ? [chain[0]!, more, chain[1]!] : chain, roots));
+    }
+    expect(verdicts).toEqual(['Vault 2 no. 17', 'token_class_unproven', 'Below', 'Below']);
+  });
+
   it.each([
     ['RSA', rsa(2048), rsa(2048)],
     ['RSA over ECDSA', rsa(3072), P256],
