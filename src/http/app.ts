@@ -6,6 +6,7 @@ import rateLimit from '@fastify/rate-limit';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { fromUtf8, HoldfastError, parseJson } from '../core/index.ts';
 import type { Logger } from './log.ts';
+import { networkOf } from './network.ts';
 import { errorFromHttp, PROBLEM_TYPE, problemOf } from './problem.ts';
 import { type Refusal, refusals } from './refusals.ts';
 
@@ -28,7 +29,7 @@ export interface AppOptions {
 }
 
 export interface RateLimit {
-  /** Requests of one client address in a window. */
+  /** Requests of one client in a window. */
   readonly requests: number;
   readonly windowMilliseconds: number;
 }
@@ -36,7 +37,7 @@ export interface RateLimit {
 const HEAD_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 30_000;
 const KEEP_ALIVE = 30_000;
-/** Client addresses of which a limit remembers how much they asked. */
+/** Clients of which a limit remembers how much they asked. */
 const REMEMBERED_ADDRESSES = 50_000;
 
 /** An app without routes that reads no bodies: add parsers for those it shall read. Not yet listening. */
@@ -74,13 +75,14 @@ export function addJsonBodies(app: FastifyInstance): void {
   );
 }
 
-/** Limits the requests of one client address; undefined: no limit. */
+/** Limits the requests of one client: of an IPv4 address, or of a network of IPv6. Undefined: no limit. */
 export async function addRateLimit(app: FastifyInstance, limit: RateLimit | undefined): Promise<void> {
   if (!limit) return;
   await app.register(rateLimit, {
     max: limit.requests,
     timeWindow: limit.windowMilliseconds,
     cache: REMEMBERED_ADDRESSES,
+    keyGenerator: (request) => networkOf(request.ip),
     errorResponseBuilder: (_request, { ttl }) =>
       new HoldfastError('rate_limited', `too many requests; wait ${Math.ceil(ttl / 1000)} s before the next one`),
   });

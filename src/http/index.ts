@@ -15,6 +15,7 @@ export { FRAMES_PROTOCOL } from './frames.ts';
 export * from './listen.ts';
 export * from './log.ts';
 export * from './monitoring.ts';
+export { networkOf } from './network.ts';
 export * from './pages.ts';
 export * from './problem.ts';
 export { type Refusal, refusals } from './refusals.ts';

@@ -4,11 +4,11 @@ import { describe, expect, it } from 'vitest';
 import {
   IDLE_MILLISECONDS,
   MAXIMUM_FAILURES,
-  networkOf,
   SESSION_MILLISECONDS,
   Sessions,
 } from '../../src/coordinator/operator/sessions.ts';
 import { type Clock, HoldfastError, systemRandom } from '../../src/core/index.ts';
+import { networkOf } from '../../src/http/index.ts';
 
 const CREDENTIAL = 'correct-horse-battery-staple';
 const ADDRESS = '192.0.2.1';

@@ -4,4 +4,4 @@ export { FleetObserver, type FleetObserverOptions, type ReadMonitoring } from '.
 export { operatorApiDocument } from './openapi.ts';
 export { createOperatorServer, type OperatorServerOptions } from './server.ts';
 export { type DashboardOptions, type RunningDashboard, startDashboard } from './service.ts';
-export { MAXIMUM_CREDENTIAL, MINIMUM_CREDENTIAL, networkOf, Sessions } from './sessions.ts';
+export { MAXIMUM_CREDENTIAL, MINIMUM_CREDENTIAL, Sessions } from './sessions.ts';

@@ -9,6 +9,7 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Clock, HoldfastError, type Random, toBase64Url } from '../../core/index.ts';
+import { networkOf } from '../../http/index.ts';
 
 /** Characters of a credential. Shorter ones could be guessed. */
 export const MINIMUM_CREDENTIAL = 20;
@@ -134,15 +135,3 @@ export function notAuthenticated(): HoldfastError {
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text, 'utf8').digest();
 const keyOf = (name: string): string => sha256(name).toString('base64url');
-
-/** Whoever has one address of IPv6 has 2^64 of them. */
-export function networkOf(address: string): string {
-  if (!address.includes(':') || address.startsWith('::ffff:')) return address;
-  const [head = ''] = address.split('%');
-  const [left = '', right] = head.split('::');
-  const groups = left === '' ? [] : left.split(':');
-  const missing = right === undefined ? 0 : 8 - groups.length - (right === '' ? 0 : right.split(':').length);
-  return [...groups, ...new Array<string>(Math.max(0, missing)).fill('0'), ...(right ? right.split(':') : [])]
-    .slice(0, 4)
-    .join(':');
-}
