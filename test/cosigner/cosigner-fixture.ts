@@ -139,7 +139,7 @@ export class CosignerBench {
 
   /** Evidence, proposal, acceptance. */
   async accepted(manifest: LiveManifest): Promise<string> {
-    await this.cosigner.addEvidence(EVIDENCE);
+    await this.cosigner.addEvidence(EVIDENCE, 'olga');
     const proposed = await this.cosigner.propose(text(manifest), 'olga');
     if (proposed.status !== 'logged') throw new Error('it waits');
     const { note } = await this.cosigner.accept(await countersigned(proposed.note));

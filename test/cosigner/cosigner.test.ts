@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { EvidencePace, MAXIMUM_EVIDENCE_A_DAY } from '../../src/cosigner/service/evidence-pace.ts';
 import {
   checkLog,
   type DeployManifest,
@@ -27,7 +28,7 @@ function audit(bench: CosignerBench): void {
 }
 
 async function proposed(bench: CosignerBench, manifest: LiveManifest): Promise<string> {
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const result = await bench.cosigner.propose(text(manifest), 'olga');
   if (result.status !== 'logged') throw new Error('it waits');
   return result.note;
@@ -35,7 +36,7 @@ async function proposed(bench: CosignerBench, manifest: LiveManifest): Promise<s
 
 test('a proposal is signed and logged once, and the same again gets the same answer', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const manifest = deployment();
   const first = await bench.cosigner.propose(text(manifest), 'olga');
   expect(first).toMatchObject({ status: 'logged', digest: digest(manifest) });
@@ -48,7 +49,7 @@ test('a proposal is signed and logged once, and the same again gets the same ans
 
 test('the same proposal from two sides at a time is signed once, and both get the same answer', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const [a, b] = await Promise.all([1, 2].map(() => bench.cosigner.propose(text(deployment()), 'olga')));
   expect(a).toEqual(b);
   expect(bench.signedBundles.length).toBe(1);
@@ -57,8 +58,8 @@ test('the same proposal from two sides at a time is signed once, and both get th
 
 test('what somebody else notes of the same evidence stands in nobody’s way', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
-  await bench.cosigner.addEvidence({ ...EVIDENCE, size: 7, address: 'https://squatter.example/' });
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
+  await bench.cosigner.addEvidence({ ...EVIDENCE, size: 7, address: 'https://squatter.example/' }, 'mallory');
   const first = bench.log.head.size;
   const places: (number | undefined)[] = [];
   bench.evidence.verify = async (_bundle, { isLogged, placeOf }) => {
@@ -105,7 +106,7 @@ test.each<[string, Partial<LiveManifest>, string]>([
   ['evidence elsewhere', { evidence: { sha256: EVIDENCE.sha256, address: 'https://other.example/' } }, 'not_found'],
 ])('a proposal with %s is refused before the key is asked', async (_what, changes, code) => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const size = bench.log.head.size;
   expect(await failure(bench.cosigner.propose(text(deployment(changes as object)), 'olga'))).toBe(code);
   expect(bench.signedBundles).toEqual([]);
@@ -122,7 +123,7 @@ test('what is no bundle is refused', async () => {
 
 test('evidence that does not verify is not signed for', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   bench.evidence.verify = async () => {
     throw new Error('the evidence does not verify');
   };
@@ -132,7 +133,7 @@ test('evidence that does not verify is not signed for', async () => {
 
 test('of two proposals for one serial one wins; the other is told to be written anew', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const rivals = [deployment(), deployment({ notAfter: NOW + 100 * DAY })];
   const results = await Promise.allSettled(rivals.map((rival) => bench.cosigner.propose(text(rival), 'olga')));
   const refused = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
@@ -284,13 +285,13 @@ test('nothing is appended where the witnesses raise the alarm', async () => {
   const both = await countersigned(note);
   const { size } = bench.log.head;
   expect(await failure(bench.cosigner.accept(both))).toBe('store_refused');
-  expect(await failure(bench.cosigner.addEvidence({ ...EVIDENCE, size: 2 }))).toBe('store_refused');
+  expect(await failure(bench.cosigner.addEvidence({ ...EVIDENCE, size: 2 }, 'olga'))).toBe('store_refused');
   expect(bench.log.head.size).toBe(size);
 });
 
 test('a person’s approval: kept over a restart, given once, and only then is the key asked', async () => {
   const bench = await CosignerBench.create({ approval: true });
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const manifest = deployment();
   expect(await bench.cosigner.propose(text(manifest), 'olga')).toEqual({ status: 'pending', digest: digest(manifest) });
   expect(await bench.cosigner.propose(text(manifest), 'olga')).toEqual({ status: 'pending', digest: digest(manifest) });
@@ -307,7 +308,7 @@ test('a person’s approval: kept over a restart, given once, and only then is t
 
 test('proposals that wait are bounded, and a rejected one makes room', async () => {
   const bench = await CosignerBench.create({ approval: true });
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const all = Array.from({ length: 65 }, (_, i) => deployment({ notAfter: NOW + (i + 1) * DAY }));
   for (const one of all.slice(0, 16)) await bench.cosigner.propose(text(one), 'olga');
   expect(await failure(bench.cosigner.propose(text(all[16]!), 'olga'))).toBe('overloaded');
@@ -321,9 +322,29 @@ test('proposals that wait are bounded, and a rejected one makes room', async () 
 const fleetNamed = (fleet: string, changes: Partial<DeployManifest> = {}) =>
   deployment({ fleet, nodes: [1, 2, 3].map((node) => bundleNode(node, `${fleet}-${node}`)), ...changes });
 
+test('evidence: one operator cannot fill the log with it, and the same again counts for nothing', async () => {
+  const bench = await CosignerBench.create();
+  let now = NOW;
+  const pace = new EvidencePace({ now: () => now, sleep: async () => {} });
+  for (let i = 0; i < MAXIMUM_EVIDENCE_A_DAY; i++) pace.take('mallory');
+  expect(() => pace.take('mallory')).toThrowError(expect.objectContaining({ code: 'rate_limited' }));
+  pace.take('olga');
+  now += DAY;
+  pace.take('mallory');
+  now -= 2 * DAY;
+  pace.take('mallory');
+  // The cosigner counts by it.
+  const take = vi.spyOn(EvidencePace.prototype, 'take');
+  const first = await bench.cosigner.addEvidence(EVIDENCE, 'olga');
+  expect(await bench.cosigner.addEvidence(EVIDENCE, 'otto')).toEqual(first);
+  await bench.cosigner.addEvidence({ ...EVIDENCE, size: EVIDENCE.size + 1 }, 'otto');
+  expect(take.mock.calls).toEqual([['olga'], ['otto']]);
+  take.mockRestore();
+});
+
 test('names of fleets: nobody uses them up with proposals that nobody accepts', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   for (let i = 0; i < 8; i++) await bench.cosigner.propose(text(fleetNamed(`squat-${i}`)), 'mallory');
   expect(await failure(bench.cosigner.propose(text(fleetNamed('squat-8')), 'mallory'))).toBe('overloaded');
   // Nobody else is kept out, and whoever has one accepted may go on.
@@ -336,7 +357,7 @@ test('names of fleets: nobody uses them up with proposals that nobody accepts', 
 
 test('a proposal that waits: no other operator takes its turn or its keys, for a day', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const [mine, shared] = [deployment(), [bundleNode(1, 'x-1'), bundleNode(2), bundleNode(3, 'x-3')]];
   await bench.cosigner.propose(text(mine), 'olga');
   const next = deployment({ serial: 2, previous: digest(mine), notAfter: NOW + 100 * DAY });
@@ -359,7 +380,7 @@ test('a power cut at any step of proposing and accepting leaves no signed bundle
   const manifest = deployment();
   for (let crashAt = 1; ; crashAt++) {
     const bench = await CosignerBench.create();
-    await bench.cosigner.addEvidence(EVIDENCE);
+    await bench.cosigner.addEvidence(EVIDENCE, 'olga');
     const begun = bench.events;
     bench.crashAt = begun + crashAt;
     let note: string | undefined;
@@ -390,7 +411,7 @@ test('a power cut at any step of proposing and accepting leaves no signed bundle
 
 test('another proposal waits for the one whose signing failed', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const [a, b] = [deployment(), deployment({ notAfter: NOW + 100 * DAY })];
   // The token fails once, after the text was stored.
   bench.crashAt = bench.events + 3;

@@ -46,7 +46,7 @@ test('with the new roster key configured, its policy is taken first and everythi
   const policy = await withNextRosterKey(bench);
   bench.roster = NEXT_ROSTER;
   await bench.reopen();
-  expect(await failure(bench.cosigner.addEvidence(EVIDENCE))).toBe('not_ready');
+  expect(await failure(bench.cosigner.addEvidence(EVIDENCE, 'olga'))).toBe('not_ready');
   expect(await bench.cosigner.addPolicy(policy)).toMatchObject({ status: 'logged' });
   await bench.accepted(deployment());
   expect(bench.leaves().at(-1)).toContain(`— ${NEXT_ROSTER.name} `);
@@ -55,7 +55,7 @@ test('with the new roster key configured, its policy is taken first and everythi
 test('a batch stored under one roster key and finished under another waits for the right one', async () => {
   const bench = await CosignerBench.create();
   bench.crashAt = bench.events + 3;
-  expect(await failure(bench.cosigner.addEvidence(EVIDENCE))).not.toBe('no error');
+  expect(await failure(bench.cosigner.addEvidence(EVIDENCE, 'olga'))).not.toBe('no error');
   bench.roster = NEXT_ROSTER;
   await expect(bench.reopen()).rejects.toThrow();
   bench.roster = ROSTER;
@@ -73,7 +73,7 @@ test('a policy with another log key for the same log is refused: clients would r
 
 test('what anybody may send is refused before it waits for the log', async () => {
   const bench = await CosignerBench.create();
-  await bench.cosigner.addEvidence(EVIDENCE);
+  await bench.cosigner.addEvidence(EVIDENCE, 'olga');
   const manifest = deployment();
   const proposed = await bench.cosigner.propose(text(manifest), 'olga');
   if (proposed.status !== 'logged') throw new Error('it waits');

@@ -105,7 +105,7 @@ export class OperatorBench {
   };
 
   readonly submission: Submission = {
-    evidence: async (evidence) => (await this.bench.cosigner.addEvidence(evidence)).index,
+    evidence: async (evidence) => (await this.bench.cosigner.addEvidence(evidence, 'olga')).index,
     proposal: (text) => this.bench.cosigner.propose(text, 'olga'),
     policy: (note) => this.bench.cosigner.addPolicy(note),
     waiting: async () =>

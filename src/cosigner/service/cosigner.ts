@@ -34,6 +34,7 @@ import {
 import type { TransparencyLog } from '../log/index.ts';
 import type { Approvals } from './approvals.ts';
 import { type ClaimRules, Claims } from './claims.ts';
+import { EvidencePace } from './evidence-pace.ts';
 import type { Ledger } from './ledger.ts';
 import { breachError, checkProposal, type ProposalRules } from './rules.ts';
 
@@ -96,9 +97,11 @@ export const MAXIMUM_SUBMISSION = 65_535;
 export class Cosigner {
   readonly #options: CosignerOptions;
   readonly #claims: Claims;
+  readonly #pace: EvidencePace;
 
   constructor(options: CosignerOptions) {
     this.#options = options;
+    this.#pace = new EvidencePace(options.clock);
     this.#claims = new Claims((key) => options.ledger.read(key), options.clock, options.rules);
   }
 
@@ -217,12 +220,19 @@ export class Cosigner {
     });
   }
 
-  /** Notes in the log where evidence is. Resolves with the leaf's index; the same again gives the same. */
-  async addEvidence(evidence: Evidence): Promise<{ index: number }> {
-    const { log, requireSound, evidence: check } = this.#options;
+  /**
+   * Notes in the log where evidence is. Resolves with the leaf's index; the same again gives the same.
+   * @param operator name of the certificate of whoever sent it.
+   * @throws HoldfastError `rate_limited` for more than an operator may have.
+   */
+  async addEvidence(evidence: Evidence, operator: string): Promise<{ index: number }> {
+    const { log, ledger, requireSound, evidence: check } = this.#options;
     requireSound();
     const leaf = evidenceLeaf(evidence);
     await check.checkLeaf(evidence, (digest) => this.#bundleOf(digest));
+    const { sha256, size, address } = evidence;
+    const isThere = ledger.hasEvidence({ sha256, size }) && ledger.hasEvidence({ sha256, address });
+    if (!isThere) this.#pace.take(operator);
     const { index } = await log.append(leaf);
     return { index };
   }

@@ -47,7 +47,7 @@ export function createSubmissionServer(options: SubmissionServerOptions): Fastif
     );
   }
   app.post('/submit/evidence', (request, reply) =>
-    submit(reply, 'evidence', metrics, () => cosigner.addEvidence(evidenceOf(request))),
+    submit(reply, 'evidence', metrics, () => cosigner.addEvidence(evidenceOf(request), operatorOf(request, options))),
   );
   addEvidenceFiles(app, options);
   addApprovals(app, options);
