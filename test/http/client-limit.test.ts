@@ -15,8 +15,9 @@ async function limited() {
 
 it('is one for all addresses of a network of IPv6, and another for the next network', async () => {
   const ask = await limited();
-  const answers = await Promise.all(['2001:db8:1:2::1', '2001:db8:1:2::2', '2001:db8:1:2:ffff::3'].map(ask));
-  expect(answers).toEqual([true, true, false]);
+  expect(await ask('2001:db8:1:2::1')).toBe(true);
+  expect(await ask('2001:db8:1:2::2')).toBe(true);
+  expect(await ask('2001:db8:1:2:ffff::3')).toBe(false);
   expect(await ask('2001:db8:1:2:8000::')).toBe(false);
   expect(await ask('2001:db8:1:3::1')).toBe(true);
 });
