@@ -210,6 +210,7 @@ test('an authenticator that cannot encrypt is named as such, and nothing is adde
   await phone.press('Add a passkey');
   await phone.text('This passkey cannot protect a backup');
   await phone.press('Cancel');
+  await phone.see('Backup and recovery');
   expect(await phone.ways()).toHaveLength(2);
 });
 
