@@ -74,8 +74,8 @@ export class Coordinator {
     this.#t = threshold(options.fleet);
     this.#repair = new RecordRepair({ ...options, verifier: this.#verifier });
     const { clock, hedge = DEFAULT_HEDGE } = options;
-    this.#statusPace = new Pace(clock, hedge);
-    this.#evaluationPace = new Pace(clock, hedge);
+    this.#statusPace = new Pace(clock, hedge, this.#t);
+    this.#evaluationPace = new Pace(clock, hedge, this.#t);
   }
 
   /**
@@ -110,7 +110,10 @@ export class Coordinator {
     const answers = await gather({
       nodes: [...this.#nodes.slice(turn), ...this.#nodes.slice(0, turn)],
       ask: (node) =>
-        this.#statusPace.measured(this.#ask(node, { kind: 'submit', request: forNode(request, node), heads: [] })),
+        this.#statusPace.measured(
+          node,
+          this.#ask(node, { kind: 'submit', request: forNode(request, node), heads: [] }),
+        ),
       enough: (all) => count(all, known) >= this.#t,
       hedge: { first: this.#t + 1, after: this.#statusPace.patience, good: known },
       grace,
@@ -137,6 +140,7 @@ export class Coordinator {
       nodes: [...voters, ...this.#nodes.filter((node) => !voters.includes(node))],
       ask: (node) =>
         this.#evaluationPace.measured(
+          node,
           this.#ask(node, { kind: 'evaluate', request: forNode(request, node), certificate: encoded }),
         ),
       enough: (all) => count(all, ok) >= this.#t,
