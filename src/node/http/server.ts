@@ -126,6 +126,9 @@ class HeldBodies {
         parts.push(part);
       }
       return concatBytes(...parts);
+    } catch (cause) {
+      if (cause instanceof HoldfastError) throw cause;
+      throw new HoldfastError('malformed', 'the request did not arrive whole', { cause });
     } finally {
       this.#held -= length;
     }
