@@ -110,14 +110,27 @@ async function tokenSerial(monitoringPort: number): Promise<string | undefined> 
   return /^holdfast_token_info\{.*serial="([^"]+)"/m.exec(metrics)?.[1];
 }
 
-async function until(what: string, seconds: number, holds: () => Promise<boolean>): Promise<void> {
+/** @returns what was found when it held. */
+async function until<T>(
+  what: string,
+  seconds: number,
+  look: () => Promise<T>,
+  holds: (found: T) => boolean,
+): Promise<T> {
   const end = performance.now() + seconds * 1000;
-  while (!(await holds())) {
+  for (;;) {
+    const found = await look();
+    if (holds(found)) {
+      check(what, true);
+      return found;
+    }
     if (performance.now() > end) throw new FailedCheck(`this did not come about in ${seconds} s: ${what}`);
     await new Promise((done) => setTimeout(done, 100));
   }
-  check(what, true);
 }
+
+type Status = Awaited<ReturnType<typeof status>>;
+const allServe = ({ nodesServing }: Status) => nodesServing === 5;
 
 async function story(): Promise<void> {
   if (!existsSync(files)) throw new FailedCheck(`there is no folder ${files}`);
@@ -137,8 +150,7 @@ async function story(): Promise<void> {
     ...['--name', 'demo', '--waits', '0', '--destroy-after', '1'],
   );
   await json(0, 'fleet', 'up', fleet, '--detach', '--coordinators', '2');
-  await until('all five nodes serve', 30, async () => (await status()).nodesServing === 5);
-  const first = await status();
+  const first = await until('all five nodes serve', 30, status, allServe);
   check(
     'eleven processes run: nodes, coordinators, the cosigner with its log, and three witnesses',
     new Set(first.processes.map(({ pid }) => pid)).size === 11,
@@ -194,12 +206,7 @@ async function story(): Promise<void> {
   const before = await status();
   check('three nodes serve', before.nodesServing === 3);
   await json(0, 'fleet', 'start', fleet, 'node-2', 'node-4');
-  await until(
-    'the two come back, repair from the others and serve',
-    30,
-    async () => (await status()).nodesServing === 5,
-  );
-  const after = await status();
+  const after = await until('the two come back, repair from the others and serve', 30, status, allServe);
   const rejoined = ['node-2', 'node-4'].every((name) => {
     const of = (all: typeof first) => all.processes.find((one) => one.name === name)!.incarnation ?? 0;
     return of(after) > of(first);
@@ -211,7 +218,7 @@ async function story(): Promise<void> {
   await json(5, 'secret', 'get', '--out', identity, '--overwrite', '--patience', '1', ...alice);
   check('exit code 5: out of reach for now', true);
   await json(0, 'fleet', 'start', fleet, 'node-1', 'node-3', 'node-5');
-  await until('back up, all five serve', 30, async () => (await status()).nodesServing === 5);
+  await until('back up, all five serve', 30, status, allServe);
   const still = await json(0, 'secret', 'status', '--user', user);
   check('nothing was counted, nothing lost', still.attemptsLeft === 10 && still.attemptsSinceSuccess === 0);
   await json(0, 'secret', 'get', '--out', identity, '--overwrite', ...alice);
@@ -238,7 +245,8 @@ async function story(): Promise<void> {
   await until(
     'after the policy’s delay (here 1 s) the record is destroyed',
     30,
-    async () => (await state()) === 'destroyed',
+    state,
+    (found) => found === 'destroyed',
   );
   await json(0, 'fleet', 'down', fleet);
   await json(0, 'fleet', 'up', fleet, '--detach', '--coordinators', '2');
