@@ -20,11 +20,14 @@ const TOGETHER = [
   ...['operator', 'pki', 'protocol', 'recovery', 'store', 'trust'],
 ].map((folder) => `test/${folder}/**/*.test.ts`);
 TOGETHER.push(
-  // But the one that has a module replaced for itself, one that bundles, and those that use tokens.
+  // But the one that has a module replaced for itself, one that bundles, one that measures memory, and those that use tokens.
   'test/access/!(verifier).test.ts',
   'test/audit/!(browser).test.ts',
+  'test/backup/!(memory).test.ts',
+  'test/ceremony/{conduct,transcript}.test.ts',
   'test/cosigner/**/!(command).test.ts',
   'test/http/!(service).test.ts',
+  'test/signer/{journal,purposes}.test.ts',
 );
 
 const together = process.env.HOLDFAST_TEST_TOGETHER === '1' ? TOGETHER : [];
