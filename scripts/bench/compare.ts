@@ -61,8 +61,7 @@ async function newSide(
   const tenancy = await openTenancy(fleet);
   stack.defer(() => tenancy.close());
   const records = await enrolRecords(tenancy, Math.max(wanted, 2 * concurrency));
-  const generator = new LoadGenerator(tenancy.trust, 1, concurrency);
-  stack.defer(() => generator.close());
+  const generator = new LoadGenerator(tenancy.trust, 1);
   let expectedRate = 80;
   return async () => {
     const window = await measureWindow({ fleet, tenancy, records, generator, concurrency, seconds, expectedRate });

@@ -60,28 +60,24 @@ async function windows(
   records: readonly BenchRecord[],
   { coordinators, concurrency, seconds, windows: count, say }: FleetOptions,
 ) {
-  const generator = new LoadGenerator(tenancy.trust, coordinators, concurrency);
+  const generator = new LoadGenerator(tenancy.trust, coordinators);
   const common = { fleet, tenancy, records, generator };
-  try {
-    // The runtime's compiler is done with most of its work after some hundred recoveries.
-    let expectedRate = 100;
-    const warm = await measureWindow({ ...common, concurrency, seconds: 5, expectedRate });
-    expectedRate = Math.max(20, warm.perSecond * 1.5);
-    say(`fleet: warmed up; ${warm.perSecond.toFixed(0)} recoveries/s`);
-    const loaded: Window[] = [];
-    for (let i = 0; i < count; i++) {
-      const window = await measureWindow({ ...common, concurrency, seconds, expectedRate });
-      expectedRate = Math.max(expectedRate, window.perSecond * 1.4);
-      loaded.push(window);
-      say(`fleet: window ${i + 1}: ${window.perSecond.toFixed(1)} recoveries/s, ${window.failed} failed`);
-    }
-    const single = await measureWindow({ ...common, concurrency: 1, seconds: Math.min(seconds, 8), expectedRate: 60 });
-    const times: number[] = [];
-    for (const record of records.filter(({ usable }) => usable).slice(0, 8)) {
-      times.push(await recoverWithSdk(tenancy, record));
-    }
-    return { single, loaded, sdkRecovery: median(times) };
-  } finally {
-    await generator.close();
+  // The runtime's compiler is done with most of its work after some hundred recoveries.
+  let expectedRate = 100;
+  const warm = await measureWindow({ ...common, concurrency, seconds: 5, expectedRate });
+  expectedRate = Math.max(20, warm.perSecond * 1.5);
+  say(`fleet: warmed up; ${warm.perSecond.toFixed(0)} recoveries/s`);
+  const loaded: Window[] = [];
+  for (let i = 0; i < count; i++) {
+    const window = await measureWindow({ ...common, concurrency, seconds, expectedRate });
+    expectedRate = Math.max(expectedRate, window.perSecond * 1.4);
+    loaded.push(window);
+    say(`fleet: window ${i + 1}: ${window.perSecond.toFixed(1)} recoveries/s, ${window.failed} failed`);
   }
+  const single = await measureWindow({ ...common, concurrency: 1, seconds: Math.min(seconds, 8), expectedRate: 60 });
+  const times: number[] = [];
+  for (const record of records.filter(({ usable }) => usable).slice(0, 8)) {
+    times.push(await recoverWithSdk(tenancy, record));
+  }
+  return { single, loaded, sdkRecovery: median(times) };
 }

@@ -1,10 +1,11 @@
 /** Carries prepared recoveries to a coordinator and checks every answer. */
 
-import { Pool } from 'undici';
+import type { ConnectionOptions } from 'node:tls';
 import { fromBase64Url } from '../../src/core/index.ts';
 import { tlsClientOptions } from '../../src/pki/index.ts';
 import { type ClientAnswerJson, threshold } from '../../src/protocol/index.ts';
 import type { PinnedTrust } from '../../src/trust/index.ts';
+import { HttpConnection } from './connection.ts';
 import type { PreparedRecovery } from './prepare.ts';
 
 const STEPS = ['status', 'attempt', 'confirm'] as const;
@@ -41,26 +42,38 @@ export interface LoadResult {
 }
 
 export class LoadGenerator {
-  readonly #pools: readonly Pool[];
+  readonly #coordinators: readonly URL[];
+  readonly #tls: ConnectionOptions;
   readonly #threshold: number;
-  #turn = 0;
 
-  constructor(trust: PinnedTrust, coordinators: number, concurrency: number) {
+  constructor(trust: PinnedTrust, coordinators: number) {
     const { fleet, authority } = trust;
-    const connect = tlsClientOptions({ authorityPem: authority! }, { fleet: fleet.fleet, role: 'public' });
+    this.#tls = tlsClientOptions({ authorityPem: authority! }, { fleet: fleet.fleet, role: 'public' });
     this.#threshold = threshold(fleet);
-    this.#pools = trust.coordinators.slice(0, coordinators).map(
-      (url) =>
-        new Pool(url, {
-          connections: concurrency,
-          pipelining: 1,
-          connect: connect as NonNullable<Pool.Options['connect']>,
-        }),
-    );
+    this.#coordinators = trust.coordinators.slice(0, coordinators).map((url) => new URL(url));
   }
 
-  /** Runs `concurrency` recoveries at a time until `seconds` are over or nothing prepared is left. */
+  /**
+   * Runs `concurrency` recoveries at a time until `seconds` are over or nothing prepared is left, each lane of them on a
+   * connection of its own that is there before the window begins.
+   */
   async run(prepared: readonly PreparedRecovery[], concurrency: number, seconds: number): Promise<LoadResult> {
+    const connections: HttpConnection[] = [];
+    try {
+      for (let i = 0; i < concurrency; i++) {
+        connections.push(await HttpConnection.open(this.#coordinators[i % this.#coordinators.length]!, this.#tls));
+      }
+      return await this.#run(prepared, connections, seconds);
+    } finally {
+      for (const connection of connections) connection.close();
+    }
+  }
+
+  async #run(
+    prepared: readonly PreparedRecovery[],
+    connections: readonly HttpConnection[],
+    seconds: number,
+  ): Promise<LoadResult> {
     const times: RecoveryTimes[] = [];
     const samples: SampledAnswer[] = [];
     const failures: string[] = [];
@@ -70,12 +83,12 @@ export class LoadGenerator {
     const cpu = process.cpuUsage();
     const begun = performance.now();
     const end = begun + seconds * 1000;
-    const lane = async () => {
+    const lane = async (connection: HttpConnection) => {
       while (taken < prepared.length && performance.now() < end) {
         const recovery = prepared[taken++]!;
         if (!recovery.record.usable) continue;
         try {
-          const { steps, ...answers } = await this.#recover(recovery);
+          const { steps, ...answers } = await this.#recover(recovery, connection);
           recovery.record.next = recovery.attempt + 1;
           completed++;
           if (performance.now() <= end) times.push(steps);
@@ -87,7 +100,7 @@ export class LoadGenerator {
         }
       }
     };
-    await Promise.all(Array.from({ length: concurrency }, lane));
+    await Promise.all(connections.map(lane));
     const stopped = performance.now();
     const spent = process.cpuUsage(cpu);
     const ranOut = taken >= prepared.length && stopped < end;
@@ -100,25 +113,20 @@ export class LoadGenerator {
     };
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.#pools.map((pool) => pool.close()));
-  }
-
-  async #recover(recovery: PreparedRecovery) {
-    const pool = this.#pools[this.#turn++ % this.#pools.length]!;
+  async #recover(recovery: PreparedRecovery, connection: HttpConnection) {
     const begun = performance.now();
-    const status = await this.#post(pool, 'status', recovery.status);
+    const status = await this.#post(connection, 'status', recovery.status);
     const afterStatus = performance.now();
     this.#require(status, 'status', (node) => node.head !== undefined);
     if (status.portable === undefined) throw new Error('status: the answer has no record');
     const beforeAttempt = performance.now();
-    const attempt = await this.#post(pool, 'attempt', recovery.attemptBody);
+    const attempt = await this.#post(connection, 'attempt', recovery.attemptRequest);
     const afterAttempt = performance.now();
     if (attempt.certificate === undefined) throw new Error(`attempt: no certificate; ${codes(attempt)}`);
     this.#require(attempt, 'attempt', (node) => node.sealed !== undefined);
-    const body = recovery.confirm(fromBase64Url(attempt.certificate));
+    const request = recovery.confirm(fromBase64Url(attempt.certificate));
     const beforeConfirm = performance.now();
-    const confirm = await this.#post(pool, 'confirm', body);
+    const confirm = await this.#post(connection, 'confirm', request);
     const afterConfirm = performance.now();
     this.#require(confirm, 'confirm', (node) => node.statement !== undefined);
     const steps = {
@@ -135,16 +143,10 @@ export class LoadGenerator {
     if (right < this.#threshold) throw new Error(`${step}: ${right} right answers; ${codes(answer)}`);
   }
 
-  async #post(pool: Pool, step: Step, body: Buffer): Promise<ClientAnswerJson> {
-    const response = await pool.request({
-      path: `/v1/${step}`,
-      method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'application/json' },
-      body,
-    });
-    const text = await response.body.text();
-    if (response.statusCode !== 200) throw new Error(`${step}: status ${response.statusCode} ${text.slice(0, 200)}`);
-    return JSON.parse(text) as ClientAnswerJson;
+  async #post(connection: HttpConnection, step: Step, request: Buffer): Promise<ClientAnswerJson> {
+    const { status, body } = await connection.send(request);
+    if (status !== 200) throw new Error(`${step}: status ${status} ${body.slice(0, 200)}`);
+    return JSON.parse(body) as ClientAnswerJson;
   }
 }
 

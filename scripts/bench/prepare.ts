@@ -1,7 +1,7 @@
 /** Recoveries made ahead of the timed window: everything of a client's work that does not depend on an answer. */
 
 import { createECDH } from 'node:crypto';
-import { hashUserToken, signAsClient } from '../../src/access/client.ts';
+import { hashUserToken } from '../../src/access/client.ts';
 import { standardSuite } from '../../src/client/index.ts';
 import { type Secret, toBase64Url } from '../../src/core/index.ts';
 import {
@@ -18,6 +18,7 @@ import {
   type Operation,
   type Outer,
 } from '../../src/protocol/index.ts';
+import { encodePost } from './connection.ts';
 import { type BenchRecord, PIN, type Tenancy } from './records.ts';
 import { newSender, type Sender, sealWith } from './seal.ts';
 
@@ -33,10 +34,11 @@ export interface PreparedRecovery {
   readonly record: BenchRecord;
   readonly attempt: number;
   readonly blindHash: Uint8Array;
+  /** Whole requests of HTTP, to one coordinator. */
   readonly status: Buffer;
-  readonly attemptBody: Buffer;
+  readonly attemptRequest: Buffer;
   readonly sample: Sample | undefined;
-  /** The body of the confirmation of exactly this attempt, once its certificate is known. About 1 ms. */
+  /** The confirmation of exactly this attempt, once its certificate is known. About 0.5 ms. */
   confirm(certificate: Uint8Array): Buffer;
 }
 
@@ -72,15 +74,17 @@ async function prepare(
   const { fleet } = tenancy.trust;
   // A new device gets a new user token: the nodes verify its signature anew.
   const userToken = await tenancy.userToken(record);
-  const maker = new RequestMaker(fleet, record, userToken);
+  // Which of several coordinators gets it makes no difference to the request but its host.
+  const maker = new RequestMaker(fleet, new URL(tenancy.trust.coordinators[0]!), record, userToken);
   const { blindedElement, blinding } = sampled ? await realBlind(fleet, record) : randomElement();
   const hash = blindHash(blindedElement);
-  const statusBody = maker.body('status', 0, 0, ARGUMENTS.status.encode({}), maker.senders());
+  const senders = maker.senders();
+  const status = maker.request('status', 0, 0, ARGUMENTS.status.encode({}), senders);
   const attemptArguments = ARGUMENTS.attempt.encode({ blindHash: hash });
   const openers = new Map<number, (sealed: Uint8Array) => Promise<Uint8Array>>();
-  const attemptBody = sampled
-    ? await maker.bodyBySuite('attempt', GENERATION, attempt, attemptArguments, blindedElement, openers)
-    : maker.body('attempt', GENERATION, attempt, attemptArguments, maker.senders(), blindedElement);
+  const attemptRequest = sampled
+    ? await maker.requestBySuite('attempt', GENERATION, attempt, attemptArguments, blindedElement, openers)
+    : maker.request('attempt', GENERATION, attempt, attemptArguments, senders, blindedElement);
   const signature = suite.sign(
     record.keys.confirmKey,
     encodeConfirmation({
@@ -91,16 +95,15 @@ async function prepare(
       blindHash: hash,
     }),
   );
-  const confirmSenders = maker.senders();
   return {
     record,
     attempt,
     blindHash: hash,
-    status: statusBody,
-    attemptBody,
+    status,
+    attemptRequest,
     sample: blinding && { ...blinding, openers },
     confirm: (certificate) =>
-      maker.body('confirm', GENERATION, attempt, ARGUMENTS.confirm.encode({ certificate, signature }), confirmSenders),
+      maker.request('confirm', GENERATION, attempt, ARGUMENTS.confirm.encode({ certificate, signature }), senders),
   };
 }
 
@@ -130,9 +133,11 @@ class RequestMaker {
   readonly #record: BenchRecord;
   readonly #userToken: string;
   readonly #tokenHash: Uint8Array;
+  readonly #coordinator: URL;
 
-  constructor(fleet: Fleet, record: BenchRecord, userToken: string) {
+  constructor(fleet: Fleet, coordinator: URL, record: BenchRecord, userToken: string) {
     this.#fleet = fleet;
+    this.#coordinator = coordinator;
     this.#record = record;
     this.#userToken = userToken;
     this.#tokenHash = hashUserToken(userToken);
@@ -143,7 +148,7 @@ class RequestMaker {
     return nodes.map(({ session }, i) => newSender(session, encodeSealingInfo({ fleet, epoch, node: i + 1 })));
   }
 
-  body(
+  request(
     operation: Operation,
     generation: number,
     attempt: number,
@@ -156,11 +161,11 @@ class RequestMaker {
       const ciphertext = sealWith(sender, encodeOuter(outer), this.#content(outer, blindedElement));
       return { node: i + 1, enc: toBase64Url(sender.enc), ciphertext: toBase64Url(ciphertext) };
     });
-    return this.#json(generation, attempt, encoded, sealed);
+    return this.#post(operation, generation, attempt, encoded, sealed);
   }
 
   /** By the SDK's own sealing, which can open the answers. */
-  async bodyBySuite(
+  async requestBySuite(
     operation: Operation,
     generation: number,
     attempt: number,
@@ -171,12 +176,13 @@ class RequestMaker {
     const sealed = await Promise.all(
       this.#fleet.nodes.map(async ({ session }, i) => {
         const outer = this.#outer(operation, generation, attempt, encoded, i + 1);
-        const { enc, ciphertext, openAnswer } = await suite.seal(session, outer, this.#content(outer, blindedElement));
+        const sealer = await suite.newSealer(session, outer);
+        const { enc, ciphertext, openAnswer } = await sealer.seal(outer, this.#content(outer, blindedElement));
         openers.set(i + 1, openAnswer);
         return { node: i + 1, enc: toBase64Url(enc), ciphertext: toBase64Url(ciphertext) };
       }),
     );
-    return this.#json(generation, attempt, encoded, sealed);
+    return this.#post(operation, generation, attempt, encoded, sealed);
   }
 
   #outer(operation: Operation, generation: number, attempt: number, encoded: Uint8Array, node: number): Outer {
@@ -186,15 +192,20 @@ class RequestMaker {
   }
 
   #content(outer: Outer, blindedElement: Uint8Array | undefined): Uint8Array {
-    const clientSignature = signAsClient(this.#record.clientKey, encodeOuter(outer), this.#tokenHash);
+    const clientSignature = this.#record.sign(encodeOuter(outer), this.#tokenHash);
     return encodeRequestContent({ userToken: this.#userToken, clientSignature, blindedElement });
   }
 
-  #json(generation: number, attempt: number, encoded: Uint8Array, sealed: readonly object[]): Buffer {
+  #post(
+    operation: Operation,
+    generation: number,
+    attempt: number,
+    encoded: Uint8Array,
+    sealed: readonly object[],
+  ): Buffer {
     const { fleet, epoch } = this.#fleet;
     const record = toBase64Url(this.#record.record);
-    return Buffer.from(
-      JSON.stringify({ fleet, epoch, record, generation, attempt, arguments: toBase64Url(encoded), sealed }),
-    );
+    const body = { fleet, epoch, record, generation, attempt, arguments: toBase64Url(encoded), sealed };
+    return encodePost(this.#coordinator, `/v1/${operation}`, JSON.stringify(body));
   }
 }

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { Agent, fetch as undiciFetch } from 'undici';
-import { createUserToken, generateClientKey, recordId } from '../../src/access/index.ts';
+import { clientKeyToJwk, createUserToken, generateClientKey, recordId } from '../../src/access/index.ts';
 import { type ClientSuite, type Fetch, HttpTransport, standardSuite, VaultClient } from '../../src/client/index.ts';
 import { equalBytes, parseJson, Secret } from '../../src/core/index.ts';
 import { deriveKeys, type SeedKeys } from '../../src/crypto/index.ts';
@@ -10,6 +10,7 @@ import { readTenantKey } from '../../src/fleet/index.ts';
 import { tlsClientOptions } from '../../src/pki/index.ts';
 import type { PinnedTrust } from '../../src/trust/index.ts';
 import type { BenchFleet } from './holdfast.ts';
+import { clientSigner } from './seal.ts';
 
 export const PIN = '4711';
 
@@ -27,6 +28,7 @@ export interface BenchRecord {
   readonly subject: string;
   readonly record: Uint8Array;
   readonly clientKey: ReturnType<typeof generateClientKey>;
+  readonly sign: ReturnType<typeof clientSigner>;
   readonly seed: Uint8Array;
   readonly keys: SeedKeys;
   readonly secret: Uint8Array;
@@ -88,10 +90,12 @@ export async function enrolRecords(tenancy: Tenancy, count: number, prefix = 'us
     while (next < count) {
       const subject = `${prefix}-${next++}`;
       const seed = new Uint8Array(randomBytes(32));
+      const clientKey = generateClientKey();
       const record: BenchRecord = {
         ...{ subject, seed, next: 2, usable: true },
         record: tenancy.recordOf(subject),
-        clientKey: generateClientKey(),
+        clientKey,
+        sign: clientSigner(clientKeyToJwk(clientKey)),
         keys: deriveKeys(new Secret(Uint8Array.from(seed))),
         secret: new Uint8Array(randomBytes(32)),
       };

@@ -99,7 +99,7 @@ async function turn(
   { seconds, concurrency }: ScaleOptions,
 ): Promise<ScaleTurn> {
   await fleet.up();
-  const generator = new LoadGenerator(tenancy.trust, 1, concurrency);
+  const generator = new LoadGenerator(tenancy.trust, 1);
   try {
     const node = fleet.processes().find(isNode)!;
     const atStart = processMemory(node.pid);
@@ -109,7 +109,6 @@ async function turn(
     const window = await measureWindow({ ...common, seconds, expectedRate: 300 });
     return { startSeconds, atStart, afterLoad: processMemory(node.pid), window };
   } finally {
-    await generator.close();
     await fleet.down();
   }
 }

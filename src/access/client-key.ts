@@ -18,6 +18,11 @@ const clientSignature = codec.message('holdfast/client-signature/v1', {
   tokenHash: codec.fixed(32),
 });
 
+/** What `signAsClient` signs, for whoever keeps the key in another form. */
+export function encodeClientSignature(outer: Uint8Array, tokenHash: Uint8Array): Uint8Array {
+  return clientSignature.encode({ outer, tokenHash });
+}
+
 /** A new client key. */
 export function generateClientKey(random: Random = systemRandom): Ed25519Key {
   return ed25519KeyFromSeed(new Secret(random(32)));
@@ -51,7 +56,7 @@ export function clientKeyFromJwk(jwk: unknown): Ed25519Key {
  * @throws HoldfastError `malformed` or `too_large` for arguments of other sizes.
  */
 export function signAsClient(key: Pick<Ed25519Key, 'secretKey'>, outer: Uint8Array, tokenHash: Uint8Array): Uint8Array {
-  return signEd25519(key.secretKey, clientSignature.encode({ outer, tokenHash }));
+  return signEd25519(key.secretKey, encodeClientSignature(outer, tokenHash));
 }
 
 /**

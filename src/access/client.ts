@@ -4,6 +4,7 @@ export {
   type ClientKeyJwk,
   clientKeyFromJwk,
   clientKeyToJwk,
+  encodeClientSignature,
   generateClientKey,
   signAsClient,
   verifyClientSignature,

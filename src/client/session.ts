@@ -22,7 +22,7 @@ import {
   threshold,
 } from '../protocol/index.ts';
 import type { ClientPorts } from './ports.ts';
-import type { SealedForNode } from './suite.ts';
+import type { NodeSealer, SealedForNode } from './suite.ts';
 
 /** What one node answered, verified. */
 export interface NodeReply {
@@ -63,6 +63,8 @@ export class Session {
   readonly options: SessionOptions;
   readonly verifier: StatementVerifier;
   readonly threshold: number;
+  /** Of the nodes in their order: one for all that this session asks, so that each node's token has to agree on a key once. */
+  #sealers: readonly NodeSealer[] | undefined;
 
   constructor(options: SessionOptions) {
     this.options = options;
@@ -119,8 +121,9 @@ export class Session {
     const user = await credential();
     const places = { operation: request.operation, generation: request.generation, attempt: request.attempt };
     const seals = new Map<number, SealedForNode>();
+    const sealers = await this.#nodeSealers();
     await Promise.all(
-      fleet.nodes.map(async (keys, i) => {
+      sealers.map(async (sealer, i) => {
         const outer: Outer = {
           fleet: fleet.fleet,
           epoch: fleet.epoch,
@@ -134,7 +137,7 @@ export class Session {
           clientSignature: suite.signRequest(user, outer),
           blindedElement: request.blindedElement,
         });
-        seals.set(i + 1, await suite.seal(keys.session, outer, content));
+        seals.set(i + 1, await sealer.seal(outer, content));
       }),
     );
     const sealed = fleet.nodes.map((_, i) => {
@@ -152,6 +155,16 @@ export class Session {
       nodes.push(await this.#read(part, seal));
     }
     return { nodes, certificate: answer.certificate, portable: answer.portable };
+  }
+
+  async #nodeSealers(): Promise<readonly NodeSealer[]> {
+    const { fleet, suite } = this.options;
+    if (this.#sealers?.every(({ isSpent }) => !isSpent)) return this.#sealers;
+    const place = { fleet: fleet.fleet, epoch: fleet.epoch };
+    this.#sealers = await Promise.all(
+      fleet.nodes.map(({ session }, i) => suite.newSealer(session, { ...place, node: i + 1 })),
+    );
+    return this.#sealers;
   }
 
   /**

@@ -10,6 +10,7 @@ import {
   type MaskedShare,
   type NodeOutput,
   nativeArgon2id,
+  newRequestSender,
   newSeed,
   openEnvelope,
   protectSeed,
@@ -17,7 +18,6 @@ import {
   type SeedKeys,
   type StretchParameters,
   sealEnvelope,
-  sealRequest,
   signEd25519,
   stretchPin,
   verifyEcdsa,
@@ -31,6 +31,13 @@ export interface SealedForNode {
   readonly ciphertext: Uint8Array;
   /** @throws HoldfastError `untrusted` where the node did not seal this to this very request. */
   openAnswer(sealed: Uint8Array): Promise<Uint8Array>;
+}
+
+/** Seals the requests of one session to one node. */
+export interface NodeSealer {
+  /** Whether it takes no further request: the session then goes on with a new one. */
+  readonly isSpent: boolean;
+  seal(outer: Outer, plaintext: Uint8Array): Promise<SealedForNode>;
 }
 
 export interface ClientSuite {
@@ -55,7 +62,8 @@ export interface ClientSuite {
   openEnvelope(key: Secret, binding: Uint8Array, envelope: Uint8Array): Secret;
   /** The client key's signature over the outer fields and the user token. */
   signRequest(credential: Credential, outer: Outer): Uint8Array;
-  seal(sessionKey: Uint8Array, outer: Outer, plaintext: Uint8Array): Promise<SealedForNode>;
+  /** `place`: of the outer fields, those that stay the same for one node. */
+  newSealer(sessionKey: Uint8Array, place: Pick<Outer, 'fleet' | 'epoch' | 'node'>): Promise<NodeSealer>;
 }
 
 /** The real one: RFC 9497, RFC 9180, Argon2id, Ed25519. Runs in Node and browsers. */
@@ -75,14 +83,21 @@ export function standardSuite(random: Random = systemRandom): ClientSuite {
     openEnvelope,
     signRequest: ({ userToken, clientKey }, outer) =>
       signAsClient(clientKey, encodeOuter(outer), hashUserToken(userToken)),
-    async seal(publicKey, outer, plaintext) {
-      const { fleet, epoch, node } = outer;
-      const aad = encodeOuter(outer);
-      const sealed = await sealRequest({ publicKey, info: encodeSealingInfo({ fleet, epoch, node }), aad, plaintext });
+    async newSealer(publicKey, { fleet, epoch, node }) {
+      const sender = await newRequestSender({ publicKey, info: encodeSealingInfo({ fleet, epoch, node }) });
       return {
-        enc: sealed.enc,
-        ciphertext: sealed.ciphertext,
-        openAnswer: (answer) => sealed.openAnswer(aad, answer),
+        get isSpent() {
+          return sender.left === 0;
+        },
+        async seal(outer, plaintext) {
+          const aad = encodeOuter(outer);
+          const sealed = await sender.seal(aad, plaintext);
+          return {
+            enc: sealed.enc,
+            ciphertext: sealed.ciphertext,
+            openAnswer: (answer) => sealed.openAnswer(aad, answer),
+          };
+        },
       };
     },
   };

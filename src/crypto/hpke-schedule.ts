@@ -23,7 +23,7 @@ export const AES_256_GCM: HpkeAead = { id: 0x0002, keyLength: 32 };
 
 export interface HpkeContext {
   readonly key: Uint8Array;
-  /** 12 bytes: the nonce of the first message, the only one of its context here. */
+  /** 12 bytes: the nonce of the first message. */
   readonly baseNonce: Uint8Array;
   /** Section 5.3: a secret of `length` bytes for another use, named by `context`. */
   exportSecret(context: Uint8Array, length: number): Uint8Array;

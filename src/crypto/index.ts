@@ -4,7 +4,14 @@ export { agree, publicPointOf } from './agreement.ts';
 export { type Ed25519Key, ed25519KeyFromSeed, signEd25519 } from './ed25519.ts';
 export { ENVELOPE_BYTES, MAXIMUM_SECRET_BYTES, openEnvelope, sealEnvelope } from './envelope.ts';
 export { hkdf, hkdfExpand, hkdfExtract } from './hkdf.ts';
-export { type OpenedRequest, openRequest, type SealedRequest, sealRequest } from './hpke.ts';
+export {
+  newRequestRecipient,
+  newRequestSender,
+  type OpenedRequest,
+  type RequestRecipient,
+  type RequestSender,
+  type SealedRequest,
+} from './hpke.ts';
 export { type Blinded, blind, ELEMENT_BYTES, finalize } from './oprf.ts';
 export { normalisePin, normaliseRecoveryCode } from './pin.ts';
 export { deriveKeys, newSeed, SEED_BYTES, type SeedKeys } from './seed.ts';

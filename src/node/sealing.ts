@@ -1,20 +1,54 @@
 /** Opening sealed requests with the token's `session` key: HPKE (RFC 9180), answers as in RFC 9458 section 4.4. */
 
-import { equalBytes, HoldfastError, type Random } from '../core/index.ts';
-import { type OpenedRequest, openRequest } from '../crypto/index.ts';
+import { bytesToHex, type Clock, equalBytes, HoldfastError, type Random, systemClock } from '../core/index.ts';
+import { newRequestRecipient, type OpenedRequest, type RequestRecipient } from '../crypto/index.ts';
 import { encodeOuter, encodeSealingInfo } from '../protocol/index.ts';
 import type { Token } from '../token/port.ts';
 import type { RequestSealing } from './ports.ts';
 
-/** The Diffie-Hellman step runs in the token; about 0.2 ms. Answers are bound to the same outer fields. */
+/** How long a session is kept for its further requests, in ms, and how many at most; about 1 KB each. */
+const KEEP_MILLISECONDS = 30_000;
+const KEEP_SESSIONS = 4096;
+
+/**
+ * The Diffie-Hellman step runs in the token, about 0.2 ms, once for the requests of a session that come soon after each other.
+ * Answers are bound to the same outer fields.
+ */
 export function createRequestSealing(
   token: Pick<Token, 'deriveSession' | 'publicKeys'>,
   random: Random,
+  clock: Clock = systemClock,
 ): RequestSealing {
+  /** By `enc`, the oldest first. */
+  const sessions = new Map<string, { readonly recipient: RequestRecipient; readonly until: number }>();
+
+  function known(name: string): RequestRecipient | undefined {
+    const left = (until: number) => until - clock.now();
+    for (const [oldest, { until }] of sessions) {
+      // A clock that stepped back must not keep sessions for long.
+      if (left(until) > 0 && left(until) <= KEEP_MILLISECONDS) break;
+      sessions.delete(oldest);
+    }
+    return sessions.get(name)?.recipient;
+  }
+
+  function keep(name: string, recipient: RequestRecipient): void {
+    if (sessions.size >= KEEP_SESSIONS) sessions.delete(sessions.keys().next().value!);
+    sessions.set(name, { recipient, until: clock.now() + KEEP_MILLISECONDS });
+  }
+
   return {
     async open(outer, enc, ciphertext) {
       const { fleet, epoch, node } = outer;
       const aad = encodeOuter(outer);
+      const answerable = ({ plaintext, sealAnswer }: OpenedRequest) => ({
+        plaintext,
+        sealAnswer: (answer: Uint8Array) => sealAnswer(aad, answer, random),
+      });
+      const name = bytesToHex(enc);
+      // What opened once was derived right: whatever does not open in it is the sender's fault.
+      const session = known(name);
+      if (session) return answerable(session.open(aad, ciphertext));
       // The point is not on the curve: the same refusal as for what does not open, whatever the token calls it.
       const derive = () =>
         token.deriveSession(enc).catch((error: unknown) => {
@@ -23,21 +57,21 @@ export function createRequestSealing(
         });
       const publicKey = token.publicKeys.session;
       const info = encodeSealingInfo({ fleet, epoch, node });
-      const openWith = (dh: Uint8Array) => openRequest({ dh, enc, publicKey, info, aad, ciphertext });
+      const openWith = (dh: Uint8Array) => {
+        const recipient = newRequestRecipient({ dh, enc, publicKey, info });
+        const opened = recipient.open(aad, ciphertext);
+        keep(name, recipient);
+        return answerable(opened);
+      };
       const dh = await derive();
-      let opened: OpenedRequest;
       try {
-        opened = openWith(dh);
+        return openWith(dh);
       } catch (error) {
         // Before the sender is blamed: a token that erred does not err twice in the same way.
         const again = await derive();
         if (equalBytes(dh, again)) throw error;
-        opened = openWith(again);
+        return openWith(again);
       }
-      return {
-        plaintext: opened.plaintext,
-        sealAnswer: (answer) => opened.sealAnswer(aad, answer, random),
-      };
     },
   };
 }

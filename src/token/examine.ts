@@ -14,7 +14,7 @@ import {
   systemRandom,
   utf8,
 } from '../core/index.ts';
-import { openRequest, sealRequest } from '../crypto/index.ts';
+import { newRequestRecipient, newRequestSender } from '../crypto/index.ts';
 import { measureToken, type Rate } from './measure.ts';
 import { type ExaminationStep, WRAPPED } from './pkcs11/examination.ts';
 import { type TokenAccess, type WorkerPool, withPool } from './pkcs11/pool.ts';
@@ -402,9 +402,10 @@ async function checkOprf(token: Pkcs11Token): Promise<boolean> {
 async function checkHpke(token: Pkcs11Token): Promise<boolean> {
   const publicKey = token.publicKeys.session;
   const [info, aad, plaintext] = [utf8('info'), utf8('aad'), utf8('sealed to the token')];
-  const { enc, ciphertext, openAnswer } = await sealRequest({ publicKey, info, aad, plaintext });
+  const sender = await newRequestSender({ publicKey, info });
+  const { enc, ciphertext, openAnswer } = await sender.seal(aad, plaintext);
   const dh = await token.deriveSession(enc);
-  const opened = openRequest({ dh, enc, publicKey, info, aad, ciphertext });
+  const opened = newRequestRecipient({ dh, enc, publicKey, info }).open(aad, ciphertext);
   const answer = await openAnswer(aad, opened.sealAnswer(aad, utf8('answered'), systemRandom));
   const other = createECDH('prime256v1');
   const point = Uint8Array.from(other.generateKeys());

@@ -2,10 +2,10 @@ import { createECDH, createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bytesToHex, hexToBytes, systemRandom, utf8 } from '../../src/core/index.ts';
+import { bytesToHex, concatBytes, hexToBytes, systemRandom, utf8 } from '../../src/core/index.ts';
 import { aesGcm } from '../../src/crypto/aead.ts';
 import { keySchedule, setupRecipient } from '../../src/crypto/hpke-schedule.ts';
-import { openRequest, sealRequest } from '../../src/crypto/index.ts';
+import { newRequestRecipient, newRequestSender } from '../../src/crypto/index.ts';
 
 interface Vector extends Record<'info' | 'enc' | 'pkRm' | 'skRm' | 'key' | 'base_nonce', string> {
   readonly encryption: Record<'pt' | 'aad' | 'nonce' | 'ct', string>;
@@ -28,9 +28,14 @@ function sessionKey(secret?: Uint8Array) {
 const info = utf8('holdfast request');
 const bytes = fc.uint8Array({ maxLength: 300 });
 
+type Input = Parameters<typeof newRequestRecipient>[0] & { readonly aad: Uint8Array; readonly ciphertext: Uint8Array };
+
+const openRequest = ({ aad, ciphertext, ...session }: Input) => newRequestRecipient(session).open(aad, ciphertext);
+
 async function exchange(plaintext: Uint8Array, aad: Uint8Array) {
   const node = sessionKey();
-  const sealed = await sealRequest({ publicKey: node.publicKey, info, aad, plaintext });
+  const sender = await newRequestSender({ publicKey: node.publicKey, info });
+  const sealed = await sender.seal(aad, plaintext);
   const input = {
     dh: node.dh(sealed.enc),
     enc: sealed.enc,
@@ -64,7 +69,7 @@ describe('the recipient', () => {
       fc.asyncProperty(bytes, bytes, bytes, async (plaintext, aad, answer) => {
         const { sealed, input } = await exchange(plaintext, aad);
         expect(sealed.enc).toHaveLength(65);
-        expect(sealed.ciphertext).toHaveLength(plaintext.length + 16);
+        expect(sealed.ciphertext).toHaveLength(1 + plaintext.length + 16);
         const opened = openRequest(input);
         expect(bytesToHex(opened.plaintext)).toBe(bytesToHex(plaintext));
         const sealedAnswer = opened.sealAnswer(aad, answer, systemRandom);
@@ -90,10 +95,59 @@ describe('the recipient', () => {
       { dh: flipped(input.dh, 31) },
       { ciphertext: new Uint8Array(0) },
       { ciphertext: new Uint8Array(15) },
+      { ciphertext: new Uint8Array(16) },
       ...Array.from(input.ciphertext, (_, at) => ({ ciphertext: flipped(input.ciphertext, at) })),
     ];
     for (const change of changes) expect(() => openRequest({ ...input, ...change })).toThrow(malformed);
     expect(bytesToHex(openRequest(input).plaintext)).toBe(bytesToHex(utf8('attempt')));
+  });
+});
+
+describe('a session', () => {
+  async function session() {
+    const node = sessionKey();
+    const sender = await newRequestSender({ publicKey: node.publicKey, info });
+    const recipient = (enc: Uint8Array) =>
+      newRequestRecipient({ dh: node.dh(enc), enc, publicKey: node.publicKey, info });
+    return { sender, recipient };
+  }
+  const texts = (count: number) => Array.from({ length: count }, (_, i) => utf8(`request ${i}`));
+
+  test('has one encapsulated key, and requests that open in any order, however many of them arrive', async () => {
+    const { sender, recipient } = await session();
+    const sealed = await Promise.all(texts(5).map((text) => sender.seal(utf8('outer'), text)));
+    expect(new Set(sealed.map(({ enc }) => bytesToHex(enc))).size).toBe(1);
+    expect(sealed.map(({ ciphertext }) => ciphertext[0])).toEqual([0, 1, 2, 3, 4]);
+    const node = recipient(sealed[0]!.enc);
+    for (const i of [3, 0, 4]) {
+      const opened = node.open(utf8('outer'), sealed[i]!.ciphertext);
+      expect(new TextDecoder().decode(opened.plaintext)).toBe(`request ${i}`);
+    }
+  });
+
+  test('seals no two requests under one nonce, and opens none under another number than its own', async () => {
+    const { sender, recipient } = await session();
+    const [first, second] = [await sender.seal(info, utf8('same')), await sender.seal(info, utf8('same'))];
+    expect(bytesToHex(first.ciphertext.subarray(1))).not.toBe(bytesToHex(second.ciphertext.subarray(1)));
+    const moved = concatBytes(second.ciphertext.subarray(0, 1), first.ciphertext.subarray(1));
+    expect(() => recipient(first.enc).open(info, moved)).toThrow(expect.objectContaining({ code: 'malformed' }));
+  });
+
+  test('takes no answer to one request for the answer to another, alike as they are', async () => {
+    const { sender, recipient } = await session();
+    const [first, second] = [await sender.seal(info, utf8('same')), await sender.seal(info, utf8('same'))];
+    const answer = recipient(first.enc).open(info, first.ciphertext).sealAnswer(info, utf8('answer'), systemRandom);
+    await expect(second.openAnswer(info, answer)).rejects.toMatchObject({ code: 'untrusted' });
+    expect(bytesToHex(await first.openAnswer(info, answer))).toBe(bytesToHex(utf8('answer')));
+  });
+
+  test('ends after 256 requests', async () => {
+    const { sender, recipient } = await session();
+    let last = await sender.seal(info, info);
+    for (let i = 1; i < 256; i++) last = await sender.seal(info, info);
+    expect(bytesToHex(recipient(last.enc).open(info, last.ciphertext).plaintext)).toBe(bytesToHex(info));
+    expect(sender.left).toBe(0);
+    await expect(sender.seal(info, info)).rejects.toMatchObject({ code: 'unexpected' });
   });
 });
 
@@ -127,11 +181,12 @@ describe('the answer', () => {
     const node = sessionKey(hexToBytes(vector.skRm));
     const enc = hexToBytes(vector.enc);
     const context = setupRecipient(keySchedule({ id: 2, keyLength: 32 }), node.dh(enc), enc, node.publicKey, info);
-    const ciphertext = aesGcm.seal(context.key, context.baseNonce, info, utf8('request'));
+    const sealed = aesGcm.seal(context.key, context.baseNonce, info, utf8('request'));
+    const ciphertext = concatBytes(Uint8Array.of(0), sealed);
     const opened = openRequest({ dh: node.dh(enc), enc, publicKey: node.publicKey, info, aad: info, ciphertext });
     const answer = opened.sealAnswer(info, utf8('answer'), (length) => new Uint8Array(length).fill(9));
     expect(createHash('sha256').update(answer).digest('hex')).toBe(
-      '8b5193448cd6b9c156ecce63ab0484a86ff82f3529bdbb03b2c76e0f76eb3070',
+      'bee9f4634b8bce472eebc33b7549de1c1e6b063d1eda40a1ce1ee5105ac1bdf4',
     );
   });
 });
@@ -140,8 +195,6 @@ test('nothing is sealed to a key that is no point', async () => {
   const point = sessionKey().publicKey;
   point[64]! ^= 1;
   for (const publicKey of [point, new Uint8Array(65), new Uint8Array(0), sessionKey().publicKey.subarray(1)]) {
-    await expect(sealRequest({ publicKey, info, aad: info, plaintext: info })).rejects.toMatchObject({
-      code: 'untrusted',
-    });
+    await expect(newRequestSender({ publicKey, info })).rejects.toMatchObject({ code: 'untrusted' });
   }
 });

@@ -10,7 +10,7 @@ import {
 import { startCoordinatorService } from '../../src/coordinator/http/index.ts';
 import type { CoordinatorServiceOptions } from '../../src/coordinator/http/service.ts';
 import { Secret, systemRandom } from '../../src/core/index.ts';
-import { sealRequest, verifyEcdsa, verifyEd25519 } from '../../src/crypto/index.ts';
+import { newRequestSender, verifyEcdsa, verifyEd25519 } from '../../src/crypto/index.ts';
 import { createLogger } from '../../src/http/index.ts';
 import { type RunningNode, startNodeService } from '../../src/node/http/index.ts';
 import type { NodeServiceOptions } from '../../src/node/http/service.ts';
@@ -194,16 +194,16 @@ export class TestClient {
       };
       const aad = encodeOuter(outer);
       const signed = parts.signOther ? encodeOuter({ ...outer, attempt: attempt + 1 }) : aad;
-      const part = await sealRequest({
+      const sender = await newRequestSender({
         publicKey: keys.session,
         info: encodeSealingInfo({ fleet: fleet.fleet, epoch: fleet.epoch, node: i + 1 }),
-        aad,
-        plaintext: encodeRequestContent({
-          userToken,
-          clientSignature: signAsClient(this.key, signed, hashUserToken(userToken)),
-          blindedElement: parts.blindedElement,
-        }),
       });
+      const content = encodeRequestContent({
+        userToken,
+        clientSignature: signAsClient(this.key, signed, hashUserToken(userToken)),
+        blindedElement: parts.blindedElement,
+      });
+      const part = await sender.seal(aad, content);
       sealed.push({ node: i + 1, enc: part.enc, ciphertext: part.ciphertext });
       open.set(i + 1, (answer) => part.openAnswer(aad, answer));
     }

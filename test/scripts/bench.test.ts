@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { byLabel, growth, parseMetrics } from '../../scripts/bench/metrics.ts';
 import { machineBusy, parseStat } from '../../scripts/bench/processes.ts';
 import { table } from '../../scripts/bench/report.ts';
-import { newSender, sealWith } from '../../scripts/bench/seal.ts';
+import { clientSigner, newSender, sealWith } from '../../scripts/bench/seal.ts';
 import { median, quantile } from '../../scripts/bench/statistics.ts';
 import { ceilingOf } from '../../scripts/bench/token.ts';
+import { clientKeyToJwk, generateClientKey, signAsClient } from '../../src/access/client.ts';
 import { utf8 } from '../../src/core/index.ts';
-import { openRequest } from '../../src/crypto/index.ts';
+import { newRequestRecipient } from '../../src/crypto/index.ts';
 
 describe('the load generator’s own sealing', () => {
   it('is opened by what the nodes open requests with, and only with the same associated data', () => {
@@ -15,15 +16,24 @@ describe('the load generator’s own sealing', () => {
     const publicKey = new Uint8Array(receiver.generateKeys());
     const info = utf8('what it is for');
     const sender = newSender(publicKey, info);
-    const ciphertext = sealWith(sender, utf8('outer fields'), utf8('the request'));
     const dh = new Uint8Array(receiver.computeSecret(sender.enc));
-    const open = (aad: string) =>
-      openRequest({ dh, enc: sender.enc, publicKey, info, aad: utf8(aad), ciphertext }).plaintext;
-    expect(open('outer fields')).toEqual(utf8('the request'));
-    expect(() => open('other fields')).toThrow(expect.objectContaining({ code: 'malformed' }));
+    const session = newRequestRecipient({ dh, enc: sender.enc, publicKey, info });
+    for (const text of ['the request', 'the next one']) {
+      const ciphertext = sealWith(sender, utf8('outer fields'), utf8(text));
+      const open = (aad: string) => session.open(utf8(aad), ciphertext).plaintext;
+      expect(open('outer fields')).toEqual(utf8(text));
+      expect(() => open('other fields')).toThrow(expect.objectContaining({ code: 'malformed' }));
+    }
   });
 
-  it('has a new ephemeral key for each message', () => {
+  it('signs what a client signs', () => {
+    const key = generateClientKey();
+    const [outer, tokenHash] = [utf8('outer fields'), new Uint8Array(32).fill(7)];
+    const own = clientSigner(clientKeyToJwk(key))(outer, tokenHash);
+    expect(Buffer.compare(own, signAsClient(key, outer, tokenHash))).toBe(0);
+  });
+
+  it('has a new ephemeral key for each session', () => {
     const publicKey = new Uint8Array(createECDH('prime256v1').generateKeys());
     expect(newSender(publicKey, utf8('')).enc).not.toEqual(newSender(publicKey, utf8('')).enc);
   });

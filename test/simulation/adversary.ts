@@ -216,7 +216,8 @@ export class Adversary {
           clientSignature: suite.signRequest(credential, outer),
           blindedElement: element,
         });
-        const { enc, ciphertext } = await suite.seal(keys.session, outer, content);
+        const sealer = await suite.newSealer(keys.session, outer);
+        const { enc, ciphertext } = await sealer.seal(outer, content);
         return { node: i + 1, enc, ciphertext };
       }),
     );

@@ -34,18 +34,22 @@ export const checks: SignatureChecks = {
 
 const TAG = 16;
 
-/** What a node's half of the sealing does: the tag binds to the node's key, the encapsulation and the outer fields. */
+/**
+ * What a node's half of the sealing does: the tag binds to the node's key, the encapsulation, the request's number in its
+ * session, and the outer fields.
+ */
 export function requestSealing(sessionKey: Uint8Array): RequestSealing {
   return {
     async open(outer, enc, ciphertext) {
       const aad = encodeOuter(outer);
-      const plaintext = ciphertext.slice(TAG);
+      const number = ciphertext.slice(0, 1);
+      const plaintext = ciphertext.slice(1 + TAG);
       const right =
         sameStart(enc.subarray(1, 33), sessionKey.subarray(1, 33), 32) &&
-        ciphertext.length >= TAG &&
-        sameStart(ciphertext, digest(enc, aad, plaintext), TAG);
+        ciphertext.length >= 1 + TAG &&
+        sameStart(ciphertext.subarray(1), digest(enc, number, aad, plaintext), TAG);
       if (!right) throw new HoldfastError('malformed', 'the request was not sealed to this node’s key');
-      const answerKey = digest(utf8('answer'), enc, aad);
+      const answerKey = digest(utf8('answer'), enc, number, aad);
       return {
         plaintext,
         sealAnswer: (answer) => concatBytes(digest(answerKey, answer).subarray(0, TAG), answer),
@@ -155,18 +159,25 @@ export class Oracle {
         this.onRequest(outer);
         return requestSignature(userToken.split(':')[1]!, userToken, outer);
       },
-      seal: async (sessionKey, outer, plaintext) => {
-        const aad = encodeOuter(outer);
+      newSealer: async (sessionKey) => {
         const enc = concatBytes(Uint8Array.of(4), sessionKey.subarray(1, 33), chance.bytes(32));
-        const answerKey = digest(utf8('answer'), enc, aad);
+        let next = 0;
         return {
-          enc,
-          ciphertext: concatBytes(digest(enc, aad, plaintext).subarray(0, TAG), plaintext),
-          openAnswer: async (sealed) => {
-            const answer = sealed.slice(TAG);
-            if (!sameStart(sealed, digest(answerKey, answer), TAG))
-              throw new HoldfastError('untrusted', 'not for this');
-            return answer;
+          isSpent: false,
+          seal: async (outer, plaintext) => {
+            const aad = encodeOuter(outer);
+            const number = Uint8Array.of(next++);
+            const answerKey = digest(utf8('answer'), enc, number, aad);
+            return {
+              enc,
+              ciphertext: concatBytes(number, digest(enc, number, aad, plaintext).subarray(0, TAG), plaintext),
+              openAnswer: async (sealed) => {
+                const answer = sealed.slice(TAG);
+                if (!sameStart(sealed, digest(answerKey, answer), TAG))
+                  throw new HoldfastError('untrusted', 'not for this');
+                return answer;
+              },
+            };
           },
         };
       },

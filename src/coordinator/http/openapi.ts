@@ -105,7 +105,7 @@ const schemas = {
           {
             node: nodeNumber,
             enc: binary(65, 65, 'HPKE encapsulated key.'),
-            ciphertext: binary(0, 8192, 'HPKE ciphertext.'),
+            ciphertext: binary(0, 8192, 'Sequence number in the HPKE context (1 byte), then the HPKE ciphertext.'),
           },
           ['node', 'enc', 'ciphertext'],
         ),

@@ -98,7 +98,7 @@ async function start(options: NodeServiceOptions): Promise<RunningNode> {
     dictionaries,
     clock,
     random,
-    sealing: createRequestSealing(token, random),
+    sealing: createRequestSealing(token, random, clock),
     authentication: createClientAuthentication({ fleet: fleet.fleet, tenants: options.tenants, clock }),
     checks: { ecdsa: verifyEcdsa, ed25519: verifyEd25519 },
     observer: metrics.observer,
