@@ -9,7 +9,15 @@ import type { KeyObject } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256 } from '@noble/curves/nist.js';
 import { sha512 } from '@noble/hashes/sha2.js';
-import { compareBytes, concatBytes, equalBytes, HoldfastError, hexToBytes, nativeCrypto } from '../core/index.ts';
+import {
+  bytesToHex,
+  compareBytes,
+  concatBytes,
+  equalBytes,
+  HoldfastError,
+  hexToBytes,
+  nativeCrypto,
+} from '../core/index.ts';
 
 const SIGNATURE_BYTES = 64;
 const POINT_BYTES = 65;
@@ -90,7 +98,7 @@ function nativeVerifiers(crypto: NonNullable<typeof nativeCrypto>): Verifiers {
   const imported = new Map<string, KeyObject>();
   /** The imported key, or undefined if it is none. Importing costs as much as a verification, so the last ones stay. */
   const importKey = (prefix: Uint8Array, publicKey: Uint8Array): KeyObject | undefined => {
-    const name = String.fromCharCode(...publicKey);
+    const name = bytesToHex(publicKey);
     let key = imported.get(name);
     if (key === undefined) {
       if (imported.size >= MAXIMUM_IMPORTED_KEYS) imported.delete(imported.keys().next().value!);

@@ -17,6 +17,7 @@ import {
   encodeAnswerContent,
   encodeOuter,
   type Fleet,
+  type Operation,
   type Outer,
   type RequestContent,
 } from '../protocol/index.ts';
@@ -40,9 +41,11 @@ export interface AdmissionOptions {
 }
 
 /** How long an opened request is kept for its second step, in ms, and how many at most. */
-const KEEP_MILLISECONDS = 60_000;
+const KEEP_MILLISECONDS = 30_000;
 const KEEP_REQUESTS = 8192;
 const RATE_WINDOW = 10_000;
+/** Operations of two steps. What is kept of the others would only be copied about by the collector. */
+const EVALUATED: ReadonlySet<Operation> = new Set(['open', 'attempt']);
 
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -92,13 +95,18 @@ export class Admission {
       throw new RefusedRequest(error, seal({ code: 'forbidden', reason: String(error.details.reason ?? '') }));
     }
     const admitted = { outer, content, seal };
-    this.#keep(name, admitted);
+    if (EVALUATED.has(request.operation)) this.#keep(name, admitted);
     return admitted;
   }
 
   #keep(name: string, request: AdmittedRequest): void {
+    const now = this.#options.clock.now();
+    for (const [oldest, { until }] of this.#kept) {
+      if (until > now) break;
+      this.#kept.delete(oldest);
+    }
     if (this.#kept.size >= KEEP_REQUESTS) this.#kept.delete(this.#kept.keys().next().value!);
-    this.#kept.set(name, { request, until: this.#options.clock.now() + KEEP_MILLISECONDS });
+    this.#kept.set(name, { request, until: now + KEEP_MILLISECONDS });
   }
 
   #limit(record: string): void {
