@@ -120,6 +120,11 @@ class Reader {
     return true;
   }
 
+  /** Whether exactly these bytes are left; if so, they are passed over. */
+  isRest(expected: Uint8Array): boolean {
+    return expected.length === this.#end - this.#at && this.skip(expected);
+  }
+
   byte(): number {
     if (this.#at >= this.#end) throw malformed('message ends early');
     return this.#bytes[this.#at++]!;
@@ -209,28 +214,55 @@ export function bytes(maximum: number): Codec<Uint8Array> {
   };
 }
 
+/**
+ * Bytes of a text beyond which its last value is not kept: names of fleets and codes come again and again, and converting one
+ * costs more than everything else about it.
+ */
+const LONGEST_KEPT = 64;
+
 /** Well-formed UTF-8 of up to `maximum` bytes. */
 export function text(maximum: number): Codec<string> {
   const inner = bytes(maximum);
+  const keeps = maximum <= LONGEST_KEPT;
+  let last = '';
+  let lastBytes = utf8(last);
+  const keep = (value: string, encoded: Uint8Array<ArrayBuffer>) => {
+    if (!keeps) return;
+    last = value;
+    lastBytes = encoded;
+  };
   return {
     write(writer, value) {
+      if (keeps && value === last) return writer.raw(lastBytes);
       if (!value.isWellFormed()) throw malformed('text has lone surrogates');
-      inner.write(writer, utf8(value));
+      const encoded = utf8(value);
+      inner.write(writer, encoded);
+      keep(value, encoded);
     },
-    read: (reader) => fromUtf8(inner.read(reader)),
+    read(reader) {
+      if (keeps && reader.isRest(lastBytes)) return last;
+      const encoded = inner.read(reader);
+      const value = fromUtf8(encoded);
+      keep(value, encoded.slice());
+      return value;
+    },
   };
 }
 
 /** One of a fixed set of words, written as text. */
 export function word<const W extends string>(...words: readonly W[]): Codec<W> {
-  const inner = text(64);
-  const check = (value: string): W => {
-    if (!(words as readonly string[]).includes(value)) throw malformed('unknown word');
-    return value as W;
-  };
+  const encoded = words.map(utf8);
   return {
-    write: (writer, value) => inner.write(writer, check(value)),
-    read: (reader) => check(inner.read(reader)),
+    write(writer, value) {
+      const index = words.indexOf(value);
+      if (index < 0) throw malformed('unknown word');
+      writer.raw(encoded[index]!);
+    },
+    read(reader) {
+      const index = encoded.findIndex((one) => reader.isRest(one));
+      if (index < 0) throw malformed('unknown word');
+      return words[index]!;
+    },
   };
 }
 

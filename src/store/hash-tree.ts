@@ -25,6 +25,14 @@ const parentOf = (position: number) => (position - 1) >> 4;
 /** The hashes of a batch that has not been committed: position of the node, its 32 bytes. */
 export type TreeChanges = ReadonlyMap<number, Uint8Array>;
 
+interface Change {
+  readonly position: number;
+  readonly hash: Uint8Array;
+}
+
+/** Where the children of one node are put together: memory of its own for each would cost as much as its hash. */
+const together = new Uint8Array(FAN * HASH_SIZE);
+
 /**
  * Makes a hash function with its own label: SHA-256 over `prefix` (0 leaf, 1 node), the length-prefixed label, and each
  * field length-prefixed (32 bits, big-endian).
@@ -154,19 +162,23 @@ export class HashTree {
   /** Every node that changes with these leaves, the root included, without changing the tree. */
   changesFor(leaves: ReadonlyMap<number, Uint8Array>): TreeChanges {
     const changes = new Map<number, Uint8Array>();
-    let level: [position: number, hash: Uint8Array][] = [];
-    for (const [index, hash] of leaves) level.push([FIRST_LEAF + index, hash]);
+    // In order, so that those with one parent stand side by side.
+    const indexes = [...leaves.keys()].sort((a, b) => a - b);
+    let level = indexes.map((index): Change => ({ position: FIRST_LEAF + index, hash: leaves.get(index)! }));
     while (level.length > 0) {
-      const parents = new Map<number, Uint8Array>();
-      for (const [position, hash] of level) {
-        changes.set(position, hash);
-        if (position === 0) return changes;
-        const parent = parentOf(position);
-        const children = parents.get(parent) ?? this.#children(parent).slice();
-        children.set(hash, ((position - 1) % FAN) * HASH_SIZE);
-        parents.set(parent, children);
+      const above: Change[] = [];
+      for (let i = 0; i < level.length; ) {
+        const parent = parentOf(level[i]!.position);
+        if (level[i]!.position > 0) together.set(this.#children(parent));
+        for (; i < level.length && parentOf(level[i]!.position) === parent; i++) {
+          const { position, hash } = level[i]!;
+          changes.set(position, hash);
+          if (position === 0) return changes;
+          together.set(hash, ((position - 1) % FAN) * HASH_SIZE);
+        }
+        above.push({ position: parent, hash: this.#kind.node(together) });
       }
-      level = [...parents].map(([position, children]) => [position, this.#kind.node(children)]);
+      level = above;
     }
     return changes;
   }
