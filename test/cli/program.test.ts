@@ -51,6 +51,19 @@ describe('every command', () => {
     expect(JSON.parse(written)).toMatchObject({ code: 'usage', exitCode: 2 });
   });
 
+  test.each([
+    [['--description', 'a'.repeat(64)]],
+    [['--out', 'node.keys']],
+    [['--description', 'short', '--out', 'node.keys']],
+  ])('node init reads keys for a whole description and into a file, else nothing is begun: %s', async (words) => {
+    capture();
+    await runProgram(['node', 'init', '--config', '/nonexistent', ...words, '--json']);
+    expect(process.exitCode).toBe(2);
+    expect(JSON.parse(written)).toMatchObject({
+      error: { code: 'usage', message: expect.stringContaining('--description') },
+    });
+  });
+
   test('takes PINs from a file, standard input, a named place or a prompt, never as an argument', () => {
     const options = all.flatMap((command) => command.options.map((option) => option.flags));
     expect(options.length).toBeGreaterThan(50);
