@@ -38,6 +38,7 @@ function addProposals(bundle: Command): void {
       'one node: what node keys --json prints, with operator, region, tokenClass and endpoint; repeatable',
       collect,
     )
+    .option('--trust-file <file>', 'the fleet’s trust file: its policy, coordinators and authority')
     .option('--draft <file>', 'JSON with what shall be as a manifest has it; the rest stays as it is')
     .option('--coordinator <url>', 'origin of a coordinator; repeatable', collect)
     .addOption(checked('--not-after <time>', 'when it ends, such as 2027-01-31T00:00:00Z (default: in a year)', moment))

@@ -1,6 +1,6 @@
 /** `holdfast bundle propose` and `retire`: the next manifest of a fleet, written to a file or sent to the cosigner. */
 
-import { type ErrorDetails, HoldfastError } from '../../core/index.ts';
+import { type ErrorDetails, HoldfastError, parseJson } from '../../core/index.ts';
 import { draftOfFleet, FleetFolder, madeEvidence } from '../../fleet/index.ts';
 import {
   type DeploymentDraft,
@@ -13,7 +13,17 @@ import {
   readLog,
   propose as submitProposal,
 } from '../../operator/index.ts';
-import { type Bundle, type Evidence, type LiveManifest, type SignedPolicy, TOKEN_CLASSES } from '../../trust/index.ts';
+import {
+  type Bundle,
+  type CanonicalValue,
+  digestOf,
+  type Evidence,
+  type LiveManifest,
+  MAXIMUM_TRUST_FILE,
+  parseTrustFile,
+  type SignedPolicy,
+  TOKEN_CLASSES,
+} from '../../trust/index.ts';
 import { diffLines, diffValue, manifestLines } from '../bundle-text.ts';
 import { readSmallFile, readTextFile, writeWholeFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
@@ -30,6 +40,7 @@ export interface ProposeFlags extends ProposalFlags {
   readonly fleet?: string;
   readonly nodes?: readonly string[];
   readonly draft?: string;
+  readonly trustFile?: string;
   readonly coordinator?: readonly string[];
   readonly notAfter?: number;
   readonly operator?: string;
@@ -46,10 +57,25 @@ export interface RetireFlags extends ProposalFlags {
 const MAXIMUM_EVIDENCE = 64 * 1024 * 1024;
 const MAXIMUM_DRAFT = 65_536;
 
+type Members = { readonly [name: string]: CanonicalValue | undefined };
+
+const KEYS_OF_A_NODE = ['name', 'identity', 'session', 'oprf'] as const;
+/** Members that trust files and manifests write alike. */
+const FROM_THE_TRUST_FILE = ['epoch', 'policy', 'earlier', 'coordinators', 'authority'] as const;
+
+/** The empty file's digest and a reserved name (RFC 2606): no cosigner takes it for evidence. */
+const NO_EVIDENCE_YET: Pick<Evidence, 'sha256' | 'address'> = {
+  sha256: digestOf(''),
+  address: 'https://evidence.invalid/not-yet',
+};
+
 export async function propose(flags: ProposeFlags, signal: AbortSignal): Promise<CommandResult> {
   const ways = [flags.fleet, flags.nodes, flags.draft].filter((way) => way !== undefined);
-  if (flags.fleet !== undefined && ways.length > 1) {
-    throw new HoldfastError('usage', '--fleet describes the whole fleet; use it without --nodes and --draft');
+  if (flags.fleet !== undefined && (ways.length > 1 || flags.trustFile !== undefined)) {
+    throw new HoldfastError(
+      'usage',
+      '--fleet describes the whole fleet; use it without --nodes, --draft and --trust-file',
+    );
   }
   const evidence = await readEvidence(flags);
   return await withView(flags, signal, evidence, async (view, fleet) => {
@@ -102,7 +128,13 @@ async function withView(
   if (submission === undefined) {
     return {
       value: { ...value, status: 'written' },
-      lines: [...shown, `The unsigned text is in ${JSON.stringify(flags.out)}; nothing was sent.`],
+      lines: [
+        ...shown,
+        `The unsigned text is in ${JSON.stringify(flags.out)}; nothing was sent.`,
+        ...(manifest.evidence.address === NO_EVIDENCE_YET.address
+          ? ['It names no evidence yet; what evidence is about: holdfast evidence describe']
+          : []),
+      ],
     };
   }
   const answer = await submitProposal(bundle, evidence, { submission, policy: view.policy, signal });
@@ -128,21 +160,53 @@ async function readEvidence({ evidence, evidenceAddress }: ProposalFlags): Promi
 }
 
 async function draftOf(flags: ProposeFlags, last: LiveManifest | undefined, evidence: Evidence | undefined) {
-  const { draft, nodes, coordinator } = flags;
-  const text = draft === undefined ? undefined : await readTextFile(draft, 'the draft', MAXIMUM_DRAFT);
+  const { draft, nodes, coordinator, trustFile } = flags;
   const described = [];
   for (const path of nodes ?? []) {
     described.push(
       named(path, parseNodeDescription, await readTextFile(path, 'the description of a node', MAXIMUM_DRAFT)),
     );
   }
-  return parseDraft(text, {
+  const text = draft === undefined ? undefined : await readTextFile(draft, 'the draft', MAXIMUM_DRAFT);
+  const members = trustFile === undefined ? text : await withTrustFile(trustFile, described, text);
+  return parseDraft(members, {
     now: Date.now(),
     last,
-    evidence,
+    // A text that is only written may come before its evidence, which is about it.
+    evidence: evidence ?? (flags.cosigner === undefined && last === undefined ? NO_EVIDENCE_YET : undefined),
     ...(described.length > 0 && { nodes: described }),
     coordinators: coordinator,
   });
+}
+
+/**
+ * The draft, and before it what the nodes' own trust file says of the fleet, so that the bundle cannot differ from it.
+ * @throws HoldfastError `bad_input` where a node is described that has another name or other keys there.
+ */
+async function withTrustFile(
+  path: string,
+  described: readonly CanonicalValue[],
+  draft: string | undefined,
+): Promise<string> {
+  const text = await readTextFile(path, 'the trust file', MAXIMUM_TRUST_FILE);
+  const { names } = parseTrustFile(text, { now: Date.now() });
+  const file = membersOf(text);
+  const nodes = file.nodes as readonly Members[];
+  const differs = described.findIndex((node, i) =>
+    KEYS_OF_A_NODE.some((name) => (node as Members)[name] !== nodes[i]?.[name]),
+  );
+  if (differs >= 0 || (described.length > 0 && described.length !== names.length)) {
+    const which = differs < 0 ? `${names.length} nodes` : `node ${differs + 1}`;
+    throw new HoldfastError('bad_input', `${which} of ${JSON.stringify(path)} and of --nodes are not the same`);
+  }
+  const taken = FROM_THE_TRUST_FILE.flatMap((name) => (file[name] === undefined ? [] : [[name, file[name]] as const]));
+  return JSON.stringify({ ...Object.fromEntries(taken), ...(draft !== undefined && membersOf(draft)) });
+}
+
+function membersOf(text: string): Members {
+  const { value } = parseJson(text, 'bad_input');
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Members;
+  throw new HoldfastError('bad_input', 'the draft must be a JSON object');
 }
 
 function named<T>(path: string, read: (text: string) => T, text: string): T {

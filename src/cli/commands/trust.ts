@@ -135,7 +135,9 @@ async function readTrust(file: string): Promise<PinnedTrust> {
 /** What `holdfast node keys --json` printed. */
 async function readKeys(path: string): Promise<{ readonly name: string; readonly keys: NodeKeys }> {
   const text = await readTextFile(path, 'the node’s keys', MAXIMUM_KEYS_FILE);
-  const members = ['name', 'identity', 'session', 'oprf', 'profile', 'code', 'exitCode'] as const;
+  // The last four are for the bundle (docs/bundles.md), and no part of a trust file.
+  const described = ['operator', 'region', 'tokenClass', 'endpoint'] as const;
+  const members = ['name', 'identity', 'session', 'oprf', 'profile', 'code', 'exitCode', ...described] as const;
   try {
     const file = parseJson(text, 'bad_input').object(members);
     const key = (which: 'identity' | 'session' | 'oprf') => file.required(which).bytes(65, 65);
