@@ -53,10 +53,29 @@ export function reportError(
   return exitCode;
 }
 
-/** What somebody who failed with a PIN needs to know: how many attempts are left, and when the next may be made. */
+/** Why nodes refuse a user token: the reasons that they seal to its client (docs/user-tokens.md). */
+const REFUSALS: Readonly<Record<string, string>> = {
+  malformed: 'it is not a user token in every detail',
+  issuer: 'they know no tenant of that issuer',
+  signature: 'it is not signed with one of the tenant’s keys',
+  audience: 'it is for another fleet',
+  too_old: 'it is good for longer than the tenant may say',
+  record: 'it names another record than its user’s',
+  not_yet_valid: 'it is not good yet; compare the clocks',
+  expired: 'it has expired',
+  scope: 'it does not name this operation in its scope',
+  client_signature: 'the request is not signed with the client key that it names',
+};
+
+/**
+ * What somebody who failed needs to know: with a PIN how many attempts are left, and when the next may be made; with a
+ * user token why it was refused.
+ */
 export function factsOf(error: HoldfastError, now: number): string[] {
-  const { attemptsLeft, nextAttemptAt } = error.details;
+  const { attemptsLeft, nextAttemptAt, reason } = error.details;
   const lines: string[] = [];
+  if (error.code === 'forbidden' && typeof reason === 'string' && Object.hasOwn(REFUSALS, reason))
+    lines.push(`The nodes refuse the token: ${REFUSALS[reason]} (${reason}).`);
   if (typeof attemptsLeft === 'number') lines.push(`Attempts left: ${attemptsLeft}.`);
   if (typeof nextAttemptAt === 'number' && attemptsLeft !== 0)
     lines.push(`Next attempt: ${formatWhen(nextAttemptAt, now)}.`);

@@ -37,7 +37,7 @@ export function addCertificate(program: Command): void {
     .requiredOption('--fleet <name>', 'name of the fleet')
     .requiredOption('--role <role>', 'node, coordinator, public, cosigner or operator')
     .requiredOption('--name <name>', 'name of the service, as the trust file has it')
-    .option('--host <host>', 'DNS name or IP address under which it is reached; repeatable', collect, [])
+    .option('--host <host>', 'DNS name or IP address under which it is reached; repeatable', collect)
     .requiredOption('--key-out <file>', 'where the private key goes; a new file that only you can read')
     .requiredOption('--out <file>', 'where the request goes; a new file')
     .option(...JSON_OPTION);

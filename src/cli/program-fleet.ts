@@ -1,7 +1,7 @@
 /** The commands of a fleet on one machine, for development. */
 
 import type { Command } from 'commander';
-import { checked, examples, nodeCount, seconds, takeover, whole, words } from './options.ts';
+import { checked, examples, nodeCount, seconds, takeover, whole } from './options.ts';
 import { act, group, JSON_OPTION } from './program-parts.ts';
 
 export function addFleet(program: Command): void {
@@ -120,23 +120,4 @@ export function addFleet(program: Command): void {
     .option(...JSON_OPTION);
   act(revoke, async (flags, signal, [folder]) => (await loadMaker()).revoke(folder!, flags, signal));
   examples(revoke, "holdfast fleet revoke ./fleet --reason 'a token was stolen'");
-
-  const user = program
-    .command('user-token')
-    .description('make a credential (user token and client key) of the development tenant')
-    .requiredOption('--fleet <folder>', 'the fleet’s folder')
-    .requiredOption('--subject <name>', 'who the user is')
-    .addOption(
-      checked('--operations <words>', 'enrol, recover, or single operations', words, [
-        'enrol',
-        'recover',
-        'delete',
-        'cancel',
-      ]),
-    )
-    .addOption(checked('--lifetime <seconds>', 'how long the user token is good for', whole(1, 86_400), 86_400))
-    .option('--out <file>', 'the credential file; if it is there, its client key stays and its token is renewed')
-    .option(...JSON_OPTION);
-  act(user, async (flags) => (await import('./commands/user-token.ts')).userToken(flags));
-  examples(user, 'holdfast user-token --fleet ./fleet --subject alice --out alice.json');
 }

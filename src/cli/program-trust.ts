@@ -14,7 +14,7 @@ export function addTrust(program: Command): void {
     .argument('<keys...>', 'one file for each node, in the order of their numbers')
     .requiredOption('--fleet <name>', 'name of the fleet, as given to node keys')
     .requiredOption('--environment <name>', 'which deployment it is for, such as production')
-    .requiredOption('--coordinator <url>', 'HTTPS address of a coordinator; may be given several times', collect, [])
+    .requiredOption('--coordinator <url>', 'HTTPS address of a coordinator; repeatable', collect)
     .addOption(checked('--expires <time>', 'like 2030-01-31T00:00:00Z', moment).makeOptionMandatory())
     .option(
       '--authority <file>',

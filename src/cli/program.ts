@@ -16,6 +16,7 @@ import { addPage } from './program-page.ts';
 import { act, connected, group, JSON_OPTION, onSigningToken, withPin } from './program-parts.ts';
 import { addPolicy } from './program-policy.ts';
 import { addTrust } from './program-trust.ts';
+import { addTenant, addUserToken } from './program-user.ts';
 import { version } from './version.ts';
 
 const EXIT_CODES = `
@@ -57,23 +58,30 @@ export function createProgram(): Command {
     .helpOption('--help', 'show this help')
     .showSuggestionAfterError()
     .addHelpText('after', EXIT_CODES);
+  program.commandsGroup('For people with a backup:');
   addSecret(program);
   addBackup(program);
   addRecoveryCode(program);
+  program.commandsGroup('To try out, and to audit:');
   addFleet(program);
-  addEvidence(program);
-  addServices(program);
-  addWitness(program);
-  addToken(program);
-  addSigner(program);
-  addCeremony(program);
-  addCosigner(program);
-  addBundle(program);
+  addUserToken(program);
   addAudit(program);
   addPage(program);
-  addPolicy(program);
+  program.commandsGroup('A fleet of one’s own:');
+  addToken(program);
+  addServices(program);
   addTrust(program);
   addCertificate(program);
+  addTenant(program);
+  addCeremony(program);
+  program.commandsGroup('What operators publish, sign and log:');
+  addPolicy(program);
+  addSigner(program);
+  addEvidence(program);
+  addBundle(program);
+  program.commandsGroup('Log, witnesses and monitors:');
+  addCosigner(program);
+  addWitness(program);
   return program;
 }
 

@@ -58,14 +58,14 @@ export interface RequestFlags {
   readonly fleet: string;
   readonly role: string;
   readonly name: string;
-  readonly host: readonly string[];
+  readonly host?: readonly string[];
   readonly keyOut: string;
   readonly out: string;
 }
 
 /** Makes a key where it will be used, and the request for its certificate. */
 export async function request(flags: RequestFlags): Promise<CommandResult> {
-  const { fleet, name, host: hosts } = flags;
+  const { fleet, name, host: hosts = [] } = flags;
   const role = PEER_ROLES.find((known) => known === flags.role);
   if (!role) throw new HoldfastError('usage', `--role must be one of ${PEER_ROLES.join(', ')}`);
   const { requestPem, privateKeyPem } = await requestCertificate({ fleet, role, name }, hosts);

@@ -1,4 +1,4 @@
-/** `holdfast user-token`: a credential of the development tenant, for trying a fleet out. */
+/** `holdfast user-token`: a credential of a development fleet's tenant, or of one whose key is in a file. */
 
 import {
   clientKeyToJwk,
@@ -13,25 +13,38 @@ import {
 import { HoldfastError, parseJson, toBase64Url } from '../../core/index.ts';
 import { FleetFolder, readPlan, readTenantKey } from '../../fleet/index.ts';
 import { readCredential, writeCredential } from '../credential.ts';
+import { readTextFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
 
 export interface UserTokenFlags {
-  readonly fleet: string;
+  readonly fleet?: string;
+  readonly tenant?: string;
+  readonly fleetName?: string;
   readonly subject: string;
   readonly operations: readonly string[];
-  /** Seconds. */
-  readonly lifetime: number;
+  /** Seconds; by default as many as the tenant allows. */
+  readonly lifetime?: number;
   readonly out?: string;
 }
 
+const MAXIMUM_TENANT_BYTES = 16_384;
+const DAY = 86_400;
+
 export async function userToken(flags: UserTokenFlags): Promise<CommandResult> {
-  const folder = new FleetFolder(flags.fleet);
-  const plan = readPlan(folder);
-  const file = parseJson(await readTenantKey(folder), 'bad_input').object(['issuer', 'privateKey', 'recordIdKey']);
+  const { fleet, text } = await tenantOf(flags);
+  const file = parseJson(text, 'bad_input').object(['issuer', 'privateKey', 'recordIdKey', 'maximumAgeSeconds']);
   const issuer = file.required('issuer').text(1024);
   const tenantKey = file.required('privateKey').value as Parameters<typeof createUserToken>[0]['tenantKey'];
+  const maximumAge = file.optional('maximumAgeSeconds')?.integer(1, DAY) ?? DAY;
+  const lifetime = flags.lifetime ?? maximumAge;
+  if (lifetime > maximumAge) {
+    throw new HoldfastError(
+      'usage',
+      `nodes refuse user tokens of this tenant that are good for more than ${maximumAge} seconds; give --lifetime less`,
+    );
+  }
   const { subject, out } = flags;
-  const record = recordId(file.required('recordIdKey').bytes(32, 32), { fleet: plan.name, issuer, subject });
+  const record = recordId(file.required('recordIdKey').bytes(32, 32), { fleet, issuer, subject });
   const previous = out === undefined ? undefined : await previousKey(out, record);
   const clientKey = previous ?? clientKeyToJwk(generateClientKey());
   const issuedAt = Date.now();
@@ -39,14 +52,14 @@ export async function userToken(flags: UserTokenFlags): Promise<CommandResult> {
     tenantKey,
     issuer,
     subject,
-    fleet: plan.name,
+    fleet,
     scope: flags.operations.map(checkOperation),
     clientKey: new Uint8Array(Buffer.from(clientKey.x, 'base64url')),
     record,
     issuedAt,
-    lifetimeSeconds: flags.lifetime,
+    lifetimeSeconds: lifetime,
   });
-  const expires = new Date(issuedAt + flags.lifetime * 1000).toISOString();
+  const expires = new Date(issuedAt + lifetime * 1000).toISOString();
   if (out === undefined) {
     // Without a file the credential itself is the result.
     const credential = { userToken, clientKey, record: toBase64Url(record) };
@@ -58,6 +71,22 @@ export async function userToken(flags: UserTokenFlags): Promise<CommandResult> {
     value: { out, subject, record: toBase64Url(record), expires, renewed: previous !== undefined },
     lines: [`The credential of ${subject} is ${what}: ${out} (until ${expires}).`],
   };
+}
+
+/** The fleet's name, and the text of the tenant's file. @throws HoldfastError `usage` unless exactly one tenant is named. */
+async function tenantOf(flags: UserTokenFlags): Promise<{ fleet: string; text: string }> {
+  const { fleet, tenant, fleetName } = flags;
+  if (tenant !== undefined && fleetName !== undefined && fleet === undefined) {
+    return { fleet: fleetName, text: await readTextFile(tenant, 'the tenant’s key', MAXIMUM_TENANT_BYTES) };
+  }
+  if (fleet !== undefined && tenant === undefined && fleetName === undefined) {
+    const folder = new FleetFolder(fleet);
+    return { fleet: readPlan(folder).name, text: await readTenantKey(folder) };
+  }
+  throw new HoldfastError(
+    'usage',
+    'give --fleet FOLDER for a fleet on this machine, or --tenant FILE and --fleet-name NAME for a tenant of yours',
+  );
 }
 
 /** The client key of a credential that is there already, so that only its user token is renewed. */
