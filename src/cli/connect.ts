@@ -22,7 +22,7 @@ import {
 } from '../trust/index.ts';
 import { built } from './built.ts';
 import { type CredentialFile, readCredentials } from './credential.ts';
-import { readTextFile } from './files.ts';
+import { readParsed } from './files.ts';
 import { FleetFetch } from './fleet-fetch.ts';
 import { formatWhen } from './output.ts';
 import { StepLine } from './progress.ts';
@@ -83,7 +83,12 @@ export async function connect(flags: ConnectFlags, environment: Environment = pr
   const path = flags.trust ?? environment.HOLDFAST_TRUST;
   if (!path)
     throw new HoldfastError('usage', 'name the trust anchor, or the trust file: --trust FILE or HOLDFAST_TRUST');
-  const text = await readTextFile(path, 'the trust file', Math.max(MAXIMUM_TRUST_FILE, MAXIMUM_TRUST_ANCHOR));
+  const maximum = Math.max(MAXIMUM_TRUST_FILE, MAXIMUM_TRUST_ANCHOR);
+  const given = await readParsed(path, 'the trust file', maximum, (text) =>
+    isAnchor(text)
+      ? { anchor: parseTrustAnchor(text), pinned: undefined }
+      : { anchor: undefined, pinned: parseTrustFile(text, { now: Date.now() }) },
+  );
   const users = flags.user ?? (environment.HOLDFAST_USER ? [environment.HOLDFAST_USER] : []);
   if (users.length === 0) throw new HoldfastError('usage', 'name your credential file: --user FILE or HOLDFAST_USER');
   const fetcher = new FleetFetch();
@@ -93,9 +98,7 @@ export async function connect(flags: ConnectFlags, environment: Environment = pr
     onStep: (step: ClientStep) => line.show(`${STEPS[step]} …`),
   };
   const context = { flags, environment, users, fetcher, common };
-  const mode = isAnchor(text)
-    ? await connectBundle(parseTrustAnchor(text), context)
-    : await connectPinned(parseTrustFile(text, { now: Date.now() }), context);
+  const mode = given.anchor ? await connectBundle(given.anchor, context) : await connectPinned(given.pinned, context);
   return {
     ...mode,
     accounts: () => readCredentials(users),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type ClientKeyJwk, clientKeyFromJwk, readUserToken } from '../access/index.ts';
 import type { Credential } from '../client/index.ts';
 import { equalBytes, HoldfastError, parseJson, toBase64Url } from '../core/index.ts';
-import { readTextFile, writeWholeFile } from './files.ts';
+import { readParsed, writeWholeFile } from './files.ts';
 
 export interface CredentialFile extends Credential {
   readonly clientKey: ReturnType<typeof clientKeyFromJwk>;
@@ -19,14 +19,17 @@ const MAXIMUM_BYTES = 16_384;
 
 /** @throws HoldfastError `usage` for a file that cannot be read, `bad_input` for one that is no credential. */
 export async function readCredential(path: string): Promise<CredentialFile> {
-  const text = await readTextFile(path, 'the credential file', MAXIMUM_BYTES);
+  return await readParsed(path, 'the credential file', MAXIMUM_BYTES, parseCredential);
+}
+
+function parseCredential(text: string): CredentialFile {
   const file = parseJson(text, 'bad_input').object(['userToken', 'clientKey', 'record']);
   const userToken = file.required('userToken').text(4096);
   const clientKey = clientKeyFromJwk(file.required('clientKey').value);
   const record = file.required('record').bytes(32, 32);
   const claims = readUserToken(userToken);
   if (!equalBytes(claims.record, record) || !equalBytes(claims.clientKey, clientKey.publicKey)) {
-    throw new HoldfastError('bad_input', 'the credential file’s token, key and record do not belong together');
+    throw new HoldfastError('bad_input', 'its token, key and record do not belong together');
   }
   return { userToken, clientKey, record, fleet: claims.audience };
 }

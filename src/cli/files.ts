@@ -19,7 +19,7 @@ export async function readSmallFile(path: string, what: string, maximum: number)
       throw new HoldfastError('bad_input', `${what} ${quote(path)} has more than ${maximum} bytes`);
     }
     if (cause instanceof HoldfastError) throw cause;
-    throw new HoldfastError('usage', `cannot read ${what} ${quote(path)} (${systemCode(cause)})`, { cause });
+    throw new HoldfastError('usage', `cannot read ${what} ${quote(path)}: ${reasonOf(cause)}`, { cause });
   }
 }
 
@@ -72,8 +72,8 @@ export async function writeWholeFile(path: string, content: Uint8Array | string,
     if (options.overwrite) await rename(temporary, path);
     else await link(temporary, path);
   } catch (cause) {
-    const code = systemCode(cause);
-    const reason = code === 'EEXIST' ? 'exists already; nothing was written' : `cannot be written (${code})`;
+    const exists = (cause as { code?: unknown } | null)?.code === 'EEXIST';
+    const reason = exists ? 'exists already; nothing was written' : `cannot be written: ${reasonOf(cause)}`;
     throw new HoldfastError('usage', `${quote(path)} ${reason}`, { cause });
   } finally {
     await rm(temporary, { force: true });
@@ -89,7 +89,43 @@ export function quote(path: string): string {
   return JSON.stringify(path);
 }
 
-function systemCode(thrown: unknown): string {
+/**
+ * What `parse` makes of a file's text; an error of its own says which file it is about.
+ * @throws HoldfastError as `readTextFile` and `parse`.
+ */
+export async function readParsed<T>(
+  path: string,
+  what: string,
+  maximum: number,
+  parse: (text: string) => T,
+): Promise<T> {
+  const text = await readTextFile(path, what, maximum);
+  try {
+    return parse(text);
+  } catch (cause) {
+    if (!(cause instanceof HoldfastError)) throw cause;
+    const { code, message, details } = cause;
+    throw new HoldfastError(code, `${what} ${quote(path)}: ${message}`, { cause, details });
+  }
+}
+
+/** What people can do something about, by the system's names of errors (errno(3)). */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder',
+  EACCES: 'this user is not allowed to',
+  EPERM: 'this user is not allowed to',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of its path is not a folder',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  ENAMETOOLONG: 'the name is too long',
+  EMFILE: 'too many files are open',
+};
+
+/** Why the system refused something, in words and by its own name. */
+export function reasonOf(thrown: unknown): string {
   const { code } = (thrown ?? {}) as { code?: unknown };
-  return typeof code === 'string' ? code : 'error';
+  if (typeof code !== 'string') return 'an error';
+  return Object.hasOwn(REASONS, code) ? `${REASONS[code]} (${code})` : code;
 }

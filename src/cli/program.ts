@@ -48,7 +48,9 @@ function exitCodeOf(thrown: unknown, words: readonly string[]): number {
   if (thrown.exitCode === 0) return 0;
   // A group without its command: commander has printed the group's help.
   if (thrown.code === 'commander.help') return 2;
-  return reportError(new HoldfastError('usage', thrown.message.replace(/^error: /, '')), { json });
+  return reportError(new HoldfastError('usage', thrown.message.replace(/^error: /, '').replaceAll('\n', ' ')), {
+    json,
+  });
 }
 
 export function createProgram(): Command {

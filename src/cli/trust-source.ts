@@ -9,7 +9,7 @@ import {
   parseTrustAnchor,
   type SignedPolicy,
 } from '../trust/index.ts';
-import { readTextFile } from './files.ts';
+import { readParsed, readTextFile } from './files.ts';
 
 export interface TrustFlags {
   /** A trust anchor: policy and where the log is. */
@@ -48,11 +48,11 @@ export async function readTrustSource(flags: TrustFlags): Promise<TrustSource> {
   }
   const given = logAuthority === undefined ? undefined : await readTextFile(logAuthority, 'the authority', MAXIMUM_PEM);
   if (anchorPath !== undefined) {
-    const anchor = parseTrustAnchor(await readTextFile(anchorPath, 'the trust anchor', MAXIMUM_TRUST_ANCHOR));
+    const anchor = await readParsed(anchorPath, 'the trust anchor', MAXIMUM_TRUST_ANCHOR, parseTrustAnchor);
     const url = log ?? anchor.sources[0];
     return { policy: anchor.policy, fleet: anchor.fleet, url, authority: given ?? anchor.authority };
   }
-  const policy = parseSignedPolicy(await readTextFile(policyPath!, 'the trust policy', MAXIMUM_POLICY_NOTE));
+  const policy = await readParsed(policyPath!, 'the trust policy', MAXIMUM_POLICY_NOTE, parseSignedPolicy);
   return { policy, fleet: policy.policy.fleet, url: log, authority: given };
 }
 

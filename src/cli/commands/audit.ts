@@ -23,7 +23,7 @@ import {
   type TrustAnchor,
 } from '../../trust/index.ts';
 import { keepingSource, openAuditSource } from '../audit-source.ts';
-import { readSmallFile, readTextFile, writeWholeFile } from '../files.ts';
+import { readParsed, readSmallFile, readTextFile, writeWholeFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
 
 export interface AuditFlags {
@@ -81,12 +81,11 @@ async function readAnchor({ anchor, policy }: AuditFlags): Promise<TrustAnchor |
   if (anchor !== undefined && policy !== undefined) {
     throw new HoldfastError('usage', 'give --anchor or --policy, not both');
   }
-  if (anchor !== undefined)
-    return parseTrustAnchor(await readTextFile(anchor, 'the trust anchor', MAXIMUM_TRUST_ANCHOR));
+  if (anchor !== undefined) return await readParsed(anchor, 'the trust anchor', MAXIMUM_TRUST_ANCHOR, parseTrustAnchor);
   if (policy === undefined) return undefined;
   // An audit reads from the site that it is told, so that the sources of an anchor play no part.
-  const text = await readTextFile(policy, 'the trust policy', MAXIMUM_POLICY_NOTE);
-  return anchorOf(parseSignedPolicy(text), ['https://folder.invalid']);
+  const signed = await readParsed(policy, 'the trust policy', MAXIMUM_POLICY_NOTE, parseSignedPolicy);
+  return anchorOf(signed, ['https://folder.invalid']);
 }
 
 async function readSeen(path: string): Promise<SeenLog> {

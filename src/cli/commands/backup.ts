@@ -13,6 +13,7 @@ import {
 import { equalBytes, fromUtf8, HoldfastError, utf8 } from '../../core/index.ts';
 import type { RecoveryCode } from '../../recovery/index.ts';
 import { type Connection, connect } from '../connect.ts';
+import { reasonOf } from '../files.ts';
 import { explainWaiting, recoveryNotices } from '../notices.ts';
 import { say } from '../output.ts';
 import { askPin, kindOf, type PinFlags } from '../pins.ts';
@@ -203,7 +204,7 @@ export interface RestoreFlags extends BackupFlags {
 export async function restore(file: string, flags: RestoreFlags, signal: AbortSignal): Promise<CommandResult> {
   // Before an attempt is spent on it.
   await access(file, constants.R_OK).catch((cause: unknown) => {
-    throw new HoldfastError('usage', `cannot read the backup ${JSON.stringify(file)}`, { cause });
+    throw new HoldfastError('usage', `cannot read the backup ${JSON.stringify(file)}: ${reasonOf(cause)}`, { cause });
   });
   const identity = await identityFor(file, flags, signal);
   using progress = new ProgressLine('Restoring');

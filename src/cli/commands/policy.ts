@@ -14,7 +14,7 @@ import {
 } from '../../operator/index.ts';
 import { anchorOf, MAXIMUM_POLICY_NOTE, serialiseNote, serialiseTrustAnchor } from '../../trust/index.ts';
 import { type ApprovalFlags, approverOf } from '../approval.ts';
-import { readTextFile, writeWholeFile } from '../files.ts';
+import { readParsed, readTextFile, writeWholeFile } from '../files.ts';
 import { policyLines } from '../policy-text.ts';
 import type { CommandResult } from '../run.ts';
 import { type SigningKeyFlags, withSigningKey } from '../signing-token.ts';
@@ -185,7 +185,7 @@ export async function submit(path: string, flags: CosignerFlags, signal: AbortSi
 }
 
 async function readPolicy(path: string): Promise<PolicyFile> {
-  return parsePolicyFile(await readTextFile(path, 'the trust policy', MAXIMUM_POLICY_NOTE));
+  return await readParsed(path, 'the trust policy', MAXIMUM_POLICY_NOTE, parsePolicyFile);
 }
 
 async function readPrevious({ previous }: PreviousFlags): Promise<PolicyFile | undefined> {

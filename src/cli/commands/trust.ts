@@ -13,7 +13,7 @@ import {
   threshold,
 } from '../../protocol/index.ts';
 import { MAXIMUM_TRUST_FILE, type PinnedTrust, parseTrustFile, serialiseTrustFile } from '../../trust/index.ts';
-import { quote, readTextFile, writeWholeFile } from '../files.ts';
+import { quote, readParsed, readTextFile, writeWholeFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
 
 const MAXIMUM_KEYS_FILE = 16_384;
@@ -129,7 +129,7 @@ function lines(trust: PinnedTrust): string[] {
 }
 
 async function readTrust(file: string): Promise<PinnedTrust> {
-  return parseTrustFile(await readTextFile(file, 'the trust file', MAXIMUM_TRUST_FILE), ANY_TIME);
+  return await readParsed(file, 'the trust file', MAXIMUM_TRUST_FILE, (text) => parseTrustFile(text, ANY_TIME));
 }
 
 /** What `holdfast node keys --json` printed. */

@@ -1,7 +1,7 @@
 /** The commands of docs/audit.md, run as they stand there over a site on loopback: they agree with `holdfast audit`. */
 
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -103,11 +103,9 @@ function runDocument(): Promise<{ code: number; out: string; last: string }> {
   const folder = mkdtempSync(join(work, 'run-'));
   const script = blocks
     .filter((block) => block.language === 'sh' && !left.includes(block))
-    .map(
-      ({ heading, text }) =>
-        `echo ${JSON.stringify(`### ${heading}`)}\n${text.replace('go run ../check ', `${join(work, 'check', 'check')} `)}`,
-    )
+    .map(({ heading, text }) => `echo ${JSON.stringify(`### ${heading}`)}\n${text}`)
     .join('\n');
+  symlinkSync(join(work, 'check'), join(folder, 'check'));
   writeFileSync(join(folder, 'script'), `set -euo pipefail\n${script}\n`);
   const environment = { ...process.env, SITE: site, NOW: new Date(NOW).toISOString() };
   return new Promise((resolve) => {
