@@ -20,6 +20,10 @@ const ADVICE: Readonly<Partial<Record<ErrorCode, string>>> = {
   token_failed: 'look up the return value in the module’s documentation',
 };
 
+/** Modules answer so, and with nothing else, where their own configuration or files cannot be read. */
+const GENERAL_ERROR =
+  'often the module cannot read its own configuration or files; see its log, and for SoftHSM what SOFTHSM2_CONF names and who may read it';
+
 /** The session or its objects are gone, or their state is unknown: a new session may succeed. */
 const SESSION_LOST: ReadonlySet<string> = new Set([
   'CKR_SESSION_HANDLE_INVALID',
@@ -59,8 +63,9 @@ export function tokenError(error: unknown, operation: string): HoldfastError {
   if (error instanceof HoldfastError) return error;
   const ckr = ckrName(error);
   const code = (ckr && CODES[ckr]) || 'token_failed';
+  const advice = ckr === 'CKR_GENERAL_ERROR' ? GENERAL_ERROR : ADVICE[code];
   const reason = ckr ?? 'an error that is no PKCS#11 return value';
-  return new HoldfastError(code, `the token refused ${operation} with ${reason}; ${ADVICE[code]}`, {
+  return new HoldfastError(code, `the token refused ${operation} with ${reason}; ${advice}`, {
     cause: error,
     details: { operation, ckr: ckr ?? null },
   });
