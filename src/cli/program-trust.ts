@@ -43,7 +43,6 @@ export function addTrust(program: Command): void {
       '--replace <n=keys>',
       'number of a node, and what node keys --json printed for its new token',
       collect,
-      [],
     )
     .option('--accept-loss', 'go on although records not used since an earlier replacement may be lost')
     .requiredOption('--out <file>', 'the trust file to write')

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { RefusalReason } from '../../src/access/index.ts';
 import { requireOwnKey } from '../../src/cli/commands/backup.ts';
 import { readTextFile, writeWholeFile } from '../../src/cli/files.ts';
 import { nodeCount, seconds, takeover, whole } from '../../src/cli/options.ts';
@@ -42,6 +43,8 @@ describe('every command', () => {
     expect(process.exitCode).toBe(0);
     expect(written).toContain(`Usage: holdfast ${path}`);
     expect(written).toMatch(new RegExp(`Examples:\\n.*holdfast ${path}`, 's'));
+    // Defaults as a person would give them, not as the program keeps them.
+    expect(written).not.toMatch(/\(default:\s+[[{]/);
   });
 
   test.each(all.map((command) => [pathOf(command)]))('%s refuses an option it does not have', async (path) => {
@@ -100,6 +103,19 @@ describe('what a failed attempt tells', () => {
     ]);
     expect(factsOf(error({ attemptsLeft: 3, nextAttemptAt: now + 60_000 }), now)[1]).toMatch(/ \(in 60 s\)\.$/);
     expect(factsOf(error({ attemptsLeft: 0, nextAttemptAt: now }), now)).toEqual(['Attempts left: 0.']);
+  });
+
+  test('is why nodes refuse a user token, in words for each reason, and nothing that is none', () => {
+    const of = (reason: string) => factsOf(new HoldfastError('forbidden', 'no', { details: { reason } }), now);
+    const reasons: readonly (RefusalReason | 'client_signature')[] = [
+      ...(['malformed', 'issuer', 'signature', 'audience', 'too_old', 'record'] as const),
+      ...(['not_yet_valid', 'expired', 'scope', 'client_signature'] as const),
+    ];
+    for (const reason of reasons)
+      expect(of(reason)).toEqual([
+        expect.stringMatching(new RegExp(`^The nodes refuse the token: .+ \\(${reason}\\).$`)),
+      ]);
+    for (const other of ['', 'constructor', 'something new']) expect(of(other)).toEqual([]);
   });
 
   test('has durations that people read, never too short', () => {

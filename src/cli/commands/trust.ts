@@ -65,7 +65,7 @@ export async function assemble(files: readonly string[], flags: AssembleFlags): 
 }
 
 export interface NextFlags extends OutFlags {
-  readonly replace: readonly string[];
+  readonly replace?: readonly string[];
   readonly acceptLoss?: boolean;
 }
 
@@ -73,7 +73,7 @@ export async function next(file: string, flags: NextFlags): Promise<CommandResul
   const trust = await readTrust(file);
   const replaced = new Map<number, NodeKeys>();
   const names = [...trust.names];
-  for (const text of flags.replace) {
+  for (const text of flags.replace ?? []) {
     const [, number, path] = /^([1-9])=(.+)$/s.exec(text) ?? [];
     if (!number || !path)
       throw new HoldfastError('usage', '--replace wants a node’s number and a file, such as 2=node-2.json');
