@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { descriptionDigest, writeNodeKeysPredicate } from '../../src/evidence/index.ts';
 import { addStatement } from '../../src/operator/index.ts';
-import { canonicalJson, serialiseBundle } from '../../src/trust/index.ts';
+import { canonicalJson, fleetOf, serialiseBundle, serialiseTrustFile } from '../../src/trust/index.ts';
 import { CEREMONY_KEY, nodeKeysOf, signed, statementsOf } from '../evidence/scene.ts';
 import { deployment } from '../trust/manifests.ts';
 import { type Party, type Ran, TrustParties } from './trust-parties.ts';
@@ -117,6 +117,37 @@ describe('the first bundle', () => {
   });
 
   const propose = (...words: string[]) => ['bundle', 'propose', ...anchor, ...words];
+
+  it('can be written from the trust file that its nodes have, and before there is evidence about it', async () => {
+    const { nodes, ...manifest } = deployment();
+    const trust = parties.put(
+      'nodes-trust.json',
+      serialiseTrustFile({
+        fleet: fleetOf({ ...manifest, nodes }),
+        environment: 'production',
+        expires: Date.parse('2090-01-31T00:00:00Z'),
+        names: nodes.map(({ name }) => name),
+        coordinators: manifest.coordinators,
+        authority: undefined,
+      }),
+    );
+    const described = (nodesDraft().nodes as object[]).map((node, i) => [
+      '--nodes',
+      parties.put(`described-${i}.json`, node),
+    ]);
+    const from = (order: readonly number[]) => [
+      ...propose('--trust-file', trust, ...order.flatMap((i) => described[i]!)),
+      ...['--out', parties.path('from-trust.txt')],
+    ];
+    await parties.ok('operator', ...from([0, 1, 2]));
+    const { description } = await parties.ok('operator', 'evidence', 'describe', parties.path('from-trust.txt'));
+    expect(description).toBe(descriptionDigest({ ...manifest, nodes }));
+    for (const wrong of [
+      [1, 0, 2],
+      [0, 1],
+    ])
+      expect(await refused('operator', ...from(wrong))).toBe('bad_input');
+  });
 
   it('has evidence: statements of its description, signed on the operator’s token, verified and published', async () => {
     const draft = ['--draft', parties.put('nodes.json', nodesDraft())];
