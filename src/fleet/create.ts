@@ -94,16 +94,15 @@ export async function createFleet(options: CreateFleetOptions): Promise<FleetFol
   const home = typeof options.log === 'object' ? new FleetFolder(options.log.join) : undefined;
   const settled = home ? await joining(options, home) : options;
   const folder = await makePartial(target.path);
+  let made: Promise<Authority> | undefined;
   try {
     const { name, nodes, coordinators } = settled;
     const log: LogPlan = home ? { kind: 'joined', folder: joinedAs(target, home) } : { kind: ownLog(options) };
     const basePort = options.basePort ?? (await findFreePorts());
     const plan: FleetPlan = { name, nodes, coordinators, basePort, log, ...(options.named && { named: true }) };
     const workshop = new TokenWorkshop(folder, module, options.useSoftHsm);
-    const [keys, authority] = await all([
-      makeTokens(folder, plan, module, settled),
-      makeAuthorityAndParties(folder, plan, settled, workshop),
-    ] as const);
+    made = makeAuthorityAndParties(folder, plan, settled, workshop);
+    const [keys, authority] = await all([makeTokens(folder, plan, module, settled), made] as const);
     await makeTenant(folder, home);
     await write(folder.dashboardCredential, `${toBase64Url(systemRandom(32))}\n`, 0o600);
     await write(folder.trust, trustText(plan, keys, authority.certificatePem, settled), 0o644);
@@ -118,6 +117,8 @@ export async function createFleet(options: CreateFleetOptions): Promise<FleetFol
     await rm(join(folder.path, MARKER));
     await rename(folder.path, target.path);
   } catch (error) {
+    // An open token would keep this process from ending.
+    await made?.then(({ signer }) => signer.close()).catch(() => {});
     await rm(folder.path, { recursive: true, force: true });
     throw error;
   }

@@ -42,6 +42,16 @@ describe('fleet create', () => {
     expect(existsSync(join(parent, 'g.partial', 'mine'))).toBe(true);
   });
 
+  test('ends with 130 when it is interrupted, whatever it has open by then, and leaves nothing behind', async () => {
+    const parent = temporary();
+    const { code, stderr } = await holdfast(['fleet', 'create', join(parent, 'f'), '--nodes', '5'], {
+      // Its first word of progress: tokens are still being made then.
+      onStart: (child) => child.stderr!.once('data', () => child.kill('SIGINT')),
+    });
+    expect([code, stderr.split('\n').at(-2)]).toEqual([130, 'holdfast: cancelled']);
+    expect(readdirSync(parent)).toEqual([]);
+  });
+
   test('keeps PINs and private keys for the owner, each PIN another', async () => {
     const folder = await copyFleet();
     const files = readdirSync(folder.path, { recursive: true, encoding: 'utf8' });
