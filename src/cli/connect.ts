@@ -24,7 +24,7 @@ import { built } from './built.ts';
 import { type CredentialFile, readCredentials } from './credential.ts';
 import { readParsed } from './files.ts';
 import { FleetFetch } from './fleet-fetch.ts';
-import { formatWhen } from './output.ts';
+import { formatDuration, formatWhen } from './output.ts';
 import { StepLine } from './progress.ts';
 import { defaultTrustStatePath, FileTrustSetCache, FileTrustStateStore } from './trust-state.ts';
 
@@ -203,8 +203,8 @@ async function reportOf(trust: TrustedFleet, fleet: string): Promise<TrustReport
     ...{ freshness: mode, witnessedAt: new Date(witnessedAt).toISOString() },
     ...(retired || standing),
   };
-  const hours = Math.max(0, Math.floor((Date.now() - witnessedAt) / 3_600_000));
-  const log = `in the log of ${checkpoint.size} entries, which witnesses vouched for ${hours} h ago`;
+  const age = formatDuration(Math.max(0, Math.floor((Date.now() - witnessedAt) / 1000)));
+  const log = `in the log of ${checkpoint.size} entries, which witnesses vouched for ${age} ago`;
   return {
     nodes: found.fleet.nodes.length,
     facts,

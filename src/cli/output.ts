@@ -89,6 +89,11 @@ export function formatWhen(time: number, now: number): string {
   return `${new Date(time).toLocaleString('sv-SE')} (in ${formatDuration(seconds)})`;
 }
 
+/** `1 file`, `21 files`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
+
 /** Seconds in the largest unit that keeps the number readable: `45 s`, `5 min`, `12 h`, `7 days`. */
 export function formatDuration(seconds: number): string {
   if (seconds < 120) return `${seconds} s`;

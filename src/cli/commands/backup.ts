@@ -15,7 +15,7 @@ import type { RecoveryCode } from '../../recovery/index.ts';
 import { type Connection, connect } from '../connect.ts';
 import { reasonOf } from '../files.ts';
 import { explainWaiting, recoveryNotices } from '../notices.ts';
-import { say } from '../output.ts';
+import { counted, say } from '../output.ts';
 import { askPin, kindOf, type PinFlags } from '../pins.ts';
 import { defaultProfilePath, type Profile, readProfile, writeProfile } from '../profile.ts';
 import { formatBytes, ProgressLine } from '../progress.ts';
@@ -61,7 +61,7 @@ export async function create(
   return {
     value: { file, bytes, contentBytes, files, directories, symbolicLinks, recipient, warnings, warningCount },
     lines: [
-      `Backed up ${files} files in ${directories} folders (${formatBytes(contentBytes)}) to ${file} (${formatBytes(bytes)}).`,
+      `Backed up ${counted(files, 'file')} in ${counted(directories, 'folder')} (${formatBytes(contentBytes)}) to ${file} (${formatBytes(bytes)}).`,
     ],
   };
 }
@@ -222,7 +222,9 @@ export async function restore(file: string, flags: RestoreFlags, signal: AbortSi
   const { files, directories, symbolicLinks, contentBytes, directory, warnings, warningCount } = restored;
   return {
     value: { directory, contentBytes, files, directories, symbolicLinks, warnings, warningCount },
-    lines: [`Restored ${files} files in ${directories} folders (${formatBytes(contentBytes)}) to ${directory}.`],
+    lines: [
+      `Restored ${counted(files, 'file')} in ${counted(directories, 'folder')} (${formatBytes(contentBytes)}) to ${directory}.`,
+    ],
   };
 }
 

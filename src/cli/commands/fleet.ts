@@ -18,7 +18,7 @@ import {
   stopFleet,
   waitForFleet,
 } from '../../fleet/index.ts';
-import { say } from '../output.ts';
+import { counted, say } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { clientFileOf, ownCommand } from './fleet-common.ts';
 
@@ -192,13 +192,14 @@ export async function status(directory: string): Promise<CommandResult> {
     ];
     if (one.incarnation !== null) parts.push(`incarnation ${one.incarnation}`);
     if (one.epoch !== null) parts.push(`epoch ${one.epoch}`);
-    if (one.restarts > 0) parts.push(`restarted ${one.restarts} times`);
+    if (one.restarts > 0) parts.push(`restarted ${counted(one.restarts, 'time')}`);
     lines.push(`  ${parts.join('  ')}`);
   }
   const urls = Object.values(dashboards?.urls ?? {});
   if (dashboards && urls.length > 0) {
     lines.push(`  dashboard: ${urls.join(' or ')}, which asks for what is in ${dashboards.credentialFile}`);
   }
+  if (!isUp) lines.push(`Start it with: holdfast fleet up ${directory}`);
   return { value: { ...found }, lines };
 }
 
