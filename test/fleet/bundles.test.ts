@@ -202,7 +202,8 @@ describe('the first bundle', () => {
   it('is proposed, and waits for the cosigner’s person', async () => {
     const draft = ['--draft', parties.put('nodes.json', nodesDraft())];
     expect(await refused('operator', ...propose('--out', parties.path('x')))).toBe('bad_input');
-    expect(await refused('operator', ...propose(...draft, '--out', parties.path('x')))).toBe('bad_input');
+    // Sent, it must name its evidence.
+    expect(await refused('operator', ...propose(...draft, ...olga))).toBe('bad_input');
     const value = await parties.ok('operator', ...propose(...draft, ...evidence, ...olga));
     expect(value).toMatchObject({ status: 'pending', serial: 1, epoch: 1, kind: 'deploy' });
     digests.push(String(value.digest));
