@@ -209,9 +209,14 @@ export class Coordinator {
     };
     const answers = await this.#submit(request, new Map(), enough, grace);
     if (!certificate) {
-      await this.#helpLaggards(request, answers, async (node, heads) => {
-        answers.set(node, await this.#ask(node, { kind: 'submit', request: forNode(request, node), heads }));
-      });
+      await this.#helpLaggards(
+        request,
+        answers,
+        async (node, heads) => {
+          answers.set(node, await this.#ask(node, { kind: 'submit', request: forNode(request, node), heads }));
+        },
+        needed,
+      );
       enough(answers);
     }
     if (!certificate) this.#requireMajority(answers);
@@ -236,13 +241,14 @@ export class Coordinator {
   }
 
   /**
-   * Brings nodes whose refusal others can mend up to date, then lets `again` ask them once more. Where a majority has
-   * already agreed this happens behind the client's back, so that nobody waits for a laggard.
+   * Brings nodes whose refusal others can mend up to date, then lets `again` ask them once more. Where as many as
+   * are `needed` have already agreed this happens behind the client's back, so that nobody waits for a laggard.
    */
   async #helpLaggards(
     request: ClientRequest,
     answers: Answers,
     again: (node: number, heads: Uint8Array[]) => Promise<void>,
+    needed = this.#t,
   ): Promise<void> {
     const lagging = [...answers].filter(([, answer]) => REPAIRABLE.has(answer.code)).map(([node]) => node);
     if (lagging.length === 0) return;
@@ -252,7 +258,7 @@ export class Coordinator {
       const heads = await this.#repair.bringUpToDate(request.record, lagging);
       await Promise.all(lagging.map((node) => again(node, heads).catch(() => {})));
     };
-    if (agreed >= this.#t) void help().catch(() => {});
+    if (agreed >= needed) void help().catch(() => {});
     else await help().catch(() => {});
   }
 
