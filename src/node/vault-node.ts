@@ -43,6 +43,12 @@ import { transitionFor } from './requested-transition.ts';
 import { SpentRecords } from './spent-records.ts';
 import type { VaultNodeOptions } from './vault-options.ts';
 
+/**
+ * Records in one of the 65,536 buckets (1.5 MB of entries) beyond which none that is new there is opened; chosen at random,
+ * record ids reach it with a billion of them.
+ */
+const FULL_BUCKET = 16_384;
+
 export type Phase = 'repairing' | 'serving' | 'stopped';
 
 export class VaultNode {
@@ -210,6 +216,7 @@ export class VaultNode {
       const head = await this.#committer.sign(() => headBody(fleet, state(), clock.now()));
       return nodeAnswerWith({ head: encodeSignedStatement(head), content: encodePortableRecord(portable(state())) });
     }
+    if (request.operation === 'open') this.#requireRoom(request.record);
     const decide = transitionFor(request, admitted, {
       transitions: this.#transitions,
       context: () => this.#context(),
@@ -217,6 +224,13 @@ export class VaultNode {
       certified: (certificate, kind) => this.#certified(certificate, kind),
     });
     return this.#answerDecision(await this.#committer.update(request.record, decide), admitted);
+  }
+
+  /** Whoever chooses record ids could else crowd one bucket until each change there took seconds. */
+  #requireRoom(record: Uint8Array): void {
+    const { dictionary, fullBucket = FULL_BUCKET } = this.#options;
+    if (this.#committer.record(record) || dictionary.crowd(record) < fullBucket) return;
+    throw new HoldfastError('overloaded', 'too many records have ids whose hashes begin like this one’s');
   }
 
   #answerDecision(

@@ -33,6 +33,8 @@ export interface VaultNodeOptions {
   readonly service?: ServiceStatements;
   /** Records that one answer lists at most; `CROWDED_BUCKET` by default, and never more. */
   readonly crowdedBucket?: number;
+  /** Records in one bucket of the dictionary beyond which no new one is opened there; 16,384 by default. */
+  readonly fullBucket?: number;
   /** The record state machine; the real one by default. */
   readonly transitions?: Transitions;
 }

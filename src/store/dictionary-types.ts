@@ -47,6 +47,8 @@ export interface AuthenticatedDictionary {
   syncChildren(prefix: Uint8Array): Uint8Array[];
   /** Keys and sync digests in the bucket with this 2-byte prefix, or in that part of it which a longer one names. */
   syncBucket(prefix: Uint8Array): { key: Uint8Array; syncHash: Uint8Array }[];
+  /** How many entries the bucket has that this key belongs to. Every change of one of them reads and hashes them all. */
+  crowd(key: Uint8Array): number;
   /** The sync digest of a key, or undefined for one that is not there. */
   syncHash(key: Uint8Array): Uint8Array | undefined;
   /** All keys, lazily, each once, in the order of their buckets (not of the keys). Commits meanwhile may be missed. */

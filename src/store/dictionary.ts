@@ -235,6 +235,11 @@ class Dictionary implements AuthenticatedDictionary {
     return entries.map(({ key, syncHash }) => ({ key: key.slice(), syncHash: syncHash.slice() }));
   }
 
+  crowd(key: Uint8Array): number {
+    checkLength(key, KEY_SIZE, 'key');
+    return this.#bucket(bucketOf(key)).length / ENTRY_SIZE;
+  }
+
   syncHash(key: Uint8Array): Uint8Array | undefined {
     checkLength(key, KEY_SIZE, 'key');
     return findEntry(this.#bucket(bucketOf(key)), key)?.syncHash.slice();

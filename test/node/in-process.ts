@@ -97,6 +97,8 @@ export class InProcessFleet {
 
   /** Records that one answer of a node lists at most, from its next start on. */
   crowdedBucket: number | undefined;
+  /** Records of one bucket beside which a node opens no new one, from its next start on. */
+  fullBucket: number | undefined;
 
   #changes: Partial<Pick<CoordinatorOptions, 'clock' | 'timeout'>> = {};
 
@@ -161,6 +163,7 @@ export class InProcessFleet {
       observer: silentObserver,
       batchInterval: 0,
       ...(this.crowdedBucket !== undefined && { crowdedBucket: this.crowdedBucket }),
+      ...(this.fullBucket !== undefined && { fullBucket: this.fullBucket }),
       requestsPerRecord: 10_000,
       repairOverride,
       onFatal: () => {

@@ -72,6 +72,23 @@ describe('a record', () => {
     expect((await client.recover('123456')).earlierAttempts).toBe(1);
   });
 
+  it('is opened in no bucket that somebody has filled with records, while those there go on', async () => {
+    const fleet = await InProcessFleet.create(3);
+    const client = await fleet.client('alice');
+    await client.enrol('123456', secret);
+    fleet.fullBucket = 1;
+    for (const node of [1, 2, 3]) await fleet.start(node);
+    await fleet.settle();
+    await client.changePin('123456', '654321');
+    expect((await client.recover('654321')).secret.reveal()).toEqual(secret);
+    // As full as it gets: even one without any record.
+    fleet.fullBucket = 0;
+    for (const node of [1, 2, 3]) await fleet.start(node);
+    await fleet.settle();
+    expect((await client.recover('654321')).secret.reveal()).toEqual(secret);
+    await expect((await fleet.client('bob')).enrol('1', secret)).rejects.toMatchObject({ code: 'no_majority' });
+  });
+
   it('names a node that answers wrongly', async () => {
     const fleet = await InProcessFleet.create(5);
     const client = await fleet.client('alice');

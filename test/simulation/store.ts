@@ -111,6 +111,10 @@ export class SimulatedDictionary implements AuthenticatedDictionary {
     return children;
   }
 
+  crowd(): number {
+    return 0;
+  }
+
   syncHash(key: Uint8Array): Uint8Array | undefined {
     return this.#image.entries.get(bytesToHex(key))?.syncHash;
   }
