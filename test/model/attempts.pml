@@ -9,7 +9,8 @@
  * Bounds (-D):  LIMIT, ROLLBACKS, CRASHES, NUMBERS (highest attempt number), ANY_NODE (any node may be rolled
  *               back, one at a time; without it, always node 0, which loses nothing for one node by symmetry).
  * Removed (-D): NO_CERTIFICATE_CHECK, NO_FENCE, NO_MERGE_UNCERTIFIED, NO_ABSTAIN, OWN_HEAD_COUNTS,
- *               ABSTAIN_YIELDS, STALE_INCARNATION, NO_RECEIPT_CHECK, NO_MERGE_FENCES; each switches off one rule of the design.
+ *               ABSTAIN_YIELDS, STALE_INCARNATION, NO_RECEIPT_CHECK, NO_MERGE_FENCES, NO_BAR, BAR_ADMITS_ANY,
+ *               BAR_NOT_TOLD; each switches off one rule of the design.
  * Reachable:    REACH=1..4 asserts that something ordinary never happens; a search must refute it.
  */
 
@@ -47,6 +48,8 @@
 byte incarnation[N];
 byte attempt[N];
 byte vote[N];      /* for number `attempt`; 0 when that is not above `confirmed` */
+byte barred[N];    /* x votes for no number up to this one; 0 when that is not above `attempt` */
+byte barVote[N];   /* but for this element at `barred` itself; ABSTAIN for none */
 byte confirmed[N];
 byte fence[9];     /* AT(x, y): the highest incarnation that x accepted from y */
 
@@ -66,6 +69,8 @@ bool snapshotTaken[IMAGES];    /* one image, of disk and token, for each node th
 byte snapshotIncarnation[IMAGES];
 byte snapshotAttempt[IMAGES];
 byte snapshotVote[IMAGES];
+byte snapshotBarred[IMAGES];
+byte snapshotBarVote[IMAGES];
 byte snapshotConfirmed[IMAGES];
 byte snapshotFence[IMAGES * N];
 byte rollbacks = ROLLBACKS;
@@ -208,22 +213,39 @@ inline observe() {
   assert(!(REACH == 1 && committed >= 1));
   assert(!(REACH == 2 && rollbackSeen && !rolled && !repairing[0] && !repairing[1] && !repairing[2]));
   assert(!(REACH == 3 && rollbackSeen && !rolled && committed == NUMBERS - LIMIT && certified[NUMBERS]));
-  assert(!(REACH == 4 && vote[0] == ABSTAIN && !repairing[0]));
+  assert(!(REACH == 4 && barVote[0] == ABSTAIN && !repairing[0]));
+  assert(!(REACH == 5 && barVote[0] == 1 && !repairing[0]));
 #else
   assert(count <= LIMIT);   /* the guess bound */
   assert(!QUORUM(late));    /* and nothing before it gets t evaluations any more */
 #endif
 }
 
+#ifdef BAR_ADMITS_ANY
+#define ADMITS(x, a, b) ((a) >= barred[x])
+#else
+#define ADMITS(x, a, b) ((a) > barred[x] || ((a) == barred[x] && (b) == barVote[x]))
+#endif
 #define MAY_VOTE(x, a, b) \
-  (!repairing[x] && (a) > attempt[x] && (a) > confirmed[x] && (a) - confirmed[x] <= LIMIT && (b == 1 || started[a]))
+  (!repairing[x] && (a) > attempt[x] && (a) > confirmed[x] && (a) - confirmed[x] <= LIMIT && \
+   (b == 1 || started[a]) && ADMITS(x, a, b))
 
 inline castVote(x, a, b) {
   started[a] = true;
   attempt[x] = a;
   vote[x] = b;
+  barred[x] = 0; /* a number below it would not have been voted for */
+  barVote[x] = 0;
   signAll(x);
   observe()
+}
+
+/* A bar that the node's own number has reached says nothing any more. */
+inline forgetBar(x) {
+  if
+  :: barred[x] <= attempt[x] -> barred[x] = 0; barVote[x] = 0
+  :: else
+  fi
 }
 
 inline confirm(x, a) {
@@ -232,6 +254,7 @@ inline confirm(x, a) {
   :: attempt[x] <= a -> attempt[x] = a; vote[x] = 0
   :: else
   fi;
+  forgetBar(x);
   signAll(x);
   observe()
 }
@@ -256,6 +279,8 @@ inline takeSnapshot(x) {
   snapshotIncarnation[x] = incarnation[x];
   snapshotAttempt[x] = attempt[x];
   snapshotVote[x] = vote[x];
+  snapshotBarred[x] = barred[x];
+  snapshotBarVote[x] = barVote[x];
   snapshotConfirmed[x] = confirmed[x];
   for (j : 0 .. N - 1) { snapshotFence[AT(x, j)] = fence[AT(x, j)]; }
   skip
@@ -267,6 +292,8 @@ inline forgetSnapshots() {
     snapshotIncarnation[i] = 0;
     snapshotAttempt[i] = 0;
     snapshotVote[i] = 0;
+    snapshotBarred[i] = 0;
+    snapshotBarVote[i] = 0;
     snapshotConfirmed[i] = 0;
     for (j : 0 .. N - 1) { snapshotFence[AT(i, j)] = 0; }
   }
@@ -282,6 +309,8 @@ inline rollBack(x) {
   incarnation[x] = snapshotIncarnation[x];
   attempt[x] = snapshotAttempt[x];
   vote[x] = snapshotVote[x];
+  barred[x] = snapshotBarred[x];
+  barVote[x] = snapshotBarVote[x];
   confirmed[x] = snapshotConfirmed[x];
   for (j : 0 .. N - 1) { fence[AT(x, j)] = snapshotFence[AT(x, j)]; }
   if
@@ -332,6 +361,12 @@ inline answer(y, x) {
   joinVote(confirmed[y], 0, headAttempt[x], headVote[x]); /* nobody need have shown the peer its certificate */
 #else
   joinVote(attempt[y], vote[y], headAttempt[x], headVote[x]);
+#ifndef BAR_NOT_TOLD
+  if
+  :: barred[y] -> joinVote(barred[y], barVote[y], headAttempt[x], headVote[x])
+  :: else
+  fi;
+#endif
 #endif
   headConfirmed[x] = MAX(headConfirmed[x], confirmed[y]);
 #ifndef NO_MERGE_FENCES
@@ -353,12 +388,18 @@ inline answer(y, x) {
 #endif
 
 inline serve(x) {
-  joinVote(headAttempt[x], headVote[x], attempt[x], vote[x]);
   confirmed[x] = MAX(confirmed[x], headConfirmed[x]);
   if
   :: attempt[x] <= confirmed[x] -> attempt[x] = confirmed[x]; vote[x] = 0
   :: else
   fi;
+  /* Its own votes stay, those of others bar: for t - 1 = 1 any one of the two peers makes a forgotten vote possible. */
+  barred[x] = headAttempt[x];
+  barVote[x] = headVote[x];
+#ifdef NO_BAR
+  barred[x] = 0;
+#endif
+  forgetBar(x);
   for (j : 0 .. N - 1) { fence[AT(x, j)] = MAX(fence[AT(x, j)], headFence[AT(x, j)]); }
   incarnation[x] = rejoin[x];
   rejoin[x] = 0;

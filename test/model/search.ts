@@ -1,4 +1,4 @@
-/** Runs one exhaustive search of the Promela model `attempts.pml` with Spin 6 and a C compiler. */
+/** Runs one exhaustive search of a Promela model of this folder with Spin 6 and a C compiler. */
 import { execFile } from 'node:child_process';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-const model = join(import.meta.dirname, 'attempts.pml');
+
+export type Model = 'attempts' | 'epochs';
 
 /** Bytes of memory, in MiB, that one search may take before it gives up and says so. */
 const memoryLimit = 3000;
@@ -29,15 +30,21 @@ export type SearchResult = {
 /**
  * Searches every reachable state of the model under the given macros.
  *
+ * @param model - its file here, without `.pml`
  * @param macros - the `-D` definitions of the configuration, without the `-D`
  * @param effort - a large search is worth the seconds that an optimising compiler takes, a small one is not
  * @throws Error when a tool is missing, or the model does not compile
  */
-export async function search(macros: readonly string[], effort: 'small' | 'large'): Promise<SearchResult> {
+export async function search(
+  model: Model,
+  macros: readonly string[],
+  effort: 'small' | 'large',
+): Promise<SearchResult> {
   const folder = await mkdtemp(join(tmpdir(), 'model-'));
   try {
-    await copyFile(model, join(folder, 'attempts.pml'));
-    await tool('spin', ['-a', ...macros.map((macro) => `-D${macro}`), 'attempts.pml'], folder);
+    const file = `${model}.pml`;
+    await copyFile(join(import.meta.dirname, file), join(folder, file));
+    await tool('spin', ['-a', ...macros.map((macro) => `-D${macro}`), file], folder);
     // One process has nothing to interleave with, so partial order reduction would only cost time.
     const options = ['-DSAFETY', '-DNOREDUCE', `-DMEMLIM=${memoryLimit}`];
     await tool('gcc', [effort === 'large' ? '-O2' : '-O0', '-w', ...options, '-o', 'pan', 'pan.c'], folder);
