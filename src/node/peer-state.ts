@@ -28,8 +28,8 @@ export interface PeerStateOptions {
 /** How this node stood on a record when its peers' votes there were first taken into account. */
 interface Before {
   readonly facts: RecordFacts;
-  /** The peers heard by then. */
-  readonly heard: ReadonlySet<number>;
+  /** The peers heard by then: bit i for node i. (A repair of a whole store keeps one of these for each record.) */
+  readonly heard: number;
 }
 
 /** Of one repair. */
@@ -68,7 +68,7 @@ export class PeerState {
       const first = this.#beforeAll(before, peers);
       const kept = joining ? barOf(first.facts) : undefined;
       const now = factsOf(before);
-      const facts = [...peers].map(([peer, claimed]) => claimed ?? (first.heard.has(peer) ? first.facts : now));
+      const facts = [...peers].map(([peer, claimed]) => claimed ?? (first.heard & (1 << peer) ? first.facts : now));
       // What a store that was refused says of this node's own votes may be of a past that was left.
       const forgetful = !this.#options.committer.node().sound;
       const state = this.#options.transitions.mergeVotes(
@@ -82,13 +82,15 @@ export class PeerState {
       const changed = !equalBytes(encodeRecordState(before), encodeRecordState(state));
       return { state: changed ? state : before };
     });
+    if (unheard === 0) this.#before.delete(bytesToHex(record));
   }
 
   #beforeAll(state: RecordState, peers: ReadonlyMap<number, unknown>): Before {
     const name = bytesToHex(state.record);
     const known = this.#before.get(name);
     if (known) return known;
-    const before: Before = { facts: factsOf(state), heard: new Set(peers.keys()) };
+    const heard = [...peers.keys()].reduce((bits, peer) => bits | (1 << peer), 0);
+    const before: Before = { facts: factsOf(state), heard };
     this.#before.set(name, before);
     return before;
   }
