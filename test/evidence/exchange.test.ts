@@ -6,7 +6,6 @@ import { HoldfastError, type Random, sha256, utf8 } from '../../src/core/index.t
 import {
   type AgreementAnswers,
   type AgreementChallenge,
-  type AnsweringToken,
   answerAgreement,
   answerTexts,
   checkNodeKeys,
@@ -24,9 +23,9 @@ import {
   serialiseAgreementSecrets,
   withAgreement,
 } from '../../src/evidence/index.ts';
-import { digestOf, ecdsaFromDer } from '../../src/trust/index.ts';
+import { digestOf } from '../../src/trust/index.ts';
 import { deployment } from '../trust/manifests.ts';
-import { nodeKeysOf, signWith } from './scene.ts';
+import { answeringToken, nodeKeysOf } from './scene.ts';
 
 const manifest = deployment();
 const description = descriptionDigest(manifest);
@@ -39,10 +38,7 @@ function drawing(name: string): Random {
 }
 
 const secretOf = (name: string) => sha256(utf8(name));
-const tokenOf = (node: string): AnsweringToken => ({
-  agree: async (key, point) => p256.getSharedSecret(secretOf(`${node} ${key}`), point, true).slice(1),
-  sign: async (message) => ecdsaFromDer(signWith(`${node} identity`, message))!,
-});
+const tokenOf = answeringToken;
 
 async function exchange(node = 'node-1', token = tokenOf(node)): Promise<RevealedAgreement> {
   const { challenge, secrets } = makeAgreementChallenge({ description, node, labels }, drawing(node));

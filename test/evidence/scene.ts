@@ -4,6 +4,7 @@ import { p256 } from '@noble/curves/nist.js';
 import { hexToBytes, Secret, sha256, utf8 } from '../../src/core/index.ts';
 import { ed25519KeyFromSeed } from '../../src/crypto/index.ts';
 import {
+  type AnsweringToken,
   agreementTexts,
   bundleSubject,
   type CeremonyPredicate,
@@ -31,6 +32,7 @@ import { encodeServiceStatement, type Policy } from '../../src/protocol/index.ts
 import {
   type DeployManifest,
   digestOf,
+  ecdsaFromDer,
   ecdsaToDer,
   type LiveManifest,
   serialiseBundle,
@@ -180,6 +182,12 @@ export function agreementOf(manifest: LiveManifest, node: string, key: 'session'
   const signature = signWith(`${node} identity`, utf8(answer));
   return { commitment, answer, proof: { kind: 'agreement', secret, signature } satisfies PossessionProof };
 }
+
+/** A node's keys, as its token has them. */
+export const answeringToken = (node: string): AnsweringToken => ({
+  agree: async (key, point) => p256.getSharedSecret(secretOf(`${node} ${key}`), point, true).slice(1),
+  sign: async (message) => ecdsaFromDer(signWith(`${node} identity`, message))!,
+});
 
 export function withProof(
   predicate: NodeKeysPredicate,

@@ -2,10 +2,19 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { descriptionDigest, writeNodeKeysPredicate } from '../../src/evidence/index.ts';
+import { systemRandom } from '../../src/core/index.ts';
+import {
+  answerAgreement,
+  descriptionDigest,
+  makeAgreementChallenge,
+  serialiseAgreementAnswers,
+  serialiseAgreementChallenge,
+  withAgreement,
+  writeNodeKeysPredicate,
+} from '../../src/evidence/index.ts';
 import { addStatement } from '../../src/operator/index.ts';
 import { canonicalJson, fleetOf, serialiseBundle, serialiseTrustFile } from '../../src/trust/index.ts';
-import { CEREMONY_KEY, nodeKeysOf, signed, statementsOf } from '../evidence/scene.ts';
+import { answeringToken, CEREMONY_KEY, nodeKeysOf, signed, statementsOf } from '../evidence/scene.ts';
 import { deployment } from '../trust/manifests.ts';
 import { type Party, type Ran, TrustParties } from './trust-parties.ts';
 
@@ -158,9 +167,24 @@ describe('the first bundle', () => {
     const { description } = await parties.ok('operator', 'evidence', 'describe', parties.path('unnamed.txt'));
     const manifest = deployment();
     expect(description).toBe(descriptionDigest(manifest));
-    const keys = manifest.nodes.map(({ name }) =>
-      parties.put(`${name}.keys`, canonicalJson(writeNodeKeysPredicate(nodeKeysOf(manifest, name)))),
-    );
+    // A witness has asked the first node for its keys that sign nothing; what was asked and answered stands in the log.
+    const labels = { session: 'holdfast/session', oprf: 'holdfast/oprf' };
+    const about = { description: String(description), node: 'node-1', labels };
+    const { challenge, secrets } = makeAgreementChallenge(about, systemRandom);
+    const answers = await answerAgreement(challenge, answeringToken('node-1'));
+    const exchange = [parties.path('node-1.challenge'), parties.path('node-1.answers')] as const;
+    writeFileSync(exchange[0], serialiseAgreementChallenge(challenge));
+    writeFileSync(exchange[1], serialiseAgreementAnswers(answers));
+    const log = (...files: string[]) => ['evidence', 'log-exchange', ...files, '--site', parties.logUrl, ...olga];
+    const asked = await parties.ok('operator', ...log(exchange[0]));
+    const answered = await parties.ok('operator', ...log(...exchange));
+    expect(Math.min(...(answered.indices as number[]))).toBeGreaterThan(Math.max(...(asked.indices as number[])));
+    const keys = manifest.nodes.map(({ name }) => {
+      const read = nodeKeysOf(manifest, name);
+      const proven =
+        name === 'node-1' ? withAgreement(read, String(description), { challenge, answers, secrets }) : read;
+      return parties.put(`${name}.keys`, canonicalJson(writeNodeKeysPredicate(proven)));
+    });
     const sign = [
       ...['--name', 'operator.example/evidence', ...parties.signing('operator'), '--out', folder],
       ...['--description', String(description), '--fleet-name', 'first'],
