@@ -85,7 +85,9 @@ function addWays(backup: Command, profile: readonly [string, string]): void {
     .option('--accept-degraded', 'go on where not all nodes take part')
     .option(...withCode)
     .option(...profile);
-  act(revoke, async (flags, signal, words) => (await load()).revokeWay(words, flags, signal));
+  act(revoke, async (flags, signal, words) =>
+    (await import('./commands/backup-revoke.ts')).revokeWay(words, flags, signal),
+  );
   examples(
     revoke,
     'holdfast backup revoke-way documents.age QP7D --keep-code new-code.txt',

@@ -7,6 +7,7 @@ export * from './check.ts';
 export * from './description.ts';
 export * from './dsse.ts';
 export * from './exchange.ts';
+export * from './exchange-files.ts';
 export * from './keys.ts';
 export type { TokenFacts } from './lines.ts';
 export * from './manifest.ts';
