@@ -11,6 +11,7 @@ import {
   type RecoveryMethods,
   readMethods,
   sealMethods,
+  standingOf,
 } from '../../recovery/index.ts';
 import { connect } from '../connect.ts';
 import { say } from '../output.ts';
@@ -34,7 +35,10 @@ export interface WayFlags extends BackupFlags {
   readonly withCode?: string;
 }
 
-export type Place = Pick<Profile, 'fleet' | 'record' | 'generation'>;
+export type Place = Pick<Profile, 'fleet' | 'record' | 'generation'> & {
+  /** Whether the record was enrolled over an earlier one without its PIN: somebody else may have the key. */
+  readonly takenOver?: boolean;
+};
 
 /** A backup whose key somebody has used a way to. */
 export interface Opened {
@@ -108,9 +112,9 @@ export async function remember(
   const same = known?.recipient === recipient ? known : undefined;
   // Where the vault was not asked, only a profile that makes backups for this key already can be told.
   const at = place ?? same;
-  if (at === undefined) return;
-  // Another device's list may have a way that this file has not: the newer one of the same key stays.
-  if (same?.methods && readMethods(same.methods).revision > list.revision) return;
+  if (at === undefined || (place?.takenOver && same === undefined)) return;
+  // What another device did may be newer, and a key that was left is gone for good.
+  if (known?.methods && standingOf(list, readMethods(known.methods)) !== 'next') return;
   const { fleet, record, generation } = at;
   await writeProfile(path, { fleet, record, generation, recipient, methods: sealMethods(list, identity) });
 }
