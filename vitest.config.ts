@@ -30,6 +30,7 @@ TOGETHER.push(
   'test/signer/{journal,purposes}.test.ts',
 );
 
+const SHARED = { isolate: false, setupFiles: ['test/leaves-nothing.ts'] };
 const together = process.env.HOLDFAST_TEST_TOGETHER === '1' ? TOGETHER : [];
 
 /** Milliseconds. Only what hangs comes to this end: some take a minute on a machine with eight times its work. */
@@ -48,7 +49,7 @@ const suite = (
   exclude: readonly string[],
   order: number,
   timeout: number,
-  more: { readonly isolate?: boolean } = {},
+  more: { isolate?: boolean; setupFiles?: string[] } = {},
 ) => ({
   extends: true as const,
   test: {
@@ -79,7 +80,7 @@ export default defineConfig({
     projects: [
       // Every test that is in no later suite: a new folder is never left out.
       suite('unit', ['test/**/*.test.ts'], [...elsewhere, ...together], 0, UNIT_LIMIT),
-      ...(together.length > 0 ? [suite('unit-together', together, [], 0, UNIT_LIMIT, { isolate: false })] : []),
+      ...(together.length > 0 ? [suite('unit-together', together, [], 0, UNIT_LIMIT, SHARED)] : []),
       ...LATER_SUITES.map((name, index) => {
         const include = foldersOf(name).map((folder) => `test/${folder}/**/*.test.ts`);
         return suite(name, include, [], index + 1, 300_000);
