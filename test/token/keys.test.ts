@@ -19,8 +19,8 @@ import {
   textAttribute,
 } from '../../src/token/pkcs11/cryptoki.ts';
 import { P256_PARAMETERS } from '../../src/token/pkcs11/curves.ts';
-import { pairTemplates } from '../../src/token/pkcs11/keys.ts';
-import { connect, PIN, type SoftHsm, secret, softHsm } from './fixture.ts';
+import { loadKey, pairTemplates } from '../../src/token/pkcs11/keys.ts';
+import { altered, connect, PIN, type SoftHsm, secret, softHsm } from './fixture.ts';
 
 let hsm: SoftHsm;
 beforeAll(async () => {
@@ -125,6 +125,26 @@ describe('generated keys', () => {
         expect(() => module.C_SetAttributeValue(session, key!, [change])).toThrow(/CKR_/);
       }
     });
+  });
+
+  it.each([
+    ['20261121', Date.UTC(2026, 10, 21)],
+    ['20261321', undefined],
+    ['20260231', undefined],
+    ['-1234567', undefined],
+    ['00000000', undefined],
+  ])('with the date %s count as made at %s', (date, expected) => {
+    const createdAt = look((module, session) => {
+      const dated = altered(module, {
+        C_GetAttributeValue: (...args) =>
+          args[2][0]?.type === CK.CKA_START_DATE
+            ? [{ type: CK.CKA_START_DATE, value: Buffer.from(date) }]
+            : module.C_GetAttributeValue(...args),
+      });
+      const spec = { name: 'oprf', label: 'holdfast/fleet/made/oprf', use: 'derive' } as const;
+      return loadKey(dated, session, spec, {}).key.createdAt;
+    });
+    expect(createdAt).toBe(expected);
   });
 
   it('are not generated twice', async () => {

@@ -208,7 +208,9 @@ function readDate(module: Cryptoki, session: Handle, object: Handle): number | u
   const match = /^(\d{4})(\d{2})(\d{2})/.exec(text);
   if (!match) return undefined;
   const at = Date.UTC(Number(match[1]), Number(match[2]) - 1, Number(match[3]));
-  return at > 0 ? at : undefined;
+  // pkcs11js 2.1.7 reads on behind the eight digits: where more of them lie there by chance, what it gives is no day.
+  const isDay = dateAttribute(CK.CKA_START_DATE, at).value.toString('latin1') === match[0];
+  return isDay && at > 0 ? at : undefined;
 }
 
 /** The point of CKA_EC_POINT: 65 bytes uncompressed, or 32 bytes on edwards25519. */
