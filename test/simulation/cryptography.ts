@@ -160,11 +160,15 @@ export class Oracle {
         return requestSignature(userToken.split(':')[1]!, userToken, outer);
       },
       newSealer: async (sessionKey) => {
-        const enc = concatBytes(Uint8Array.of(4), sessionKey.subarray(1, 33), chance.bytes(32));
+        let session: Uint8Array | undefined;
         let next = 0;
         return {
           isSpent: false,
           seal: async (outer, plaintext) => {
+            // Drawn for every request, though one is enough for all: so a seed goes on leading where it led.
+            const drawn = chance.bytes(32);
+            session ??= drawn;
+            const enc = concatBytes(Uint8Array.of(4), sessionKey.subarray(1, 33), session);
             const aad = encodeOuter(outer);
             const number = Uint8Array.of(next++);
             const answerKey = digest(utf8('answer'), enc, number, aad);

@@ -20,7 +20,7 @@ const EXPECTED: Readonly<
   'destruction-by-own-count': { within: 60, property: /^2/ },
   'confirm-without-certificate': { within: 40, property: /^1/ },
   'open-not-bound-to-owner': { within: 200, from: 101, property: /^[24]/ },
-  'epoch-begins-with-fewer-leaves': { within: 20, from: 90, property: /^[14]/, epochs: true },
+  'epoch-begins-with-fewer-leaves': { within: 300, from: 200, property: /^[14]/, epochs: true },
   'leavers-vote-on': { within: 100, property: /^[1234]/, epochs: true },
   'repair-merges-certified-only': { within: 200, property: /^1/ },
 };
