@@ -1,7 +1,7 @@
 /** Whom a certificate speaks for: one strict reading, and nobody wherever two readers could differ. */
 
 import { X509Certificate } from 'node:crypto';
-import * as fc from 'fast-check';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PEER_ROLES, type PeerIdentity, type PeerRole, peerIdentityOf, peerUri } from '../../src/pki/index.ts';
 import { createFleet } from './fixtures.ts';
