@@ -38,12 +38,11 @@ beforeAll(async () => {
   if (!module) throw new Error('these tests need SoftHSM 2: install the package softhsm2');
   work = mkdtempSync(join(tmpdir(), 'production-'));
   base = await findFreePorts();
-  process.env.SOFTHSM2_CONF = writeSoftHsmConfiguration(work);
-  environment = cleanEnvironment({ SOFTHSM2_CONF: process.env.SOFTHSM2_CONF, PIN_OF_A_PERSON: join(work, 'pin') });
+  environment = cleanEnvironment({ PIN_OF_A_PERSON: join(work, 'pin') });
   writeFileSync(join(work, 'pin'), '493027\n', { mode: 0o600 });
   for (const name of [...NODES.map(nodeFolder), 'coordinator', 'assembler', 'client']) mkdirSync(join(work, name));
-  for (const node of NODES) await slot(`vault-${node}`, join(nodeFolder(node), 'pin'));
-  await slot('ca', join('assembler', 'ca-pin'));
+  for (const node of NODES) await slot(`vault-${node}`, nodeFolder(node), 'pin');
+  await slot('ca', 'assembler', 'ca-pin');
 });
 
 afterAll(async () => {
@@ -56,12 +55,20 @@ afterAll(async () => {
   );
 });
 
-/** A slot as a vendor's tool leaves it: initialised, labelled, with a PIN. */
-async function slot(label: string, pinFile: string): Promise<void> {
+/** A machine's slot as a vendor's tool leaves it: initialised, labelled, with a PIN. No two machines share a store of SoftHSM. */
+async function slot(label: string, folder: string, pinFile: string): Promise<void> {
   const pin = `pin-of-${label}`;
+  process.env.SOFTHSM2_CONF = writeSoftHsmConfiguration(join(work, folder));
   await initialiseToken({ module: module!, label, soPin: secret('officer-1'), userPin: secret(pin) });
-  writeFileSync(join(work, pinFile), `${pin}\n`, { mode: 0o600 });
+  writeFileSync(join(work, folder, pinFile), `${pin}\n`, { mode: 0o600 });
 }
+
+/** What a process on this machine finds in its environment. */
+const environmentOf = (folder: string, more: Record<string, string>) => ({
+  ...environment,
+  SOFTHSM2_CONF: join(work, folder, 'softhsm2.conf'),
+  ...more,
+});
 
 /** What the document's machines are here: addresses of loopback, and ports of which each is somebody's. */
 function here(text: string): string {
@@ -93,7 +100,7 @@ async function run(folder: string, text: string, more: Record<string, string> = 
   const prelude = `set -euo pipefail\n${PEOPLE}\n${here(textsOf('sh', 'everybody').join(''))}\n`;
   const { stdout } = await promisify(execFile)('bash', ['-c', prelude + here(text)], {
     cwd: join(work, folder),
-    env: { ...environment, TEST_NODE_BINARY: process.execPath, TEST_ENTRY: entry, ...more },
+    env: environmentOf(folder, { TEST_NODE_BINARY: process.execPath, TEST_ENTRY: entry, ...more }),
   });
   return stdout;
 }
@@ -104,7 +111,7 @@ async function serve(folder: string, text: string, more: Record<string, string>)
   expect(program).toBe('holdfast');
   const service = spawn(process.execPath, [entry, ...words], {
     cwd: join(work, folder),
-    env: { ...environment, ...more },
+    env: environmentOf(folder, more),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   services.push(service);
