@@ -60,7 +60,7 @@ function addWays(backup: Command, profile: readonly [string, string]): void {
   const add = withPin(backup.command('add-way').description('let a recovery code, or a new PIN, open a backup too'))
     .argument(...file)
     .option('--recovery-code-file <file>', 'the code to be added; - asks for it')
-    .option('--pin', 'put its key into the fleet under a new PIN; needs --with-code')
+    .option('--enrol', 'put its key into the fleet under a new PIN; needs --with-code')
     .option('--new-pin-file <file>', 'take the new PIN from the first line of a file instead of asking')
     .option('--takeover', 'where there is a record whose PIN nobody knows, as far as the fleet allows it')
     .option('--accept-degraded', 'go on where not all nodes take part')
@@ -70,7 +70,7 @@ function addWays(backup: Command, profile: readonly [string, string]): void {
   examples(
     add,
     'holdfast backup add-way documents.age --recovery-code-file code.txt',
-    'holdfast backup add-way documents.age --pin --with-code code.txt      # the PIN was forgotten',
+    'holdfast backup add-way documents.age --enrol --with-code code.txt    # the PIN was forgotten',
   );
 
   const revoke = withPin(

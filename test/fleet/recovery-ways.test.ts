@@ -148,7 +148,7 @@ test('a code is added to a backup, which then opens with either, and is taken of
   await fleet.ok(...create(user, backup, profile), '--pin-file', pin);
   const [first, second] = [await newCode('dora-1.txt'), await newCode('dora-2.txt')];
   await fleet.json(2, 'backup', 'add-way', backup, ...me);
-  await fleet.json(2, 'backup', 'add-way', backup, ...me, '--pin', '--pin-file', pin);
+  await fleet.json(2, 'backup', 'add-way', backup, ...me, '--enrol', '--pin-file', pin);
   const add = ['backup', 'add-way', backup, '--recovery-code-file'];
   await fleet.ok(...add, first.file, ...me, '--pin-file', pin);
   // The second one by the first, where there is no fleet.
@@ -239,7 +239,7 @@ test('who has forgotten the PIN gets a new one with the code', async () => {
   expect(await fleet.ok(...ended)).toMatchObject({ newKey: true, ways: [{ kind: 'recovery-code' }] });
   await fleet.ok('secret', 'delete', '--user', user, '--pin-file', pin);
   const other = fleet.file('fay-pin', '7781 2290\n');
-  const add = ['backup', 'add-way', backup, '--pin', '--with-code', code.file, '--new-pin-file', other, ...me];
+  const add = ['backup', 'add-way', backup, '--enrol', '--with-code', code.file, '--new-pin-file', other, ...me];
   await fleet.ok(...add);
   expect(await waysOf(backup)).toEqual([code.name, 'pin']);
   expect(await contentOf(backup, 'fay-new', ...me, '--pin-file', other)).toBe('Dear all');

@@ -30,17 +30,18 @@ export async function ways(file: string): Promise<CommandResult> {
 }
 
 export interface AddFlags extends WayFlags {
-  readonly pin?: boolean;
+  /** Puts the key into the vault under a new PIN. */
+  readonly enrol?: boolean;
   readonly newPinFile?: string;
   readonly takeover?: boolean;
   readonly acceptDegraded?: boolean;
 }
 
 export async function addWay(file: string, flags: AddFlags, signal: AbortSignal): Promise<CommandResult> {
-  if ((flags.recoveryCodeFile !== undefined) === (flags.pin ?? false)) {
-    throw new HoldfastError('usage', 'say which way is to be added: --recovery-code-file FILE, or --pin');
+  if ((flags.recoveryCodeFile !== undefined) === (flags.enrol ?? false)) {
+    throw new HoldfastError('usage', 'say which way is to be added: --recovery-code-file FILE, or --enrol');
   }
-  if (flags.pin && flags.withCode === undefined) {
+  if (flags.enrol && flags.withCode === undefined) {
     throw new HoldfastError(
       'usage',
       'a new PIN needs a way that is no PIN: --with-code FILE; or: holdfast secret change-pin',
