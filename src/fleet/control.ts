@@ -20,6 +20,8 @@ export interface WaitOptions {
   /** Throws where waiting has become pointless. */
   readonly check?: () => void;
   readonly clock?: Clock;
+  /** Milliseconds between two looks; default 100. */
+  readonly poll?: number;
   /** What of the fleet's state is looked at; default all. */
   readonly parts?: StatusParts;
 }
@@ -28,7 +30,7 @@ export interface WaitOptions {
 export async function waitForFleet(
   folder: FleetFolder,
   isDone: (status: FleetStatus) => boolean,
-  { timeout, signal, onStatus, check, clock = systemClock, parts }: WaitOptions,
+  { timeout, signal, onStatus, check, clock = systemClock, poll = POLL, parts }: WaitOptions,
 ): Promise<FleetStatus> {
   const end = performance.now() + timeout;
   for (;;) {
@@ -43,7 +45,7 @@ export async function waitForFleet(
       const message = `after ${timeout / 1000} s ${nodesServing} nodes serve, ${nodesNeeded} are needed; see ${folder.logs}`;
       throw new HoldfastError('not_ready', message);
     }
-    await clock.sleep(POLL, signal).catch(() => {});
+    await clock.sleep(poll, signal).catch(() => {});
   }
 }
 

@@ -16,6 +16,7 @@ import {
   Supervisor,
   startProcess,
   stopFleet,
+  type WaitOptions,
   waitForFleet,
 } from '../../fleet/index.ts';
 import { counted, say } from '../output.ts';
@@ -24,6 +25,10 @@ import { clientFileOf, ownCommand } from './fleet-common.ts';
 
 /** Milliseconds for a fleet to come up on a slow machine. */
 const UP_TIMEOUT = 90_000;
+
+/** Milliseconds between looks at processes that start: what somebody waits for, and what only goes into a log meanwhile. */
+const WATCHED_POLL = 100;
+const UNWATCHED_POLL = 500;
 
 /** And for its bundle to be accepted. */
 const BUNDLE_TIMEOUT = 60_000;
@@ -56,7 +61,7 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
   try {
     // In a process of its own, because that opens a token; beside the wait, because nodes need no bundle.
     const announced = keepAnnounced({ folder, command: ownCommand(), onEvent: say, signal: stop });
-    await waitWithProgress(folder, stop);
+    await waitWithProgress(folder, stop, { poll: process.stderr.isTTY ? WATCHED_POLL : UNWATCHED_POLL });
     say(
       `The fleet serves. Clients use ${clientFileOf(folder)}. Stop it with Ctrl-C or holdfast fleet down ${directory}`,
     );
@@ -75,13 +80,17 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
 }
 
 /** Waits until a majority serves, and says each process's change of state. */
-function waitWithProgress(folder: FleetFolder, signal: AbortSignal, check?: () => void): Promise<FleetStatus> {
+function waitWithProgress(
+  folder: FleetFolder,
+  signal: AbortSignal,
+  options: Pick<WaitOptions, 'check' | 'poll'>,
+): Promise<FleetStatus> {
   const shown = new Map<string, string>();
   return waitForFleet(folder, ({ serving }) => serving, {
     timeout: UP_TIMEOUT,
     signal,
     parts: { counters: false, bundle: false },
-    ...(check && { check }),
+    ...options,
     onStatus: ({ processes }) => {
       for (const { name, ready, phase, condition } of processes) {
         const word = ready ? 'serving' : (phase ?? (condition === 'running' ? 'starting' : condition));
@@ -118,9 +127,10 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
   let announced: boolean;
   const isMine = (status: FleetStatus) => status.supervisor === child.pid;
   try {
-    const status = await waitWithProgress(folder, signal, () => {
+    const check = () => {
       if (ended) throw didNotStart(folder.log('supervisor'), ended.code);
-    });
+    };
+    const status = await waitWithProgress(folder, signal, { check, poll: WATCHED_POLL });
     if (!isMine(status)) throw new HoldfastError('conflict', 'this fleet was started by somebody else meanwhile');
     announced = await waitForBundle(folder, signal);
   } catch (error) {
