@@ -126,6 +126,8 @@ export class Stage {
     throwIfCancelled(this.#signal);
     // A pax record is UTF-8 by definition and was decoded as such; all other names are still bytes.
     const path = relativePath(header.pax?.path ? byteString(header.pax.path) : header.name);
+    // tar-stream 3.2.2 has null for a binary size in no known form, takes it for a number, and waits for ever.
+    if (!Number.isSafeInteger(header.size)) throw malformed(path, 'its size is no number');
     const target = header.pax?.linkpath ? byteString(header.pax.linkpath) : (header.linkname ?? '');
     const metadata = { mode: header.mode & PERMISSIONS, time: timeOf(header) };
     const isSparse = Object.keys(header.pax ?? {}).some((key) => key.startsWith('GNU.sparse.'));
