@@ -42,7 +42,7 @@ const env = {
 
 const running = new Set<ChildProcess>();
 
-/** How far behind the others those of the second row stand, where both want a processor. */
+/** How far behind stages what is made ahead of one stands, where both want a processor. */
 const NICENESS = 5;
 
 /** Seconds that all processors of this machine have worked since it was started. */
@@ -158,7 +158,7 @@ async function runStage(stage: Stage): Promise<{ readonly log: string; readonly 
           `--outputFile=${report}`,
           ...(stage.workers === undefined ? [] : [`--maxWorkers=${stage.workers}`]),
         ];
-  const code = await run(command, log, minutes, stage.aside);
+  const code = await run(command, log, minutes);
   let outcome: Outcome;
   if (code === undefined) {
     outcome = { passed: 0, failures: [`${stage.title}: stopped after ${minutes} minutes`], skipped: [] };

@@ -23,8 +23,8 @@ export interface Stage {
   /** Test files at a time, where they mostly wait for one another's processes; default as vitest.config.ts has it. */
   readonly workers?: number;
   /**
-   * True puts it into a second row of stages, which runs beside the first with what that leaves of the processors: for tests
-   * that hardly ever wait, where those of the first row mostly wait for processes, tokens, browsers and containers.
+   * True puts it into a second row of stages, which runs beside the first: for tests that hardly ever wait, where those of the
+   * first row mostly wait for processes, tokens, browsers and containers.
    */
   readonly aside?: boolean;
   /** Work of its own ahead of it, from the beginning and beside all others; if that fails, the stage finds out by itself. */

@@ -43,7 +43,7 @@ const environment = {
 
 /** Standard output of a command that has to succeed; the error of one that does not holds what it said. */
 async function run(cwd: string, command: string, ...words: readonly string[]): Promise<string> {
-  const options = { cwd, env: environment, timeout: 50_000, maxBuffer: 2 ** 24 };
+  const options = { cwd, env: environment, timeout: 300_000, maxBuffer: 2 ** 24 };
   try {
     return (await promisify(execFile)(command, words, options)).stdout;
   } catch (error) {
@@ -93,7 +93,7 @@ beforeAll(async () => {
     chmodSync(join(installed, path), 0o755);
     symlinkSync(join('..', manifest.name, path), join(commands, name));
   }
-});
+}, 600_000);
 
 function link(name: string): void {
   const path = join(project, 'node_modules', name);
