@@ -81,10 +81,10 @@ function standBack(child: ChildProcess): void {
 }
 
 /** Exit code of the command, whose output goes to `log`; undefined if it was stopped after `minutes`. */
-function run(command: readonly string[], log: string, minutes: number, aside = false): Promise<number | undefined> {
+function run(command: readonly string[], log: string, minutes: number, behind = false): Promise<number | undefined> {
   return new Promise((done) => {
     const file = openSync(log, 'w');
-    const [program, ...words] = aside ? ['nice', '-n', String(NICENESS), ...command] : command;
+    const [program, ...words] = behind ? ['nice', '-n', String(NICENESS), ...command] : command;
     const child = spawn(program!, words, {
       cwd: root,
       detached: true,
@@ -92,7 +92,7 @@ function run(command: readonly string[], log: string, minutes: number, aside = f
       env,
     });
     running.add(child);
-    if (aside) standBack(child);
+    if (behind) standBack(child);
     let late = false;
     const timer = setTimeout(() => {
       late = true;

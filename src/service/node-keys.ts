@@ -31,18 +31,9 @@ export async function readNodeKeys(
   readPin: () => Promise<Secret>,
 ): Promise<NodeKeysPredicate> {
   const trust = await readNodeTrust(configuration);
-  const place = { fleet: trust.fleet.fleet, node: trust.names[configuration.node - 1]! };
-  applyTokenEnvironment(configuration);
-  using pin = await readPin();
-  const token = await openToken({
-    ...{ ...accessOf(configuration), ...place, pin },
-    timeout: configuration.token.timeoutMilliseconds,
-  });
-  try {
-    return await readKeysOf(token, configuration, trust, description, readPin);
-  } finally {
-    await token.close();
-  }
+  return withToken(configuration, placeOf(configuration, trust), readPin, (token) =>
+    readKeysOf(token, configuration, trust, description, readPin),
+  );
 }
 
 /**
@@ -55,17 +46,37 @@ export async function answerNodeChallenge(
   readPin: () => Promise<Secret>,
 ): Promise<AgreementAnswers> {
   const trust = await readNodeTrust(configuration);
-  const place = { fleet: trust.fleet.fleet, node: trust.names[configuration.node - 1]! };
+  const place = placeOf(configuration, trust);
   requireChallengeOf(challenge, place.fleet, place.node, nodeKeySpecs(place));
+  return withToken(configuration, place, readPin, (token) => {
+    requireKeysOf(token, configuration, trust);
+    return answerAgreement(challenge, token);
+  });
+}
+
+/** Where a node's keys are on its token. */
+interface Place {
+  readonly fleet: string;
+  readonly node: string;
+}
+
+function placeOf(configuration: NodeConfiguration, trust: PinnedTrust): Place {
+  return { fleet: trust.fleet.fleet, node: trust.names[configuration.node - 1]! };
+}
+
+/** Does something with the node's token, which is open for that long. */
+async function withToken<T>(
+  configuration: NodeConfiguration,
+  place: Place,
+  readPin: () => Promise<Secret>,
+  work: (token: Awaited<ReturnType<typeof openToken>>) => Promise<T>,
+): Promise<T> {
   applyTokenEnvironment(configuration);
   using pin = await readPin();
-  const token = await openToken({
-    ...{ ...accessOf(configuration), ...place, pin },
-    timeout: configuration.token.timeoutMilliseconds,
-  });
+  const timeout = configuration.token.timeoutMilliseconds;
+  const token = await openToken({ ...accessOf(configuration), ...place, pin, timeout });
   try {
-    requireKeysOf(token, configuration, trust);
-    return await answerAgreement(challenge, token);
+    return await work(token);
   } finally {
     await token.close();
   }
