@@ -7,22 +7,32 @@ import { draftOfFleet, FleetFolder, openDesk, publishBundle, readPlan } from '..
 import { nextDeployment, readLog } from '../src/operator/index.ts';
 import { parseNote, parseTrustSet, serialiseNote, serialiseTrustSet, signText } from '../src/trust/index.ts';
 
-export interface Rogues {
+/** Paths of trust sets, as a client would be shown them. */
+export interface Tampered {
   /** The one that is in force now, and must be believed until something newer is seen. */
   readonly genuine: string;
   readonly oneParty: string;
   readonly notAccepted: string;
   readonly otherEnvironment: string;
-  readonly expired: string;
+}
+
+export interface Expiring {
+  readonly path: string;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
+}
+
+export interface Rogues extends AsyncDisposable {
+  readonly tampered: Tampered;
+  /** Afterwards the fleet's bundle in force is the one that expires: `holdfast fleet announce` renews it. */
+  publishExpiring(): Promise<Expiring>;
 }
 
 /** Milliseconds for which the bundle is valid that is to expire soon, longer where publishing takes longer. */
 const SHORT = [2000, 5000, 15_000, 60_000];
 
-/** Afterwards the fleet's bundle in force is the one that expires: `holdfast fleet announce` renews it. */
-export async function makeRogues(fleet: string, place: string): Promise<Rogues> {
+/** Sits at the operator's desk until it is disposed. */
+export async function openRogues(fleet: string, place: string): Promise<Rogues> {
   const folder = new FleetFolder(fleet);
   const { name } = readPlan(folder);
   const put = (file: string, set: Uint8Array): string => {
@@ -30,9 +40,11 @@ export async function makeRogues(fleet: string, place: string): Promise<Rogues> 
     writeFileSync(path, set);
     return path;
   };
-  await using desk = await openDesk(folder, (configuration) => {
+  await using opened = new AsyncDisposableStack();
+  const useSoftHsm = (configuration: string) => {
     process.env.SOFTHSM2_CONF = configuration;
-  });
+  };
+  const desk = opened.use(await openDesk(folder, useSoftHsm));
   const { site, submission, policy, operator } = desk;
   const look = () => readLog(policy, site, { which: 'newest', now: Date.now() });
   const genuine = (await site.trustSet(name))!;
@@ -53,25 +65,24 @@ export async function makeRogues(fleet: string, place: string): Promise<Rogues> 
 
   const renamed = set.bundle.replace('"environment":"development"', '"environment":"production"');
   if (renamed === set.bundle) throw new Error('the bundle names no environment that could be changed');
-  const { expired, expiresAt } = await publishShort();
-  return {
+  const tampered = {
     genuine: put('genuine', genuine),
     oneParty: put('one-party', serialiseTrustSet({ ...set, bundle: serialiseNote(half) })),
     notAccepted: put('not-accepted', serialiseTrustSet({ ...set, bundle: serialiseNote(whole) })),
     otherEnvironment: put('other-environment', serialiseTrustSet({ ...set, bundle: renamed })),
-    expired: put('expired', expired),
-    expiresAt,
   };
-
-  async function publishShort() {
+  const publishExpiring = async () => {
     for (const validity of SHORT) {
       const bundle = nextDeployment((await look()).state, name, await draftNow(validity));
       try {
-        return { expired: await publishBundle(desk, bundle, undefined), expiresAt: bundle.manifest.notAfter };
+        const path = put('expired', await publishBundle(desk, bundle, undefined));
+        return { path, expiresAt: bundle.manifest.notAfter };
       } catch (error) {
         if (!(error instanceof HoldfastError) || error.code !== 'bundle_expired') throw error;
       }
     }
     throw new Error('publishing a bundle takes longer than a minute here');
-  }
+  };
+  const kept = opened.move();
+  return { tampered, publishExpiring, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }

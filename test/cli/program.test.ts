@@ -37,6 +37,20 @@ afterEach(() => {
 describe('every command', () => {
   const all = leaves(createProgram());
 
+  test('is there whole where only what a command line begins with is made', () => {
+    const complete = createProgram();
+    for (const command of complete.commands) {
+      const alone = createProgram(command.name());
+      expect(alone.commands.length).toBeLessThan(3);
+      const found = alone.commands.find((one) => one.name() === command.name());
+      expect(found?.helpInformation()).toBe(command.helpInformation());
+      expect(leaves(found!).map(pathOf)).toEqual(leaves(command).map(pathOf));
+    }
+    expect(createProgram('no-such').commands.map((one) => one.name())).toEqual(
+      complete.commands.map((one) => one.name()),
+    );
+  });
+
   test.each(all.map((command) => [pathOf(command)]))('%s explains itself, with an example', async (path) => {
     capture();
     await runProgram([...path.split(' '), '--help']);
