@@ -6,6 +6,7 @@ import { enableCompileCache } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { compareTrees } from './compare-trees.ts';
+import type { Rogues } from './demo-rogue.ts';
 
 const root = resolve(import.meta.dirname, '..');
 // For what of src is loaded at the end.
@@ -23,6 +24,8 @@ const log = join(place, 'commands.log');
 const started = performance.now();
 const running = new Set<ChildProcess>();
 let checks = 0;
+/** Who makes the false bundles, from when that is begun. */
+let rogues: Promise<Rogues> | undefined;
 /** Whatever this machine's user has set is not part of the story. */
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HOLDFAST_')));
 
@@ -275,7 +278,7 @@ async function story(): Promise<void> {
   await json(0, 'fleet', 'kill', fleet, ...all);
   await json(0, 'fleet', 'start', fleet, ...all);
   // The fleet that goes on running is not revoked.
-  const rogues = keep ? undefined : meanwhile(workshop.then(({ openRogues }) => openRogues(fleet, place)));
+  if (!keep) rogues = meanwhile(workshop.then(({ openRogues }) => openRogues(fleet, place)));
   const [restarted] = await Promise.all([
     state(),
     json(4, 'secret', 'get', '--user', bob, '--pin-file', right),
@@ -306,8 +309,7 @@ async function strangerAudits(): Promise<void> {
 }
 
 /** What the CLI makes of trust sets of the running cosigner that somebody has tampered with, and of a revoked fleet. */
-async function showRogues(alice: readonly string[], rogues: import('./demo-rogue.ts').Rogues): Promise<void> {
-  await using opened = rogues;
+async function showRogues(alice: readonly string[], opened: Rogues): Promise<void> {
   const made = opened.tampered;
   const expiring = meanwhile(opened.publishExpiring());
   tell('Somebody shows Alice bundles that are not her fleet’s: each is refused, exit code 6, with a code of its own');
@@ -380,6 +382,8 @@ async function cleanUp(remove: boolean): Promise<void> {
   }, 10_000);
   await Promise.all(ended);
   clearTimeout(timer);
+  // Its token would keep this process from ending.
+  await rogues?.then((opened) => opened[Symbol.asyncDispose]()).catch(() => {});
   if (existsSync(join(fleet, 'fleet.json'))) {
     spawnSync(process.execPath, [entry, 'fleet', 'down', fleet], { env: environment, stdio: 'ignore' });
   }
