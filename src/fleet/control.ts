@@ -26,18 +26,28 @@ export interface WaitOptions {
   readonly parts?: StatusParts;
 }
 
-/** Waits until `isDone`. @throws HoldfastError `not_ready` after the timeout, `cancelled`. */
+/**
+ * Waits until `isDone`. Where no counters are wanted, processes that are ready are asked again only at the end: they have
+ * better to do, with all the others starting beside them.
+ * @throws HoldfastError `not_ready` after the timeout, `cancelled`.
+ */
 export async function waitForFleet(
   folder: FleetFolder,
   isDone: (status: FleetStatus) => boolean,
   { timeout, signal, onStatus, check, clock = systemClock, poll = POLL, parts }: WaitOptions,
 ): Promise<FleetStatus> {
   const end = performance.now() + timeout;
+  let seen: readonly ProcessStatus[] = [];
   for (;;) {
     if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause: signal.reason });
-    const status = await fleetStatus(folder, parts);
+    const status = await fleetStatus(folder, { ...parts, seen });
     onStatus?.(status);
-    if (isDone(status)) return status;
+    if (isDone(status)) {
+      if (seen.length === 0) return status;
+      seen = [];
+      continue;
+    }
+    if (parts?.counters === false) seen = status.processes;
     check?.();
     requireHope(folder, status);
     if (performance.now() > end) {
@@ -90,20 +100,27 @@ export async function killProcess(folder: FleetFolder, name: string): Promise<nu
   return known.process!.pid;
 }
 
-/** Starts a process that was killed, and waits until it runs. @throws HoldfastError `not_found`, `usage`, `not_ready`. */
-export async function startProcess(folder: FleetFolder, name: string, wait: WaitOptions): Promise<ProcessStatus> {
+/**
+ * Starts processes that were killed, and waits until each runs.
+ * @returns how each stands, in their order.
+ * @throws HoldfastError `not_found`, `usage`, `not_ready`.
+ */
+export async function startProcesses(
+  folder: FleetFolder,
+  names: readonly string[],
+  wait: WaitOptions,
+): Promise<ProcessStatus[]> {
   const state = requireUp(folder);
-  requireKnown(state.processes, name);
-  rmSync(folder.held(name), { force: true });
+  for (const name of names) requireKnown(state.processes, name);
+  for (const name of names) rmSync(folder.held(name), { force: true });
   signalProcess(state.supervisor, 'SIGUSR2');
-  const find = ({ processes }: FleetStatus) => processes.find((one) => one.name === name);
-  // Alone it cannot repair, and waits for others: running and answering is all that can be promised.
-  const done = (status: FleetStatus) => {
-    const one = find(status);
-    return one !== undefined && (one.ready || (one.phase === 'repairing' && status.nodesServing < status.nodesNeeded));
-  };
+  // Alone one cannot repair, and waits for others: running and answering is all that can be promised.
+  const stands = (one: ProcessStatus, { nodesServing, nodesNeeded }: FleetStatus) =>
+    one.ready || (one.phase === 'repairing' && nodesServing < nodesNeeded);
+  const named = ({ processes }: FleetStatus) => names.map((name) => processes.find((one) => one.name === name)!);
+  const done = (status: FleetStatus) => named(status).every((one) => stands(one, status));
   await waitForFleet(folder, done, { ...wait, parts: { counters: false, bundle: false } });
-  return find(await fleetStatus(folder, { bundle: false }))!;
+  return named(await fleetStatus(folder, { bundle: false }));
 }
 
 function requireUp(folder: FleetFolder) {

@@ -8,7 +8,7 @@ export {
   openDesk,
 } from './announce.ts';
 export { type HoldfastCommand, runJson } from './command.ts';
-export { killProcess, startProcess, stopFleet, type WaitOptions, waitForFleet } from './control.ts';
+export { killProcess, startProcesses, stopFleet, type WaitOptions, waitForFleet } from './control.ts';
 export { type CreateFleetOptions, createFleet } from './create.ts';
 export { madeEvidence } from './evidence.ts';
 export { FleetFolder, type FleetPlan, logFolderOf, nodeName, portsOf, processNames, readPlan } from './folder.ts';

@@ -11,7 +11,7 @@ import { endangeredEpochs, successorOf, threshold } from '../protocol/index.ts';
 import { findSoftHsm, openTokenSigner } from '../token/index.ts';
 import { type PinnedTrust, parseTrustFile, serialiseTrustFile } from '../trust/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
-import { killProcess, startProcess, waitForFleet } from './control.ts';
+import { killProcess, startProcesses, waitForFleet } from './control.ts';
 import { CERTIFICATE_YEARS, issueTo, json, makeNodeToken, nodeConfiguration, write, YEAR } from './files.ts';
 import { coordinatorName, type FleetFolder, type FleetPlan, nodeName, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess } from './process.ts';
@@ -68,7 +68,7 @@ export async function replaceNode(options: ReplaceNodeOptions): Promise<Replaced
   await restartLate(folder, plan, node, epoch);
   const wait = { timeout: SERVE_TIMEOUT, ...(signal && { signal }) };
   onProgress(`${nodeName(node)}: joins epoch ${epoch}`);
-  await startProcess(folder, nodeName(node), wait);
+  await startProcesses(folder, [nodeName(node)], wait);
   // Whoever keeps the log is not asked: a fleet changes its nodes while no cosigner is there.
   const allServe = ({ processes }: FleetStatus) =>
     processes.every(({ name, ready, condition }) => ready || condition === 'held' || !isOfFleet(name));

@@ -77,12 +77,14 @@ export interface StatusParts {
   readonly counters?: boolean;
   /** What is accepted in the log. Default true. */
   readonly bundle?: boolean;
+  /** What was found before: a process that was ready and still runs is not asked again. */
+  readonly seen?: readonly ProcessStatus[];
 }
 
 /** @throws HoldfastError `usage` where there is no fleet. */
 export async function fleetStatus(
   folder: FleetFolder,
-  { counters = true, bundle: asksBundle = true }: StatusParts = {},
+  { counters = true, bundle: asksBundle = true, seen = [] }: StatusParts = {},
 ): Promise<FleetStatus> {
   const plan = readPlan(folder);
   const state = readState(folder);
@@ -94,11 +96,17 @@ export async function fleetStatus(
       const known = state?.processes.find((one) => one.name === name);
       const alive = isAlive(known?.process);
       const { service, monitoring } = portsOf(plan, name);
-      const said = alive ? await sayOf(monitoring, roleOf(name) === 'node', counters) : SILENT;
+      const pid = alive ? known!.process!.pid : null;
+      const before = seen.find((one) => one.name === name && one.ready && one.pid === pid);
+      const said = before
+        ? saidBefore(before)
+        : alive
+          ? await sayOf(monitoring, roleOf(name) === 'node', counters)
+          : SILENT;
       return {
         name,
         condition: up ? (known?.condition ?? 'down') : alive ? 'running' : 'down',
-        pid: alive ? known!.process!.pid : null,
+        pid,
         restarts: known?.restarts ?? 0,
         port: service,
         monitoringPort: monitoring,
@@ -137,6 +145,10 @@ function dashboardsOf(folder: FleetFolder, plan: FleetPlan, processes: readonly 
     urls: Object.fromEntries(running.map(({ name }) => [name, url(name)])),
   };
 }
+
+const saidBefore = ({ ready, reason, phase, incarnation, epoch }: ProcessStatus): Said => ({
+  ...{ ready, reason, phase, incarnation, epoch },
+});
 
 type Said = Pick<ProcessStatus, 'ready' | 'reason' | 'phase' | 'incarnation' | 'epoch'>;
 

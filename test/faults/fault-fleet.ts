@@ -17,7 +17,7 @@ import {
   type ProcessStatus,
   readPlan,
   readState,
-  startProcess,
+  startProcesses,
 } from '../../src/fleet/index.ts';
 import { tlsClientOptions } from '../../src/pki/index.ts';
 import { type ClientAnswer, type ClientRequest, decodePortableRecord } from '../../src/protocol/index.ts';
@@ -150,7 +150,8 @@ export class FaultFleet implements AsyncDisposable {
   }
 
   async start(...nodes: number[]): Promise<void> {
-    await Promise.all(nodes.map((node) => startProcess(this.folder, `node-${node}`, { timeout: 120_000 })));
+    const names = nodes.map((node) => `node-${node}`);
+    await startProcesses(this.folder, names, { timeout: 120_000 });
     await this.untilServing(...nodes);
   }
 

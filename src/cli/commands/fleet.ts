@@ -14,7 +14,7 @@ import {
   readPlan,
   readState,
   Supervisor,
-  startProcess,
+  startProcesses,
   stopFleet,
   type WaitOptions,
   waitForFleet,
@@ -225,7 +225,7 @@ export async function kill(directory: string, names: readonly string[]): Promise
 
 export async function start(directory: string, names: readonly string[], signal: AbortSignal): Promise<CommandResult> {
   const folder = new FleetFolder(directory);
-  const started = await Promise.all(names.map((name) => startProcess(folder, name, { timeout: 30_000, signal })));
+  const started = await startProcesses(folder, names, { timeout: 30_000, signal });
   return {
     value: { started },
     lines: started.map(
