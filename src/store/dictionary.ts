@@ -305,9 +305,12 @@ function readHead(store: KeyValueStore): StoredState {
   }
 }
 
+/** Buckets that are read before the store gives back what they took: with a million records 6 MB, and as much as lies between. */
+const READ_AT_A_TIME = 2048;
+
 /**
  * Opens the dictionary in `store`: reads every bucket, rebuilds both trees and compares the root with the stored head.
- * About 2 seconds and 100 MB read with 1,000,000 entries; 4.5 MB stay in memory, whatever the number of entries. Whether
+ * About 1 second and 100 MB read with 1,000,000 entries; 4.5 MB stay in memory, whatever the number of entries. Whether
  * the head is the one that the token anchors is for the caller to judge, by `head` and `mac`.
  * @throws HoldfastError `store_refused` where content and head disagree; `wipeStore` then allows a new start.
  */
@@ -316,22 +319,29 @@ export async function openDictionary(store: KeyValueStore): Promise<Authenticate
   const entryTree = new HashTree(ENTRY_TREE);
   const syncTree = new HashTree(SYNC_TREE);
   let size = 0;
-  for (const [key, bucket] of store.entries('bucket')) {
-    if (key.length !== 2) throw refused('The store holds a bucket that does not belong there.');
-    checkShape(bucket);
-    const index = key[0]! * 256 + key[1]!;
-    entryTree.setLeaf(index, bucketHash(bucket));
-    syncTree.setLeaf(index, syncBucketHash(bucket));
-    size += bucket.length / ENTRY_SIZE;
-  }
+  let last: Uint8Array | undefined;
+  let part: number;
+  do {
+    part = 0;
+    for (const [key, bucket] of store.entries('bucket', last)) {
+      if (key.length !== 2) throw refused('The store holds a bucket that does not belong there.');
+      checkShape(bucket);
+      const index = key[0]! * 256 + key[1]!;
+      entryTree.setLeaf(index, bucketHash(bucket));
+      syncTree.setLeaf(index, syncBucketHash(bucket));
+      size += bucket.length / ENTRY_SIZE;
+      last = key;
+      if (++part === READ_AT_A_TIME) break;
+    }
+    // A node would otherwise keep the whole of what it reads now, and need a small part of it.
+    await store.release?.(part === READ_AT_A_TIME);
+  } while (part === READ_AT_A_TIME);
   entryTree.rebuild();
   syncTree.rebuild();
   const root = rootOf(size, entryTree.root(), syncTree.root());
   if (size !== state.size || !equalBytes(root, state.head.root)) {
     throw refused('The content of the store does not match its head.');
   }
-  // A node would otherwise keep the whole of what it has just read, and need a small part of it.
-  await store.release?.();
   return new Dictionary(store, entryTree, syncTree, state);
 }
 

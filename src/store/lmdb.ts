@@ -3,20 +3,31 @@
  *
  * Durability. `overlappingSync` (lmdb-js's default on Linux) makes a commit visible and resolves it before it is on
  * disk; it is off here. LMDB then writes the pages, syncs, writes the meta page with a synchronous write, all on a
- * worker thread, and only then does the promise resolve. Memory: LMDB maps the file, so pages that were read count as
- * shared resident memory; the kernel takes them back when it needs them, and `release` gives them back at once.
+ * worker thread, and only then does the promise resolve.
+ *
+ * Memory. LMDB maps the file, and with each page that is read the kernel maps those around it that it has in its cache: 64
+ * KiB, or since Linux 6.18 up to 2 MiB. A store in use would in time be resident as a whole, and the maps that LMDB leaves
+ * behind as the file grows with it. The kernel takes such pages back when it needs memory, but they count as the process's:
+ * once they have grown by `MOST_MAPPED` the file is mapped anew, which takes a millisecond or two.
  */
 
 import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { asHoldfastError, HoldfastError } from '../core/index.ts';
 import { type Lock, lockFolder } from '../lock/index.ts';
+import { residentFileBytes } from './mapped.ts';
 import type { KeyValueStore, Table, Write } from './port.ts';
 
 const NODE_TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
 /** ENOSPC, EFBIG and EDQUOT as Linux numbers them, and LMDB's own "map full". A write cut short it reports as EIO (5). */
 const FULL_CODES: readonly unknown[] = [28, 27, 122, -30792];
+
+/** Bytes of files that may become resident before the store is mapped anew. */
+const MOST_MAPPED = 32 * 2 ** 20;
+/** Entries that are read or written between two looks at that: one takes 5 microseconds. */
+const BETWEEN_LOOKS = 8;
 
 type BinaryTable = Database<Uint8Array, Uint8Array>;
 
@@ -32,6 +43,12 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
   /** The commit under way, settled either way: commits run one after another, each its own transaction. */
   #last: Promise<unknown> = Promise.resolve();
   #ended: string | undefined;
+  /** Bytes of files in this process when the store was mapped last; undefined where the system does not say. */
+  #residentBefore: number | undefined;
+  #uses = 0;
+  #releasing = false;
+  /** Tables that are being read from one end to the other, which a new map would end. */
+  #iterating = 0;
 
   constructor(folder: string, lock: Lock, tables: readonly T[]) {
     this.#folder = folder;
@@ -39,10 +56,12 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
     this.#names = tables;
     this.#environment = openEnvironment(folder, tables.length, true);
     this.#tables = openTables(this.#environment, tables);
+    this.#residentBefore = residentFileBytes();
   }
 
   get(table: T, key: Uint8Array): Uint8Array | undefined {
     this.#check();
+    this.#used(1);
     try {
       const value = this.#tables[table].getBinary(key);
       // A plain Uint8Array: `slice` of a Buffer would not copy.
@@ -52,12 +71,18 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
     }
   }
 
-  *entries(table: T): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
+  *entries(table: T, after?: Uint8Array): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
     this.#check();
+    const range = after ? { start: after, exclusiveStart: true } : {};
+    this.#iterating++;
     try {
-      for (const { key, value } of this.#tables[table].getRange()) yield [new Uint8Array(key), new Uint8Array(value)];
+      for (const { key, value } of this.#tables[table].getRange(range)) {
+        yield [new Uint8Array(key), new Uint8Array(value)];
+      }
     } catch (cause) {
       throw cause instanceof HoldfastError ? cause : this.#readFailed(cause);
+    } finally {
+      this.#iterating--;
     }
   }
 
@@ -67,13 +92,10 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
     return result;
   }
 
-  async release(): Promise<void> {
-    this.#check();
-    await this.#last;
-    await this.#environment.close();
-    // Mapped anew, no page of it is in this process. What is read from now on is read here and there.
-    this.#environment = openEnvironment(this.#folder, this.#names.length, false);
-    this.#tables = openTables(this.#environment, this.#names);
+  release(readingOn = false): Promise<void> {
+    const result = this.#last.then(() => this.#mapAnew(readingOn));
+    this.#last = result.catch(() => undefined);
+    return result;
   }
 
   size(): number {
@@ -90,6 +112,7 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
   async #commit(writes: readonly Write<T>[]): Promise<void> {
     this.#check();
     if (writes.length === 0) return;
+    this.#used(writes.length);
     const before = this.#transactionNumber();
     try {
       await this.#environment.batch(() => {
@@ -101,6 +124,42 @@ class LmdbKeyValueStore<T extends string> implements KeyValueStore<T> {
     } catch (thrown) {
       throw this.#writeFailed(await reasonOf(thrown), before);
     }
+  }
+
+  /**
+   * Closes the file and opens it again, after which no page of it is in this process. What is asked for between the two
+   * could not be answered, so all of it happens in one turn of the event loop that nobody else has a part in: with no
+   * transaction under way, closing waits for nothing but promises that are settled.
+   */
+  async #mapAnew(readAhead: boolean): Promise<void> {
+    await setImmediate();
+    this.#check();
+    if (this.#iterating > 0) return;
+    try {
+      await this.#environment.close();
+      this.#environment = openEnvironment(this.#folder, this.#names.length, readAhead);
+      this.#tables = openTables(this.#environment, this.#names);
+    } catch (cause) {
+      this.#ended = `The state store in ${this.#folder} could not be opened again. Check the folder and its disk.`;
+      throw new HoldfastError('unexpected', `${this.#ended} ${RESTART}`, { cause, details: { folder: this.#folder } });
+    }
+    this.#residentBefore = residentFileBytes();
+  }
+
+  /** Looks now and then at how much of the file has become resident. */
+  #used(entries: number): void {
+    this.#uses += entries;
+    if (this.#uses < BETWEEN_LOOKS || this.#residentBefore === undefined) return;
+    this.#uses = 0;
+    const grown = (residentFileBytes() ?? 0) - this.#residentBefore;
+    if (grown < MOST_MAPPED || this.#releasing) return;
+    this.#releasing = true;
+    // Where that fails, whoever uses the store next is told.
+    void this.release()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#releasing = false;
+      });
   }
 
   /**

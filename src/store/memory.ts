@@ -45,9 +45,12 @@ export class MemoryKeyValueStore<T extends string = Table> implements KeyValueSt
     return this.#tables()[table].get(bytesToHex(key))?.slice();
   }
 
-  *entries(table: T): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
+  *entries(table: T, after?: Uint8Array): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
     const sorted = [...this.#tables()[table]].sort(([a], [b]) => (a < b ? -1 : 1));
-    for (const [key, value] of sorted) yield [hexToBytes(key), value.slice()];
+    const first = after ? bytesToHex(after) : undefined;
+    for (const [key, value] of sorted) {
+      if (first === undefined || key > first) yield [hexToBytes(key), value.slice()];
+    }
   }
 
   /** As a disk may, shows the writes to readers before the promise has resolved. */

@@ -19,18 +19,19 @@ export interface KeyValueStore<T extends string = Table> {
    * resolved yet are seen all or not at all. About 2 microseconds.
    */
   get(table: T, key: Uint8Array): Uint8Array | undefined;
-  /** Every entry of a table in key order, lazily. */
-  entries(table: T): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
+  /** Every entry of a table in key order, or those whose keys come after `after`; lazily. */
+  entries(table: T, after?: Uint8Array): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
   /**
    * Applies all writes or none, and resolves once they are on stable storage.
    * Rejects with `unexpected` (disk full, I/O error) when nothing was applied; details say what to do.
    */
   commit(writes: readonly Write<T>[]): Promise<void>;
   /**
-   * Gives back the memory that reads have taken. For when much was read that is not needed again; while it runs, nothing
-   * else may be asked of the store. Absent where there is nothing to give back.
+   * Gives back the memory that reads have taken, as a store also does by itself once it is much; `readingOn` says that
+   * entries will be read on in their order. A table that is being read meanwhile keeps it. Absent where there is nothing
+   * to give back.
    */
-  release?(): Promise<void>;
+  release?(readingOn?: boolean): Promise<void>;
   /** Bytes used on disk or in memory, roughly. */
   size(): number;
   close(): Promise<void>;

@@ -31,6 +31,8 @@ async function fillDisk(): Promise<void> {
     say(JSON.stringify({ code: (error as { code: string }).code, details: (error as { details: object }).details }));
   }
   say(JSON.stringify({ committed, stored: [...store.entries('record')].length }));
+  // As a store does by itself when much of it has been read.
+  await store.release!();
   const again = await store.commit([big()]).then(
     () => 'resolved',
     (error) => error.code,

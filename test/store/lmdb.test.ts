@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -160,33 +160,4 @@ test('synthetic records can be read back, and measuring beside them changes noth
   expect(again.size).toBe(100);
   for (let i = 0; i < 100; i++) expect(again.get(syntheticKey(i))).toHaveLength(100);
   await dictionary.close();
-});
-
-/** KiB of the file that are mapped into this process and resident (Linux, proc(5)). */
-function residentPages(file: string): number {
-  const sections = readFileSync('/proc/self/smaps', 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
-  const own = sections.filter((section) => section.split('\n', 1)[0]!.endsWith(` ${file}`));
-  return own.reduce((sum, section) => sum + Number(/^Rss:\s+(\d+) kB$/m.exec(section)![1]), 0);
-}
-
-test.runIf(process.platform === 'linux')('what was read is given back, and the store goes on', async () => {
-  const folder = newFolder();
-  const store = await openLmdbStore(folder);
-  const keys = Array.from({ length: 400 }, (_, i) => sha256(utf8(`key ${i}`)));
-  const big = new Uint8Array(16_384).fill(7);
-  await store.commit(keys.map((key) => ({ table: 'record' as const, key, value: big })));
-  for (const key of keys) store.get('record', key);
-  const before = residentPages(join(folder, 'data.mdb'));
-  expect(before).toBeGreaterThan(400 * 16);
-  const committing = store.commit([{ table: 'meta', key: utf8('late'), value: utf8('kept') }]);
-  await store.release!();
-  await committing;
-  expect(residentPages(join(folder, 'data.mdb'))).toBeLessThan(before / 8);
-  expect(store.get('record', keys[399]!)).toEqual(big);
-  expect(store.get('meta', utf8('late'))).toEqual(utf8('kept'));
-  await store.commit([{ table: 'meta', key: utf8('later'), value: utf8('too') }]);
-  await store.close();
-  const again = await openLmdbStore(folder);
-  expect(again.get('meta', utf8('later'))).toEqual(utf8('too'));
-  await again.close();
 });

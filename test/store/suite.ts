@@ -75,6 +75,17 @@ export function keyValueStoreSuite(name: string, create: () => Promise<StoreUnde
       await store.close();
     });
 
+    test('lists what comes after a key, be that there or not', async () => {
+      const { store } = await create();
+      const keys = [bytes(0), bytes(0, 0), bytes(0, 1), bytes(1), bytes(255)];
+      await store.commit(keys.map((key) => ({ table: 'bucket', key, value: bytes(1) })));
+      const keysAfter = (key: Uint8Array) => [...store.entries('bucket', key)].map(([found]) => [...found]);
+      expect(keysAfter(bytes(0))).toEqual([[0, 0], [0, 1], [1], [255]]);
+      expect(keysAfter(bytes(0, 1, 5))).toEqual([[1], [255]]);
+      expect(keysAfter(bytes(255))).toEqual([]);
+      await store.close();
+    });
+
     test('keeps empty and large values', async () => {
       const { store } = await create();
       const large = new Uint8Array(300_000).fill(7);

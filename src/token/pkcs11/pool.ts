@@ -1,6 +1,7 @@
 /** The workers of one token: opened and closed together, the least loaded one asked first. */
 
 import { setTimeout } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { HoldfastError, type Secret } from '../../core/index.ts';
 import { TOKEN_SECONDS, type TokenDescription, type TokenUsage } from '../port.ts';
@@ -26,12 +27,19 @@ export interface TokenAccess extends TokenSelector {
 /** Makes a worker thread; a test may pass its own. */
 export type Spawn = (setup: WorkerSetup) => WorkerLike;
 
-const spawnThread: Spawn = (setup) =>
-  new Worker(new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url), {
+/** MiB: half of the nursery of a thread that calls the module, which keeps next to nothing. */
+const THREAD_SEMI_SPACE = 1;
+
+const spawnThread: Spawn = (setup) => {
+  // A nursery for a service's main thread (fleet-common.ts) would be 32 MiB more for each of these threads. Such a flag goes
+  // before a thread's own `resourceLimits`; the engine reads it when it makes a thread, and the main thread has its own.
+  for (const end of ['min', 'max']) setFlagsFromString(`--${end}-semi-space-size=${THREAD_SEMI_SPACE}`);
+  return new Worker(new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url), {
     workerData: setup,
     name: 'pkcs11',
     execArgv: [], // flags that suit the main script (--input-type, --eval) may be refused for a thread
   });
+};
 
 interface Measured {
   count: number;
