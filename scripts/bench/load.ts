@@ -69,6 +69,24 @@ export class LoadGenerator {
     }
   }
 
+  /** Sends status requests, `concurrency` at a time. @throws Error where a majority does not answer one. */
+  async askStatuses(requests: readonly Buffer[], concurrency: number): Promise<void> {
+    let taken = 0;
+    const lane = async () => {
+      const connection = await HttpConnection.open(this.#coordinators[0]!, this.#tls);
+      try {
+        while (taken < requests.length) {
+          const status = await this.#post(connection, 'status', requests[taken++]!);
+          this.#require(status, 'status', (node) => node.head !== undefined);
+          if (status.portable === undefined) throw new Error('status: the answer has no record');
+        }
+      } finally {
+        connection.close();
+      }
+    };
+    await Promise.all(Array.from({ length: concurrency }, lane));
+  }
+
   async #run(
     prepared: readonly PreparedRecovery[],
     connections: readonly HttpConnection[],

@@ -1,7 +1,7 @@
 /** Recoveries made ahead of the timed window: everything of a client's work that does not depend on an answer. */
 
 import { createECDH } from 'node:crypto';
-import { hashUserToken } from '../../src/access/client.ts';
+import { clientKeyToJwk, generateClientKey, hashUserToken } from '../../src/access/client.ts';
 import { standardSuite } from '../../src/client/index.ts';
 import { type Secret, toBase64Url } from '../../src/core/index.ts';
 import {
@@ -19,8 +19,8 @@ import {
   type Outer,
 } from '../../src/protocol/index.ts';
 import { encodePost } from './connection.ts';
-import { type BenchRecord, PIN, type Tenancy } from './records.ts';
-import { newSender, type Sender, sealWith } from './seal.ts';
+import { type BenchRecord, type BenchUser, PIN, type Tenancy } from './records.ts';
+import { clientSigner, newSender, type Sender, sealWith } from './seal.ts';
 
 /** Kept of a recovery whose answer is fully checked after the window. */
 export interface Sample {
@@ -63,6 +63,20 @@ export async function prepareRecoveries(
     prepared.push(await prepare(tenancy, record, attempt, sampleEvery > 0 && i % sampleEvery === 0));
   }
   return prepared;
+}
+
+/** Status requests, one for each of the records, whatever is stored under their ids. */
+export async function prepareStatuses(tenancy: Tenancy, ids: readonly Uint8Array[]): Promise<Buffer[]> {
+  const clientKey = generateClientKey();
+  const sign = clientSigner(clientKeyToJwk(clientKey));
+  const url = new URL(tenancy.trust.coordinators[0]!);
+  const requests: Buffer[] = [];
+  for (const record of ids) {
+    const user = { subject: 'nobody', record, clientKey, sign };
+    const maker = new RequestMaker(tenancy.trust.fleet, url, user, await tenancy.userToken(user));
+    requests.push(maker.request('status', 0, 0, ARGUMENTS.status.encode({}), maker.senders()));
+  }
+  return requests;
 }
 
 async function prepare(
@@ -130,12 +144,12 @@ async function realBlind(fleet: Fleet, { record }: BenchRecord): Promise<Blindin
 /** Requests of one user in one recovery, as the SDK's session makes them. */
 class RequestMaker {
   readonly #fleet: Fleet;
-  readonly #record: BenchRecord;
+  readonly #record: BenchUser;
   readonly #userToken: string;
   readonly #tokenHash: Uint8Array;
   readonly #coordinator: URL;
 
-  constructor(fleet: Fleet, coordinator: URL, record: BenchRecord, userToken: string) {
+  constructor(fleet: Fleet, coordinator: URL, record: BenchUser, userToken: string) {
     this.#fleet = fleet;
     this.#coordinator = coordinator;
     this.#record = record;

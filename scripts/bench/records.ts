@@ -19,16 +19,20 @@ export interface Tenancy {
   readonly trust: PinnedTrust;
   readonly fetch: Fetch;
   /** A user token of this record for one recovery. */
-  userToken(record: BenchRecord): Promise<string>;
+  userToken(user: BenchUser): Promise<string>;
   recordOf(subject: string): Uint8Array;
   close(): Promise<void>;
 }
 
-export interface BenchRecord {
+/** Who asks about a record. */
+export interface BenchUser {
   readonly subject: string;
   readonly record: Uint8Array;
   readonly clientKey: ReturnType<typeof generateClientKey>;
   readonly sign: ReturnType<typeof clientSigner>;
+}
+
+export interface BenchRecord extends BenchUser {
   readonly seed: Uint8Array;
   readonly keys: SeedKeys;
   readonly secret: Uint8Array;

@@ -3,7 +3,8 @@
 import type { FleetResult } from './fleet.ts';
 import type { LogResult, Times } from './log.ts';
 import { cpuSeconds, isNode, type ProcessFigures, tokenTotals } from './observe.ts';
-import type { ScaleResult, ScaleSide } from './scale.ts';
+import type { ProcessMemory } from './processes.ts';
+import { SCALE_GOALS, type ScaleResult, type ScaleSide, type ScaleTurn } from './scale.ts';
 import { median, sum } from './statistics.ts';
 import type { Window } from './throughput.ts';
 import { ceilingOf, type TokenResult } from './token.ts';
@@ -133,8 +134,18 @@ export function operationsPerRecovery({ processes, completed }: Window): Record<
 export function printScale({ few, many, ratio }: ScaleResult): void {
   console.log('\nOne node, few and many records');
   const row = (name: string, of: (side: ScaleSide) => string) => [name, of(few), of(many)];
-  const turns = (of: (turn: ScaleSide['turns'][number]) => number, digits: number) => (side: ScaleSide) =>
+  const turns = (of: (turn: ScaleTurn) => number, digits: number) => (side: ScaleSide) =>
     fixed(median(side.turns.map(of)), digits);
+  const memoryRows = (when: string, of: (turn: ScaleTurn) => ProcessMemory) => [
+    row(
+      `resident ${when}, MiB`,
+      turns((turn) => of(turn).resident, 0),
+    ),
+    row(
+      'of that anonymous, MiB',
+      turns((turn) => of(turn).anonymous, 0),
+    ),
+  ];
   console.log(
     table(
       ['', 'few', 'many'],
@@ -148,22 +159,26 @@ export function printScale({ few, many, ratio }: ScaleResult): void {
           'start, s',
           turns((turn) => turn.startSeconds, 1),
         ),
-        row(
-          'memory after start, MiB (anonymous)',
-          turns((turn) => turn.atStart.anonymous, 0),
-        ),
-        row(
-          'memory after load, MiB (anonymous)',
-          turns((turn) => turn.afterLoad.anonymous, 0),
-        ),
-        row(
-          'resident after load, MiB',
-          turns((turn) => turn.afterLoad.resident, 0),
-        ),
+        ...memoryRows('after start', ({ atStart }) => atStart),
+        ...memoryRows('after load', ({ afterLoad }) => afterLoad),
       ],
     ),
   );
   console.log(`  rate with many records: ${fixed(100 * ratio)} % of that with few`);
+  for (const line of judgeScale({ few, many, ratio })) console.log(`  ${line}`);
+}
+
+/** The goals for a store of many records, each with the worst that was measured. */
+export function judgeScale({ many, ratio }: ScaleResult): string[] {
+  const { resident, start, ratio: least } = SCALE_GOALS;
+  const most = Math.max(...many.turns.flatMap(({ atStart, afterLoad }) => [atStart.resident, afterLoad.resident]));
+  const slowest = Math.max(...many.turns.map(({ startSeconds }) => startSeconds));
+  const line = (goal: string, met: boolean, worst: string) => `goal: ${goal}: ${met ? 'met' : 'missed'} (${worst})`;
+  return [
+    line(`resident under ${resident} MiB, after start and load`, most < resident, `${fixed(most, 0)} at most`),
+    line(`start under ${start} s`, slowest < start, `${fixed(slowest)} at most`),
+    line(`at least ${fixed(100 * least, 0)} % of the rate`, ratio >= least, `${fixed(100 * ratio)} %`),
+  ];
 }
 
 export function printLog(result: LogResult): void {

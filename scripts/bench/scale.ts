@@ -2,9 +2,11 @@
 
 import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { syntheticKey } from '../../src/store/index.ts';
 import { BenchFleet, benchScript } from './holdfast.ts';
 import { LoadGenerator } from './load.ts';
 import { isNode } from './observe.ts';
+import { prepareStatuses } from './prepare.ts';
 import { type ProcessMemory, processMemory, startedAt } from './processes.ts';
 import { type BenchRecord, enrolRecords, openTenancy, type Tenancy } from './records.ts';
 import { median } from './statistics.ts';
@@ -29,7 +31,7 @@ export interface Filled {
 export interface ScaleTurn {
   /** Seconds from the start of the node's process until it listened, which it does when it serves. */
   readonly startSeconds: number;
-  /** Right after the start, and after the load. */
+  /** Right after the start, and after the load, which ends with the status of `SPREAD` records from all over the store. */
   readonly atStart: ProcessMemory;
   readonly afterLoad: ProcessMemory;
   readonly window: Window;
@@ -50,8 +52,20 @@ export interface ScaleResult {
   readonly ratio: number;
 }
 
-/** Records that the load uses; the others only have to be there. */
+/** What a node with the large store must do. */
+export const SCALE_GOALS = {
+  /** MiB, mapped files included, after the load. */
+  resident: 250,
+  /** Seconds. */
+  start: 10,
+  /** Of the rate with few records. */
+  ratio: 0.8,
+} as const;
+
+/** Records that recoveries use. */
 const USED = 48;
+/** Others whose status is asked for after them, because memory depends on how many records are touched. */
+const SPREAD = 2000;
 const TURNS = 3;
 
 export async function measureScale(options: ScaleOptions): Promise<ScaleResult> {
@@ -74,8 +88,8 @@ export async function measureScale(options: ScaleOptions): Promise<ScaleResult> 
     const [fewTurns, manyTurns]: [ScaleTurn[], ScaleTurn[]] = [[], []];
     // In turns, so that whatever else the machine does meets both.
     for (let i = 0; i < TURNS; i++) {
-      fewTurns.push(await turn(small, tenancy, records, options));
-      manyTurns.push(await turn(large, tenancy, copies, options));
+      fewTurns.push(await turn(small, tenancy, records, few, options));
+      manyTurns.push(await turn(large, tenancy, copies, many, options));
       say(`scale: ${fewTurns[i]!.window.perSecond.toFixed(0)} and ${manyTurns[i]!.window.perSecond.toFixed(0)} /s`);
     }
     const sides = { few: side(fewFilled, fewTurns), many: side(manyFilled, manyTurns) };
@@ -96,6 +110,7 @@ async function turn(
   fleet: BenchFleet,
   tenancy: Tenancy,
   records: readonly BenchRecord[],
+  filled: number,
   { seconds, concurrency }: ScaleOptions,
 ): Promise<ScaleTurn> {
   await fleet.up();
@@ -107,10 +122,16 @@ async function turn(
     const common = { fleet, tenancy, records, generator, concurrency };
     await measureWindow({ ...common, seconds: 2, expectedRate: 300 });
     const window = await measureWindow({ ...common, seconds, expectedRate: 300 });
+    await generator.askStatuses(await prepareStatuses(tenancy, spread(filled)), concurrency);
     return { startSeconds, atStart, afterLoad: processMemory(node.pid), window };
   } finally {
     await fleet.down();
   }
+}
+
+/** Copies from all over a store of `records`; which, is drawn anew each time. */
+function spread(records: number): Uint8Array[] {
+  return Array.from({ length: SPREAD }, () => syntheticKey(USED + Math.floor(Math.random() * (records - USED))));
 }
 
 /** When the node last said that it listens, in milliseconds since 1970. */
