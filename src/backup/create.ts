@@ -4,11 +4,13 @@ import { lstat } from 'node:fs/promises';
 import { Encrypter } from 'age-encryption';
 import { HoldfastError } from '../core/index.ts';
 import { methodsStanza } from '../recovery/index.ts';
+import { HardLinks } from './hard-links.ts';
+import { nativePath } from './names.ts';
 import { OutputFile } from './output-file.ts';
-import { type OnProgress, throwIfCancelled, Warnings } from './report.ts';
+import { type OnProgress, systemReason, throwIfCancelled, Warnings } from './report.ts';
 import { fromWebStream, toWebStream } from './streams.ts';
-import { namesOf, walk } from './walk.ts';
-import { fileKey, type Stored, tarStream } from './writer.ts';
+import { fileKey, namesOf, unreadable, walk } from './walk.ts';
+import { type Stored, tarStream } from './writer.ts';
 
 export interface CreateBackupOptions {
   /** Files and folders; each is stored under the last part of its path. */
@@ -43,8 +45,8 @@ export interface CreatedBackup {
 }
 
 /**
- * Stores files, folders and symbolic links (as links) with modes and times; hard links become separate files.
- * Memory does not grow with the size of the data, only with the largest folder's number of entries. Whatever goes wrong,
+ * Stores files, folders and links (as links) with modes and times, and names in any encoding.
+ * Memory does not grow with the size of the data, only with the largest folder's number of entries and that of hard links. Whatever goes wrong,
  * nothing half-done stands under `out`.
  * @throws HoldfastError `usage` for paths or an output that cannot be used; `bad_input` naming what cannot be read or
  *   changed under the reader; `cancelled`.
@@ -82,6 +84,21 @@ export async function createBackup(options: CreateBackupOptions): Promise<Create
   return { file: output.path, bytes, ...stored, warnings: warnings.kept, warningCount: warnings.count };
 }
 
+/**
+ * Looks, before a PIN is asked for, at whether a backup of `paths` could begin: `createBackup` checks the same again.
+ * @throws HoldfastError `usage` for paths or an output that cannot be used; `bad_input` naming a path that cannot be read.
+ */
+export async function checkCreate(
+  options: Pick<CreateBackupOptions, 'paths' | 'out' | 'overwrite' | 'skipUnreadable'>,
+): Promise<void> {
+  const warnings = new Warnings();
+  const walking = { skipUnreadable: options.skipUnreadable ?? false, warnings, signal: undefined };
+  for (const { path } of namesOf(options.paths)) {
+    await lstat(nativePath(path)).catch((error: unknown) => unreadable(walking, path, systemReason(error), error));
+  }
+  await using _ = await OutputFile.create(options.out, options.overwrite ?? false);
+}
+
 function encrypterFor(recipient: string): Encrypter {
   const encrypter = new Encrypter();
   try {
@@ -98,9 +115,12 @@ function encrypterFor(recipient: string): Encrypter {
 
 /** The size of all files to store, for the percentage only: it fails at nothing, the real pass says what is wrong. */
 async function totalOf(paths: readonly string[], signal: AbortSignal | undefined): Promise<number> {
+  const hardLinks = new HardLinks();
   let total = 0;
   for await (const found of walk(paths, { skipUnreadable: true, warnings: new Warnings(), signal })) {
-    if (found.stats.isFile()) total += Number(found.stats.size);
+    if (!found.stats.isFile() || hardLinks.storedAs(found.stats) !== undefined) continue;
+    total += Number(found.stats.size);
+    hardLinks.add(found.name, found.stats);
   }
   return total;
 }

@@ -73,6 +73,18 @@ export async function restoreBackup(options: RestoreBackupOptions): Promise<Rest
   return { directory: destination.path, ...stage.restored, warnings: warnings.kept, warningCount: warnings.count };
 }
 
+/**
+ * Looks, before a PIN is asked for, at whether a restore could begin: `restoreBackup` checks the same again.
+ * @throws HoldfastError `bad_input` for what is no age file, `usage` for a directory that cannot be used.
+ */
+export async function checkRestore(
+  options: Pick<RestoreBackupOptions, 'file' | 'directory' | 'overwrite'>,
+): Promise<void> {
+  const destination = await Destination.prepare(options.directory, options.overwrite ?? false);
+  await using _source = await EncryptedFile.open(options.file);
+  await using _place = await destination.open();
+}
+
 async function finish(stage: Stage, destination: Destination, staged: string): Promise<void> {
   await stage.placeLinks();
   if (destination.exists) {

@@ -7,11 +7,24 @@
  */
 
 import { constants } from 'node:fs';
-import { chmod, type FileHandle, link, lstat, lutimes, mkdir, open, symlink, unlink, utimes } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  type FileHandle,
+  link,
+  lstat,
+  lutimes,
+  mkdir,
+  open,
+  symlink,
+  unlink,
+  utimes,
+} from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { HoldfastError } from '../core/index.ts';
 import { type ByteString, byteString, nativePath, parentsOf, printablePath, relativePath } from './names.ts';
+import { writeUnlessZero } from './positioned.ts';
 import { systemCode, systemReason, throwIfCancelled, type Warnings } from './report.ts';
 import { type EntryHeader, extractTar } from './tar.ts';
 
@@ -215,13 +228,11 @@ export class Stage {
     let written = 0;
     for await (const chunk of content as AsyncIterable<Uint8Array>) {
       throwIfCancelled(this.#signal);
-      await this.#attempt(path, async () => {
-        for (let done = 0; done < chunk.length; ) {
-          done += (await handle.write(chunk, done, chunk.length - done)).bytesWritten;
-        }
-      });
+      // Zeros are left out: a sparse file that was stored whole takes no more room than it did.
+      await this.#attempt(path, () => writeUnlessZero(handle, chunk, written));
       written += chunk.length;
     }
+    await this.#attempt(path, () => handle.truncate(written));
     return written;
   }
 
@@ -241,10 +252,25 @@ export class Stage {
     }
     const original = await lstat(this.#native(target)).catch(() => undefined);
     if (!original?.isFile()) throw malformed(path, 'a hard link points to nothing in the archive');
-    await this.#attempt(path, () => link(this.#native(target), this.#native(path)));
+    await this.#attempt(path, () => this.#linkOrCopy(target, path));
     this.restored.files++;
   }
+
+  async #linkOrCopy(target: ByteString, path: ByteString): Promise<void> {
+    try {
+      await link(this.#native(target), this.#native(path));
+    } catch (error) {
+      if (!NO_HARD_LINKS.includes(systemCode(error) ?? '')) throw error;
+      await copyFile(this.#native(target), this.#native(path), constants.COPYFILE_EXCL);
+      const { atime, mtime, mode } = await lstat(this.#native(target));
+      await utimes(this.#native(path), atime, mtime);
+      await chmod(this.#native(path), mode & PERMISSIONS);
+    }
+  }
 }
+
+/** What file systems without hard links say, such as those of memory sticks, and one whose file has no room for another. */
+const NO_HARD_LINKS: readonly string[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 
 function malformed(path: ByteString, reason: string): HoldfastError {
   return new HoldfastError('bad_input', `the archive in the backup is not valid at ${printablePath(path)}: ${reason}`);

@@ -22,7 +22,11 @@ export interface PaxRecords {
 
 /** A tar archive being written. */
 export interface TarPack extends Readable {
-  entry(header: Partial<EntryHeader> & { readonly name: string }): Writable;
+  /** `done` is called once the entry is in the archive. */
+  entry(
+    header: Partial<EntryHeader> & { readonly name: string },
+    done?: ((error: Error | null) => void) | undefined,
+  ): Writable;
   finalize(): void;
 }
 

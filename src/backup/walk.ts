@@ -2,16 +2,17 @@
 
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
-import { compareBytes, fromUtf8, HoldfastError } from '../core/index.ts';
+import { basename, resolve } from 'node:path';
+import { compareBytes, HoldfastError } from '../core/index.ts';
+import { type ByteString, byteString, nativePath, printablePath } from './names.ts';
 import { printable, systemCode, systemReason, throwIfCancelled, type Warnings } from './report.ts';
 
 /** One thing to store. */
 export interface Found {
   /** Where it is. */
-  readonly path: string;
+  readonly path: ByteString;
   /** Its name in the archive: relative, with `/` between the parts. */
-  readonly name: string;
+  readonly name: ByteString;
   readonly stats: BigIntStats;
 }
 
@@ -23,16 +24,19 @@ export interface WalkOptions {
 }
 
 interface Pending {
-  readonly path: string;
-  readonly name: string;
+  readonly path: ByteString;
+  readonly name: ByteString;
   readonly isArgument: boolean;
 }
+
+/** The key by which a file is known under any of its names: device and inode. */
+export const fileKey = (stats: BigIntStats): string => `${stats.dev}:${stats.ino}`;
 
 /**
  * The archive's top-level name for each of `paths`: the last part of the path, so nothing absolute and no `..` is stored.
  * @throws HoldfastError `usage` if there is none, or if two would get the same name.
  */
-export function namesOf(paths: readonly string[]): { path: string; name: string }[] {
+export function namesOf(paths: readonly string[]): { path: ByteString; name: ByteString }[] {
   if (paths.length === 0) throw new HoldfastError('usage', 'name at least one file or folder to back up');
   const seen = new Map<string, string>();
   return paths.map((given) => {
@@ -44,7 +48,7 @@ export function namesOf(paths: readonly string[]): { path: string; name: string 
       throw new HoldfastError('usage', `${both} would get the same name in the backup; back up their parent folder`);
     }
     seen.set(name, given);
-    return { path, name };
+    return { path: byteString(path), name: byteString(name) };
   });
 }
 
@@ -52,13 +56,16 @@ export function namesOf(paths: readonly string[]): { path: string; name: string 
  * Reports something that cannot be read.
  * @throws HoldfastError `bad_input` naming it, unless unreadable things are to be skipped.
  */
-export function unreadable(options: WalkOptions, path: string, reason: string, cause?: unknown): void {
+export function unreadable(options: WalkOptions, path: ByteString, reason: string, cause?: unknown): void {
   if (options.skipUnreadable) {
-    options.warnings.add(`skipped ${printable(path)}: ${reason}`);
+    options.warnings.add(`skipped ${printablePath(path)}: ${reason}`);
     return;
   }
-  const message = `cannot read ${printable(path)}: ${reason}; make it readable, leave it out, or use --skip-unreadable`;
-  throw new HoldfastError('bad_input', message, { cause, details: { path } });
+  const message = `cannot read ${printablePath(path)}: ${reason}; make it readable, leave it out, or use --skip-unreadable`;
+  throw new HoldfastError('bad_input', message, {
+    cause,
+    details: { path: nativePath(path).toString('utf8') },
+  });
 }
 
 /**
@@ -77,7 +84,7 @@ export async function* walk(paths: readonly string[], options: WalkOptions): Asy
       yield { path: next.path, name: next.name, stats };
       if (next.isArgument && stats.isSymbolicLink()) {
         options.warnings.add(
-          `${printable(next.path)} is a symbolic link: only the link is stored, not what it points to`,
+          `${printablePath(next.path)} is a symbolic link: only the link is stored, not what it points to`,
         );
       }
     } else if (stats.isDirectory()) {
@@ -86,23 +93,23 @@ export async function* walk(paths: readonly string[], options: WalkOptions): Asy
       const names = await listing(next.path, options);
       for (const name of names.reverse()) {
         pending.push({
-          path: join(next.path, name),
+          path: next.path === '/' ? `/${name}` : `${next.path}/${name}`,
           name: next.name === '' ? name : `${next.name}/${name}`,
           isArgument: false,
         });
       }
     } else {
-      options.warnings.add(`skipped ${printable(next.path)}: it is a ${specialKind(stats)}`);
+      options.warnings.add(`skipped ${printablePath(next.path)}: it is a ${specialKind(stats)}`);
     }
   }
 }
 
 async function statOf(entry: Pending, options: WalkOptions): Promise<BigIntStats | undefined> {
   try {
-    return await lstat(entry.path, { bigint: true });
+    return await lstat(nativePath(entry.path), { bigint: true });
   } catch (error) {
     if (systemCode(error) === 'ENOENT' && !entry.isArgument) {
-      options.warnings.add(`skipped ${printable(entry.path)}: it was removed meanwhile`);
+      options.warnings.add(`skipped ${printablePath(entry.path)}: it was removed meanwhile`);
     } else {
       unreadable(options, entry.path, systemReason(error), error);
     }
@@ -110,25 +117,16 @@ async function statOf(entry: Pending, options: WalkOptions): Promise<BigIntStats
   }
 }
 
-async function listing(path: string, options: WalkOptions): Promise<string[]> {
-  let raw: Buffer[];
+async function listing(path: ByteString, options: WalkOptions): Promise<ByteString[]> {
   try {
-    raw = await readdir(path, { encoding: 'buffer' });
+    const names = await readdir(nativePath(path), { encoding: 'buffer' });
+    return names.sort(compareBytes).map((name) => name.toString('latin1'));
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') options.warnings.add(`skipped ${printable(path)}: it was removed meanwhile`);
-    else unreadable(options, path, systemReason(error), error);
+    if (systemCode(error) === 'ENOENT') {
+      options.warnings.add(`skipped ${printablePath(path)}: it was removed meanwhile`);
+    } else unreadable(options, path, systemReason(error), error);
     return [];
   }
-  const names: string[] = [];
-  for (const bytes of raw.sort(compareBytes)) {
-    try {
-      names.push(fromUtf8(bytes));
-    } catch (error) {
-      // PAX archives (POSIX.1-2017, pax, "path") hold names in UTF-8 only: a name that is not would come back changed.
-      unreadable(options, join(path, bytes.toString('utf8')), 'its name is not UTF-8; rename it', error);
-    }
-  }
-  return names;
 }
 
 function specialKind(stats: BigIntStats): string {

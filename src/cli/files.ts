@@ -2,9 +2,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, type FileHandle, link, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { concatBytes, fromUtf8, HoldfastError } from '../core/index.ts';
+import { homeFolder } from './home.ts';
 
 /**
  * Bytes of a file of at most `maximum` bytes.
@@ -80,9 +81,29 @@ export async function writeWholeFile(path: string, content: Uint8Array | string,
   }
 }
 
+/**
+ * Looks, before a person is asked for anything, at whether `writeWholeFile` could begin.
+ * @throws HoldfastError `usage` as `writeWholeFile`.
+ */
+export async function checkWritable(path: string, { overwrite }: Pick<WriteOptions, 'overwrite'>): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found && !overwrite) throw new HoldfastError('usage', `${quote(path)} exists already; nothing was written`);
+  if (found?.isDirectory()) throw new HoldfastError('usage', `${quote(path)} cannot be written: it is a folder`);
+  await access(dirname(path), constants.W_OK | constants.X_OK).catch((cause: unknown) => {
+    throw new HoldfastError('usage', `${quote(path)} cannot be written: ${reasonOf(cause)}`, { cause });
+  });
+}
+
 /** Makes the folder that a file will be in, for its owner only. */
 export async function makeParent(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+}
+
+/** @param otherwise what to do where there is none. @throws HoldfastError `usage`. */
+export function requireHome(otherwise: string): string {
+  const home = homeFolder();
+  if (home === undefined) throw new HoldfastError('usage', `this user has no home folder; ${otherwise}`);
+  return home;
 }
 
 export function quote(path: string): string {

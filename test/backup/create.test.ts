@@ -52,19 +52,6 @@ describe('names', () => {
     await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), identity: keys.identity });
     expect(Object.keys(describeTree(join(root, 'to'))).sort()).toEqual(['file', 'folder', 'folder/x']);
   });
-
-  test('a name that is not UTF-8 is refused, or skipped on request', async () => {
-    const root = scratch();
-    writeFiles(root, { 'tree/good': 'x' });
-    writeFileSync(Buffer.concat([Buffer.from(`${root}/tree/bad`), Buffer.from([0xff])]), 'x');
-    const options = { paths: [join(root, 'tree')], out: join(root, 'b.age'), recipient: keys.recipient };
-    expect(await failureOf(createBackup(options))).toMatchObject({
-      code: 'bad_input',
-      message: expect.stringMatching(/not UTF-8/),
-    });
-    expect(readdirSync(root)).toEqual(['tree']);
-    expect(await createBackup({ ...options, skipUnreadable: true })).toMatchObject({ files: 1, warningCount: 1 });
-  });
 });
 
 describe('the output', () => {

@@ -30,21 +30,32 @@ export function scratch(): string {
   return path;
 }
 
-/** Every name under `root` with kind, permissions, time (microseconds) and contents. */
+/** Every name under `root`, and every link's target, with kind, permissions, time (microseconds) and contents; what is not UTF-8 as `\\xff`. */
 export function describeTree(root: string): Record<string, string> {
   const found: Record<string, string> = {};
-  const visit = (path: string, name: string) => {
+  const visit = (path: Buffer, name: string) => {
     const stats = lstatSync(path, { bigint: true });
     const time = stats.mtimeNs / 1000n;
     const mode = (Number(stats.mode) & 0o7777).toString(8);
-    if (stats.isSymbolicLink()) found[name] = `link ${readlinkSync(path)} @${time}`;
+    if (stats.isSymbolicLink()) found[name] = `link ${exactly(readlinkSync(path, 'buffer'))} @${time}`;
     else if (stats.isDirectory()) {
       found[name] = `folder ${mode} @${time}`;
-      for (const child of readdirSync(path)) visit(join(path, child), `${name}/${child}`);
+      visitAll(path, `${name}/`);
     } else found[name] = `file ${mode} @${time} ${createHash('sha256').update(readFileSync(path)).digest('hex')}`;
   };
-  for (const child of readdirSync(root)) visit(join(root, child), child);
+  const visitAll = (path: Buffer, prefix: string) => {
+    for (const child of readdirSync(path, 'buffer')) {
+      visit(Buffer.concat([path, Buffer.from('/'), child]), prefix + exactly(child));
+    }
+  };
+  visitAll(Buffer.from(root), '');
   return found;
+}
+
+function exactly(name: Buffer): string {
+  const text = name.toString('utf8');
+  if (Buffer.from(text).equals(name)) return text;
+  return name.toString('latin1').replace(/[\x80-\xff]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`);
 }
 
 export function writeFiles(root: string, files: Record<string, string>): void {

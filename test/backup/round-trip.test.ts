@@ -3,12 +3,14 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  linkSync,
   lutimesSync,
   mkdirSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -166,6 +168,65 @@ describe('a backup', () => {
     execFileSync('age', ['-r', keys.recipient, '-o', join(root, 'b.age')], { input: archive });
     await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), identity: keys.identity });
     expect(statSync(join(root, 'to/tree/one')).ino).toBe(statSync(join(root, 'to/tree/two')).ino);
+  });
+
+  test('keeps hard links, and the content of each file once', async () => {
+    const root = scratch();
+    writeFiles(root, { 'tree/a/one': 'x'.repeat(5000), 'tree/alone': 'y' });
+    linkSync(join(root, 'tree/a/one'), join(root, 'tree/two'));
+    linkSync(join(root, 'tree/a/one'), join(root, 'outside'));
+    const created = await createBackup({ paths: [join(root, 'tree')], out: join(root, 'b.age'), ...keys });
+    expect(created).toMatchObject({ files: 3, contentBytes: 5001, warningCount: 0 });
+    const restored = await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), ...keys });
+    expect(restored).toMatchObject({ files: 3, contentBytes: 5001 });
+    expect(statSync(join(root, 'to/tree/two'))).toMatchObject({
+      ino: statSync(join(root, 'to/tree/a/one')).ino,
+      nlink: 2,
+    });
+    expectSameTree(describeTree(join(root, 'to')), onlyTree(root));
+  });
+
+  test('keeps names and targets of links that are not UTF-8, byte for byte, for stock tar too', async () => {
+    const root = scratch();
+    const bytes = (...parts: (string | number)[]) =>
+      Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : Buffer.from([part]))));
+    const tree = join(root, 'tree');
+    const long = 'x'.repeat(200);
+    mkdirSync(tree);
+    mkdirSync(bytes(tree, '/folder', 0xe4));
+    writeFileSync(bytes(tree, '/folder', 0xe4, '/', long, 0xff, long.slice(180), '\n'), 'long', { mode: 0o640 });
+    writeFileSync(bytes(tree, '/K', 0xf6, 'ln'), 'in Latin-1');
+    linkSync(bytes(tree, '/K', 0xf6, 'ln'), join(tree, 'second'));
+    symlinkSync(bytes('K', 0xf6, 'ln'), join(tree, 'to latin'));
+    symlinkSync('second', bytes(tree, '/', 0xfc));
+    const time = 1_600_000_000.123456;
+    utimesSync(bytes(tree, '/K', 0xf6, 'ln'), time, time);
+    lutimesSync(join(tree, 'to latin'), time, time);
+    utimesSync(bytes(tree, '/folder', 0xe4), time, time);
+    utimesSync(tree, time, time);
+    const created = await createBackup({ paths: [tree], out: join(root, 'b.age'), ...keys });
+    expect(created).toMatchObject({ files: 3, symbolicLinks: 2, warningCount: 0 });
+
+    await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), ...keys });
+    expectSameTree(describeTree(join(root, 'to')), onlyTree(root));
+
+    writeFileSync(join(root, 'key'), `${keys.identity}\n`);
+    mkdirSync(join(root, 'by-tar'));
+    execFileSync('age', ['-d', '-i', join(root, 'key'), '-o', join(root, 'b.tar'), join(root, 'b.age')]);
+    const unpacked = spawnSync('tar', ['-xpf', join(root, 'b.tar'), '-C', join(root, 'by-tar')], { encoding: 'utf8' });
+    expect(unpacked).toMatchObject({ status: 0, stderr: '' });
+    expectSameTree(describeTree(join(root, 'by-tar')), onlyTree(root));
+  });
+
+  test('of a sparse file takes no more room than it did where it is restored', async () => {
+    const root = scratch();
+    writeFiles(root, { 'tree/sparse': 'begin' });
+    truncateSync(join(root, 'tree/sparse'), 64 * 2 ** 20);
+    writeFiles(root, { 'tree/zeros': '\0'.repeat(70_000) });
+    await createBackup({ paths: [join(root, 'tree')], out: join(root, 'b.age'), ...keys });
+    await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), ...keys });
+    expectSameTree(describeTree(join(root, 'to')), onlyTree(root));
+    expect(statSync(join(root, 'to/tree/sparse')).blocks * 512).toBeLessThan(2 ** 20);
   });
 
   test('tells its progress, and ends where it said it would', async () => {

@@ -2,6 +2,8 @@
 
 import { access, constants } from 'node:fs/promises';
 import {
+  checkCreate,
+  checkRestore,
   createBackup,
   generateIdentity,
   methodsOf,
@@ -41,15 +43,13 @@ export async function create(
   flags: CreateFlags,
   signal: AbortSignal,
 ): Promise<CommandResult> {
+  const { out, overwrite = false, skipUnreadable = false } = flags;
+  // Before a PIN is asked for, or a first record enrolled, for a backup that cannot be made.
+  await checkCreate({ paths, out, overwrite, skipUnreadable });
   const { recipient, methods } = await profileFor(flags, signal);
   using progress = new ProgressLine('Encrypting');
   const created = await createBackup({
-    paths,
-    out: flags.out,
-    recipient,
-    methods,
-    overwrite: flags.overwrite ?? false,
-    skipUnreadable: flags.skipUnreadable ?? false,
+    ...{ paths, out, recipient, methods, overwrite, skipUnreadable },
     ...(process.stderr.isTTY && {
       onProgress: ({ bytes, totalBytes }: Progress) => progress.update(bytes, totalBytes),
     }),
@@ -206,24 +206,23 @@ export async function restore(file: string, flags: RestoreFlags, signal: AbortSi
   await access(file, constants.R_OK).catch((cause: unknown) => {
     throw new HoldfastError('usage', `cannot read the backup ${JSON.stringify(file)}: ${reasonOf(cause)}`, { cause });
   });
+  const { to: directory, overwrite = false } = flags;
+  await checkRestore({ file, directory, overwrite });
   const identity = await identityFor(file, flags, signal);
   using progress = new ProgressLine('Restoring');
   const restored = await restoreBackup({
-    file,
-    directory: flags.to,
-    identity,
-    overwrite: flags.overwrite ?? false,
+    ...{ file, directory, identity, overwrite },
     keepPartial: flags.keepPartial ?? false,
     onProgress: ({ bytes, totalBytes }) => progress.update(bytes, totalBytes),
     signal,
   });
   progress[Symbol.dispose]();
   for (const warning of restored.warnings) say(`warning: ${warning}`);
-  const { files, directories, symbolicLinks, contentBytes, directory, warnings, warningCount } = restored;
+  const { files, directories, symbolicLinks, contentBytes, directory: place, warnings, warningCount } = restored;
   return {
-    value: { directory, contentBytes, files, directories, symbolicLinks, warnings, warningCount },
+    value: { directory: place, contentBytes, files, directories, symbolicLinks, warnings, warningCount },
     lines: [
-      `Restored ${counted(files, 'file')} in ${counted(directories, 'folder')} (${formatBytes(contentBytes)}) to ${directory}.`,
+      `Restored ${counted(files, 'file')} in ${counted(directories, 'folder')} (${formatBytes(contentBytes)}) to ${place}.`,
     ],
   };
 }
