@@ -36,6 +36,9 @@ export interface AskOptions {
 const MAXIMUM_BYTES = 4096;
 const ATTEMPTS_TO_REPEAT = 3;
 
+/** What some editors put before a text in UTF-8 (RFC 3629, section 6). It is in no PIN: none may have it. */
+const BYTE_ORDER_MARK: readonly number[] = [0xef, 0xbb, 0xbf];
+
 /** How terminals bracket pasted text when asked to, and how a key such as an arrow arrives (ECMA-48 control sequences). */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is being removed
 const CONTROL_SEQUENCE = /\u001b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|[^[O])/g;
@@ -231,7 +234,8 @@ async function firstLine(chunks: AsyncIterable<Uint8Array | string>, what: strin
     if (end !== -1) break;
   }
   if (length > 0 && buffer[length - 1] === 0x0d) length--;
-  const line = new Secret(buffer.slice(0, length));
+  const start = BYTE_ORDER_MARK.every((byte, i) => buffer[i] === byte) ? BYTE_ORDER_MARK.length : 0;
+  const line = new Secret(buffer.slice(start, length));
   buffer.fill(0);
   return line;
 }

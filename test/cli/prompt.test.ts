@@ -190,6 +190,7 @@ describe('readPinSource', () => {
     [' spaces stay \n', ' spaces stay '],
     ['first\nsecond\n', 'first'],
     ['pässwörd\n', 'pässwörd'],
+    ['\ufeffby an editor that marks texts\r\n', 'by an editor that marks texts'],
   ])('takes the first line of %j, from a file and from standard input', async (content, expected) => {
     expect(textOf(await readPinSource({ pinFile: pinFile(content), prompt: 'PIN: ' }))).toBe(expected);
     const bytes = [...utf8(content)].map((byte) => Uint8Array.of(byte));
@@ -199,11 +200,14 @@ describe('readPinSource', () => {
     }
   });
 
-  test.each(['', '\n', '\r\n', '\nsecond\n'])('refuses an empty first line (%j)', async (content) => {
-    expect((await failureOf(readPinSource({ pinFile: pinFile(content), prompt: 'PIN: ' }))).code).toBe('usage');
-    const input = Readable.from([utf8(content)]);
-    expect((await failureOf(readPinSource({ pinStdin: true, prompt: 'PIN: ', input }))).code).toBe('usage');
-  });
+  test.each(['', '\n', '\r\n', '\nsecond\n', '\ufeff', '\ufeff\r\n'])(
+    'refuses an empty first line (%j)',
+    async (content) => {
+      expect((await failureOf(readPinSource({ pinFile: pinFile(content), prompt: 'PIN: ' }))).code).toBe('usage');
+      const input = Readable.from([utf8(content)]);
+      expect((await failureOf(readPinSource({ pinStdin: true, prompt: 'PIN: ', input }))).code).toBe('usage');
+    },
+  );
 
   test('refuses a line without an end, and does not read on', async () => {
     let pieces = 0;

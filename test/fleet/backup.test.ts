@@ -117,6 +117,29 @@ test('a damaged backup is a bad input file, and a missing one costs no attempt',
   expect(await fleet.ok('secret', 'status', '--user', user)).toMatchObject({ lifetimeLeft });
 });
 
+test('what cannot work is said before a PIN is asked for, an attempt is made or a record enrolled', async () => {
+  const user = await fleet.user('grace');
+  const profile = fleet.path('grace-profile.json');
+  const backup = fleet.path('grace.age');
+  const messageOf = async (code: number, ...words: string[]) =>
+    ((await fleet.json(code, ...words)) as { error: { message: string } }).error.message;
+  // Nobody gives a PIN, so that whoever would ask for one says so.
+  expect(
+    await messageOf(9, 'backup', 'create', fleet.path('nothing'), ...create(user, backup, profile).slice(3)),
+  ).toMatch(/cannot read .*no such file/);
+  expect(await messageOf(2, ...create(user, pin, profile))).toMatch(/exists already/);
+  expect(await messageOf(2, ...create(user, fleet.path('no/folder.age'), profile))).toMatch(/cannot write/);
+  expect(await fleet.ok('secret', 'status', '--user', user)).toMatchObject({ state: 'none' });
+
+  await fleet.ok(...create(user, backup, profile), '--pin-file', pin);
+  const restore = (file: string, to: string) => ['backup', 'restore', file, '--to', to, '--user', user];
+  expect(await messageOf(2, ...restore(backup, files))).toMatch(/is not empty/);
+  expect(await messageOf(2, ...restore(backup, fleet.path('no/folder')))).toMatch(/cannot restore to/);
+  expect(await messageOf(9, ...restore(pin, fleet.path('grace-restored')))).toMatch(/not an age file/);
+  expect(existsSync(fleet.path('grace-restored'))).toBe(false);
+  expect(await messageOf(2, ...restore(backup, fleet.path('grace-restored')))).toMatch(/--pin-file/);
+});
+
 test('a record that holds something else is named as such', async () => {
   const user = await fleet.user('frank');
   await fleet.ok('secret', 'put', '--user', user, '--pin-file', pin, '--secret-file', pin);

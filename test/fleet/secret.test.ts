@@ -125,6 +125,21 @@ describe('a secret', () => {
     const { stdout } = await fleet.run(['secret', 'get', '--user', user, '--pin-stdin'], { input: `${PIN}\nmore\n` });
     expect(new Uint8Array(stdout)).toEqual(bytes);
   });
+
+  test('has 1 to 1024 bytes, and no more is read than it takes to see that', async () => {
+    const user = await fleet.user('sizes');
+    const put = (size: number) => fleet.run(['secret', 'put', ...withPin(user, pin)], { input: new Uint8Array(size) });
+    expect(await put(0)).toMatchObject({ code: 2, stderr: expect.stringContaining('the secret is empty') });
+    for (const size of [1025, 50_000_000]) {
+      expect(await put(size)).toMatchObject({ code: 9, stderr: expect.stringContaining('at most 1024 bytes') });
+    }
+    expect(await fleet.ok('secret', 'status', '--user', user)).toMatchObject({ state: 'none' });
+    expect(await put(1)).toMatchObject({ code: 0 });
+    const largest = fleet.file('largest', new Uint8Array(1024).fill(7));
+    await fleet.ok('secret', 'change-pin', ...withPin(user, pin), '--new-pin-file', newPin, '--secret-file', largest);
+    const { stdout } = await fleet.run(['secret', 'get', ...withPin(user, newPin)]);
+    expect(new Uint8Array(stdout)).toEqual(new Uint8Array(1024).fill(7));
+  });
 });
 
 describe('exit codes tell what to do', () => {

@@ -1,10 +1,9 @@
 /** `holdfast secret`: keeps a secret under a PIN, and gives it back for the right one. */
 
-import { buffer } from 'node:stream/consumers';
 import type { Recovered, Status } from '../../client/index.ts';
-import { HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
+import { concatBytes, HoldfastError, type Secret, toBase64Url } from '../../core/index.ts';
 import { type ConnectFlags, connect } from '../connect.ts';
-import { readSmallFile, writeWholeFile } from '../files.ts';
+import { checkWritable, readSmallFile, writeWholeFile } from '../files.ts';
 import { explainWaiting, recoveryFacts, recoveryNotices, tell } from '../notices.ts';
 import { formatWhen, say } from '../output.ts';
 import { askPin, kindOf, type PinFlags } from '../pins.ts';
@@ -73,7 +72,19 @@ async function readSecret(file: string | undefined, signal: AbortSignal): Promis
 async function secretBytes(file: string | undefined, signal: AbortSignal): Promise<Uint8Array> {
   if (file !== undefined) return readSmallFile(file, 'the secret file', MAXIMUM_SECRET);
   if (process.stdin.isTTY) return (await askHidden('Secret to keep: ', { signal })).reveal();
-  return Uint8Array.from(await buffer(process.stdin));
+  return readBounded(process.stdin);
+}
+
+/** No more than it takes to see that it is too much: whatever feeds a pipe may have no end. */
+async function readBounded(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of source) {
+    parts.push(part);
+    length += part.length;
+    if (length > MAXIMUM_SECRET) break;
+  }
+  return concatBytes(...parts);
 }
 
 export interface GetFlags extends SecretFlags {
@@ -87,14 +98,16 @@ export async function get(flags: GetFlags, signal: AbortSignal): Promise<Command
   if (printed && process.stdout.isTTY && !flags.show) {
     throw new HoldfastError('usage', 'the secret would show on the screen; use --out FILE, a pipe, or --show');
   }
+  const { out, overwrite = false } = flags;
+  if (out !== undefined) await checkWritable(out, { overwrite });
   const recovered = await recover(flags, signal);
   const { secret } = recovered;
   const notices = [...new Set(recoveryNotices(recovered))];
-  if (flags.out !== undefined) {
-    await writeWholeFile(flags.out, secret.reveal(), { mode: 0o600, overwrite: flags.overwrite ?? false });
+  if (out !== undefined) {
+    await writeWholeFile(out, secret.reveal(), { mode: 0o600, overwrite });
     secret.wipe();
-    const value = { ...recoveryFacts(recovered), out: flags.out, ...(notices.length > 0 && { notices }) };
-    return { value, lines: [`The secret is in ${flags.out}, readable only by you.`, ...notices] };
+    const value = { ...recoveryFacts(recovered), out, ...(notices.length > 0 && { notices }) };
+    return { value, lines: [`The secret is in ${out}, readable only by you.`, ...notices] };
   }
   if (flags.json) {
     // The person asked for the secret itself, so it goes out as text; a Secret in a result shows as redacted.
@@ -108,7 +121,11 @@ export async function get(flags: GetFlags, signal: AbortSignal): Promise<Command
 
 function writeOut(secret: Secret): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(secret.reveal(), (error) => (error ? reject(error) : resolve()));
+    process.stdout.write(secret.reveal(), (error: NodeJS.ErrnoException | null | undefined) => {
+      // Other failures of standard output end the process (src/cli/standard-streams.ts).
+      if (error?.code !== 'EPIPE') resolve();
+      else reject(new HoldfastError('unexpected', 'standard output was closed before the secret was written'));
+    });
   });
 }
 
