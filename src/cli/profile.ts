@@ -1,10 +1,9 @@
 /** What a device remembers between backups: the public recipient to encrypt to. Nothing in it is secret. */
 
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { equalBytes, parseJson, toBase64Url } from '../core/index.ts';
 import { MAXIMUM_SEALED_BYTES } from '../recovery/index.ts';
-import { makeParent, readTextFile, writeWholeFile } from './files.ts';
+import { makeParent, readTextFile, requireHome, writeWholeFile } from './files.ts';
 
 const FORMAT = 'holdfast/profile/v1';
 const MAXIMUM_BYTES = 4096 + 2 * MAXIMUM_SEALED_BYTES;
@@ -23,8 +22,11 @@ export interface Profile {
 
 /** `$XDG_CONFIG_HOME/holdfast/profile.json`, or below `~/.config`. */
 export function defaultProfilePath(environment: Readonly<Record<string, string | undefined>>): string {
-  const base = environment.XDG_CONFIG_HOME || join(homedir(), '.config');
-  return environment.HOLDFAST_PROFILE ?? join(base, 'holdfast', 'profile.json');
+  const { HOLDFAST_PROFILE: named, XDG_CONFIG_HOME: folder } = environment;
+  if (named !== undefined) return named;
+  const base =
+    folder || join(requireHome('name the file to remember with --profile FILE or HOLDFAST_PROFILE'), '.config');
+  return join(base, 'holdfast', 'profile.json');
 }
 
 /** The profile of this record, or undefined if there is none yet or it is another record's. @throws `bad_input`. */

@@ -1,7 +1,6 @@
 /** What this device remembers of the fleets that it trusts: one file per vault, environment and log, and the last trust sets beside it. */
 
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TrustSetCache } from '../client/index.ts';
 import { bytesToHex, equalBytes, HoldfastError, sha256, systemRandom, utf8 } from '../core/index.ts';
@@ -13,7 +12,7 @@ import {
   type TrustAnchor,
   type TrustStateStore,
 } from '../trust/index.ts';
-import { quote } from './files.ts';
+import { quote, requireHome } from './files.ts';
 
 /** Bytes; `parseTrustState` takes no more. */
 const MAXIMUM_STATE = 65_536;
@@ -25,7 +24,8 @@ export function defaultTrustStatePath(
   anchor: TrustAnchor,
   environment: Readonly<Record<string, string | undefined>>,
 ): string {
-  const base = environment.XDG_STATE_HOME || join(homedir(), '.local', 'state');
+  const otherwise = 'name the file to remember with --trust-state FILE or HOLDFAST_TRUST_STATE';
+  const base = environment.XDG_STATE_HOME || join(requireHome(otherwise), '.local', 'state');
   const name = [anchor.vault, anchor.environment, originOf(anchor.policy)].join('\n');
   return join(base, 'holdfast', 'trust', `${bytesToHex(sha256(utf8(name)))}.json`);
 }

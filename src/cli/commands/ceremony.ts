@@ -3,7 +3,6 @@
 import { createPublicKey } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { basename, resolve } from 'node:path';
 import {
   CEREMONY_ROLES,
@@ -35,6 +34,7 @@ import { MAXIMUM_SIGSTORE_BUNDLE } from '../../evidence/index.ts';
 import { findSoftHsm, findSoftHsmConfiguration, softHsmFolder } from '../../token/index.ts';
 import { peopleAtTerminal, peopleOfFile } from '../ceremony-people.ts';
 import { readSmallFile, readTextFile } from '../files.ts';
+import { homeFolder } from '../home.ts';
 import { say } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { version } from '../version.ts';
@@ -216,7 +216,7 @@ function localOf(folder: CeremonyFolder, flags: RunFlags): LocalSettings {
 /** SoftHSM never syncs what it writes; where another token's files are is for its owner to say. */
 function syncFolderOf(module: string, { syncFolder }: RunFlags): { readonly syncFolder?: string } {
   if (syncFolder !== undefined) return { syncFolder: resolve(syncFolder) };
-  const configuration = process.env.SOFTHSM2_CONF ?? findSoftHsmConfiguration(homedir());
+  const configuration = process.env.SOFTHSM2_CONF ?? findSoftHsmConfiguration(homeFolder() ?? '/');
   if (configuration === undefined || !basename(module).startsWith('libsofthsm')) return {};
   return { syncFolder: softHsmFolder(configuration) };
 }
