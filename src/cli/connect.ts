@@ -91,7 +91,7 @@ export async function connect(flags: ConnectFlags, environment: Environment = pr
   );
   const users = flags.user ?? (environment.HOLDFAST_USER ? [environment.HOLDFAST_USER] : []);
   if (users.length === 0) throw new HoldfastError('usage', 'name your credential file: --user FILE or HOLDFAST_USER');
-  const fetcher = new FleetFetch();
+  const fetcher = new FleetFetch(undefined, environment);
   const line = new StepLine();
   const common = {
     patience: (flags.patience ?? 15) * 1000,

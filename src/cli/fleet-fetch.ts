@@ -6,6 +6,7 @@
 
 import type { Agent, IncomingMessage } from 'node:http';
 import { Agent as SecureAgent, request as secureRequest } from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import type { Fetch, FetchAnswer } from '../client/index.ts';
 import { tlsClientOptions } from '../pki/index.ts';
 
@@ -18,10 +19,15 @@ const { Agent: PlainAgent, request } = process.getBuiltinModule('node:http');
 export class FleetFetch {
   readonly #agents = new Map<string, Agent>();
   readonly #timeout: number;
+  readonly #proxies: NodeJS.ProcessEnv;
 
-  /** @param timeout milliseconds for TCP and TLS; how long an answer may take its caller says by a signal. */
-  constructor(timeout: number = TIMEOUT) {
+  /**
+   * @param timeout milliseconds for TCP and TLS; how long an answer may take its caller says by a signal.
+   * @param environment where HTTPS_PROXY, HTTP_PROXY and NO_PROXY are taken from, in either case of letters.
+   */
+  constructor(timeout: number = TIMEOUT, environment: NodeJS.ProcessEnv = {}) {
     this.#timeout = timeout;
+    this.#proxies = environment;
   }
 
   /**
@@ -35,7 +41,7 @@ export class FleetFetch {
       const key = JSON.stringify([target.origin, authority, fleet]);
       let agent = this.#agents.get(key);
       if (!agent) {
-        agent = newAgent(target, authority, fleet);
+        agent = newAgent(target, authority, fleet, this.#proxies);
         this.#agents.set(key, agent);
       }
       try {
@@ -53,8 +59,17 @@ export class FleetFetch {
 
 const isSecure = ({ protocol }: URL) => protocol === 'https:';
 
-function newAgent(target: URL, authority: string | undefined, fleet: string | undefined): Agent {
-  const common = { keepAlive: true };
+/** A proxy cannot reach what is on this machine. */
+const isHere = ({ hostname }: URL) => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+
+function newAgent(
+  target: URL,
+  authority: string | undefined,
+  fleet: string | undefined,
+  proxies: NodeJS.ProcessEnv,
+): Agent {
+  // Through a proxy TLS is still with the target: the proxy sees its name and nothing else.
+  const common = { keepAlive: true, ...(!isHere(target) && { proxyEnv: proxies }) };
   if (!isSecure(target)) return new PlainAgent(common);
   if (authority === undefined) return new SecureAgent(common);
   const tls =
@@ -81,7 +96,9 @@ function ask(
   }, timeout);
   const connected = () => clearTimeout(timer);
   asked.once('socket', (socket) => {
-    if (asked.reusedSocket) connected();
+    // Behind a proxy it comes with all of that done.
+    const isDone = isSecure(target) ? (socket as TLSSocket).getFinished() !== undefined : !socket.connecting;
+    if (asked.reusedSocket || isDone) connected();
     else socket.once(isSecure(target) ? 'secureConnect' : 'connect', connected);
   });
   // An upgrade that nobody asked for ends without an error.

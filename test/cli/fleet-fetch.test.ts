@@ -2,7 +2,12 @@
 
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
+import {
+  type AddressInfo,
+  connect as connectTcp,
+  createServer as createTcpServer,
+  type Server as TcpServer,
+} from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { FleetFetch } from '../../src/cli/fleet-fetch.ts';
@@ -118,6 +123,65 @@ describe('an answer', () => {
     const url = await plain((_, answer) => answer.writeHead(302, { location: '/elsewhere' }).end());
     const asking = fetcher().of(undefined, undefined)(url, { method: 'GET' });
     await expect(asking).rejects.toMatchObject({ message: 'fetch failed', cause: { code: 'EREDIRECT' } });
+  });
+});
+
+describe('through a proxy', () => {
+  /** A proxy that connects to `target` whatever it is asked for. */
+  async function proxy(target: string) {
+    const asked: string[] = [];
+    const server = createServer((request, answer) => {
+      asked.push(`${request.method} ${request.url}`);
+      answer.end('by the proxy');
+    });
+    server.on('connect', (request, socket) => {
+      asked.push(`CONNECT ${request.url}`);
+      const { hostname, port } = new URL(target);
+      const onward = connectTcp(Number(port), hostname, () => {
+        socket.write('HTTP/1.1 200 Connected\r\n\r\n');
+        socket.pipe(onward).pipe(socket);
+      });
+      for (const side of [socket, onward]) side.on('error', () => onward.destroy());
+    });
+    return { asked, url: `http://127.0.0.1:${await portOf(server)}` };
+  }
+
+  const within = (environment: Record<string, string>, timeout?: number) => {
+    const made = new FleetFetch(timeout, environment);
+    fetchers.push(made);
+    return made;
+  };
+
+  it('TLS is still with the fleet, and the connection is kept for longer than it may take to be made', async () => {
+    const { asked, url } = await proxy(await secure(mine, 'public', echo));
+    const fetch = within({ HTTPS_PROXY: url }, 500).of(mine.authorityPem, 'mine');
+    const slow: RequestListener = (_, answer) => void setTimeout(() => answer.end('late'), 700);
+    for (const body of ['one', 'two']) {
+      expect(await textOf(await fetch('https://vault.example:8443/v1', { method: 'POST', body }))).toBe(body);
+    }
+    expect(asked).toEqual(['CONNECT vault.example:8443']);
+    const late = await proxy(await secure(mine, 'public', slow));
+    const patient = within({ https_proxy: late.url }, 500).of(mine.authorityPem, 'mine');
+    expect(await textOf(await patient('https://vault.example/', { method: 'GET' }))).toBe('late');
+  });
+
+  it('another fleet is no more believed than without', async () => {
+    const { url } = await proxy(await secure(other, 'public', echo));
+    const asking = within({ HTTPS_PROXY: url }).of(mine.authorityPem, 'mine')('https://vault.example/', {
+      method: 'GET',
+    });
+    await expect(asking).rejects.toMatchObject({ cause: { code: expect.stringMatching(/CERT|VERIFY|SIGNATURE/) } });
+  });
+
+  it('nothing goes that is on this machine, or that NO_PROXY names', async () => {
+    const target = await secure(mine, 'public', echo);
+    const { asked, url } = await proxy(target);
+    const environment = { HTTPS_PROXY: url, HTTP_PROXY: url, NO_PROXY: 'localhost' };
+    const fetch = within(environment).of(mine.authorityPem, 'mine');
+    for (const here of [target, target.replace('127.0.0.1', 'localhost')]) {
+      expect(await textOf(await fetch(here, { method: 'POST', body: 'direct' }))).toBe('direct');
+    }
+    expect(asked).toEqual([]);
   });
 });
 
