@@ -236,7 +236,10 @@ describe('the first bundle', () => {
 
   it('is cosigned only by who may, for the digest that was read', async () => {
     const [digest] = digests as [string];
-    expect(await parties.ok('cosigner', 'bundle', 'cosign', ...olga)).toMatchObject({ waiting: [{ digest }] });
+    const operators = [...new Set((nodesDraft().nodes as { operator: string }[]).map(({ operator }) => operator))];
+    expect(await parties.ok('cosigner', 'bundle', 'cosign', ...olga)).toMatchObject({
+      waiting: [{ digest, kind: 'deploy', fleet: 'first', serial: 1, operators }],
+    });
     const cosign = (who: string[], approved: string) => [
       'bundle',
       'cosign',

@@ -16,6 +16,7 @@ import {
   revocationOf,
   countersign as signBeside,
   signRevocation,
+  type WaitingProposal,
   waitForRevocation,
   waitForTrustSet,
 } from '../../operator/index.ts';
@@ -72,13 +73,7 @@ export async function cosign(
 ): Promise<CommandResult> {
   await using submission = await requireSubmission(flags);
   const waiting = await submission.waiting(signal);
-  if (digest === undefined) {
-    const lines = waiting.map(({ digest: each, since }) => `${each}  since ${new Date(since).toISOString()}`);
-    return {
-      value: { waiting: waiting.map((each) => ({ digest: each.digest, since: each.since })) },
-      lines: lines.length > 0 ? lines : ['Nothing waits for approval.'],
-    };
-  }
+  if (digest === undefined) return listOf(waiting);
   // Its text gives this digest: that was computed here.
   const found = waiting.find((each) => each.digest === digest);
   if (!found) throw new HoldfastError('not_found', 'no proposal with this digest waits; see holdfast bundle cosign');
@@ -99,6 +94,22 @@ export async function cosign(
     value: { status: 'logged', fleet, serial, digest, index },
     lines: [`Signed and logged as leaf ${index}: ${kind} of ${fleet}, serial ${serial}.`],
   };
+}
+
+function listOf(waiting: readonly WaitingProposal[]): CommandResult {
+  const list = waiting.map(({ digest, text, since }) => ({ digest, since, ...factsOf(text) }));
+  const lines = list.flatMap(({ digest, since, kind, fleet, serial, operators }) => [
+    `${digest}  since ${new Date(since).toISOString()}`,
+    `  ${kind} of fleet ${fleet}, serial ${serial}; its nodes run by ${operators.join(', ')}`,
+  ]);
+  const next = 'To see one whole and decide: holdfast bundle cosign DIGEST with the same options';
+  return { value: { waiting: list }, lines: lines.length > 0 ? [...lines, next] : ['Nothing waits for approval.'] };
+}
+
+/** What tells proposals apart. Nothing of it is verified, as nothing of a proposal is before it is shown whole. */
+function factsOf(text: string) {
+  const { kind, fleet, serial, nodes } = requireLive(parseBundle(text)).manifest;
+  return { kind, fleet, serial, operators: [...new Set(nodes.map(({ operator }) => operator))] };
 }
 
 /** The accepted bundle by the verified log, not by what the cosigner's submission side says. */
