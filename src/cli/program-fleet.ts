@@ -28,11 +28,23 @@ export function addFleet(program: Command): void {
     .option('--named', 'for containers: processes are reached by their names, the log and witnesses over HTTPS')
     .addOption(checked('--limit <n>', 'guesses between two uses of the right PIN', whole(1, 100), 10))
     .addOption(checked('--lifetime-limit <n>', 'uses in a record’s whole life', whole(1, 10_000), 50))
-    .addOption(checked('--waits <seconds>', 'before the 1st, 2nd, ... attempt since the last success', seconds))
-    .addOption(checked('--destroy-after <seconds>', 'delay before a spent record is destroyed', whole(0, 31_536_000)))
+    .addOption(
+      checked(
+        '--waits <seconds>',
+        'before the 1st, 2nd, ... attempt since the last success (default: none before the first three, then 60 up to 86400)',
+        seconds,
+      ),
+    )
+    .addOption(
+      checked(
+        '--destroy-after <seconds>',
+        'delay before a spent record is destroyed (default: 604800, a week)',
+        whole(0, 31_536_000),
+      ),
+    )
     .addOption(checked('--takeover <policy>', 'off, immediate, or seconds of delay (default: off)', takeover))
-    .addOption(checked('--argon2-memory-kib <n>', 'memory to stretch a PIN with', whole(8, 4_194_304)))
-    .addOption(checked('--argon2-passes <n>', 'passes to stretch a PIN with', whole(1, 100)))
+    .addOption(checked('--argon2-memory-kib <n>', 'memory to stretch a PIN with (default: 65536)', whole(8, 4_194_304)))
+    .addOption(checked('--argon2-passes <n>', 'passes to stretch a PIN with (default: 3)', whole(1, 100)))
     .option(...JSON_OPTION);
   act(create, async (flags, signal, [folder]) => (await loadMaker()).create(folder!, flags, signal));
   examples(
