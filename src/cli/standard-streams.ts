@@ -1,6 +1,7 @@
 /** What happens where standard output or standard error cannot be written to: a pipe closed early, a full disk behind a redirection. */
 
 import { reasonOf } from './files.ts';
+import { say } from './output.ts';
 
 /**
  * A pipe that is closed early, as by head(1), is no error of ours. Any other failure of standard output is: what the command
@@ -10,7 +11,7 @@ export function guardStandardStreams(): void {
   process.stderr.on('error', () => {});
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') return;
-    process.stderr.write(`holdfast: standard output cannot be written: ${reasonOf(error)}\n`);
+    say(`holdfast: standard output cannot be written: ${reasonOf(error)}`);
     process.exit(1);
   });
 }
