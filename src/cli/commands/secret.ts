@@ -182,7 +182,8 @@ export async function changePin(flags: ChangePinFlags, signal: AbortSignal): Pro
   const { client } = connection;
   const secret = flags.secretFile === undefined ? undefined : await readSecret(flags.secretFile, signal);
   const oldPin = await askPin(flags, { prompt: 'PIN until now: ', signal });
-  const newPin = await askPin({ pinFile: flags.newPinFile }, { prompt: 'New PIN: ', confirm: true, signal });
+  const fresh = { pinFile: flags.newPinFile, recoveryCode: flags.newRecoveryCode };
+  const newPin = await askPin(fresh, { prompt: 'New PIN: ', confirm: true, signal });
   try {
     const enrolled = await client.changePin(oldPin, newPin, {
       signal,
