@@ -141,7 +141,8 @@ function hintFor(error: HoldfastError): string | undefined {
   if (hint !== undefined) return hint;
   if (VERIFICATION.has(error.code))
     return `The check that failed is ${error.code}; docs/trust.md says what it is for. There is no way past it.`;
-  return error.retryable && error.code !== 'cancelled' ? 'The same command may succeed later.' : undefined;
+  const mayPass = error.retryable && error.code !== 'cancelled' && error.details.final !== true;
+  return mayPass ? 'The same command may succeed later.' : undefined;
 }
 
 /** JSON without secrets: a `Secret` or raw bytes in a result are a programming error, so they show as redacted. */

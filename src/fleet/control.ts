@@ -1,11 +1,11 @@
 /** What others than the supervisor do to a running fleet: wait for it, stop it, kill one process and start it again. */
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
 import { type FleetFolder, processNames, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess, waitUntilGone } from './process.ts';
 import { readState } from './state.ts';
-import { type FleetStatus, fleetStatus, type ProcessStatus, type StatusParts } from './status.ts';
+import { type FleetStatus, fleetStatus, lastWords, type ProcessStatus, type StatusParts } from './status.ts';
 import { endProcess } from './supervisor.ts';
 
 /** Milliseconds for the supervisor to stop everything, which gives each process its own time. */
@@ -68,10 +68,8 @@ function requireHope(folder: FleetFolder, { processes, nodesNeeded }: FleetStatu
   const failing = nodes.filter(({ ready, restarts }) => !ready && restarts >= HOPELESS);
   const [first] = failing;
   if (!first || nodes.length - failing.length >= nodesNeeded) return;
-  const lines = readFileSync(folder.log(first.name), 'utf8').trimEnd().split('\n');
-  // What the command itself reported, before any advice that follows it.
-  const said = lines.findLast((line) => line.startsWith('holdfast: ')) ?? lines.at(-1) ?? '';
-  throw new HoldfastError('not_ready', `${first.name} does not start; its log says: ${said.slice(0, 300)}`);
+  const message = `${first.name} does not start; its log says: ${lastWords(folder, first.name)}`;
+  throw new HoldfastError('not_ready', message, { details: { final: true } });
 }
 
 /** Stops a fleet and waits for its end. @returns whether anything ran. */

@@ -1,6 +1,6 @@
 /** How a fleet stands: what its supervisor wrote, and what each process says of itself on its monitoring port. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { parseJson } from '../core/index.ts';
 import { threshold } from '../protocol/index.ts';
 import { parseBundle, parseNote, parseTrustFile, parseTrustSet, requireLive } from '../trust/index.ts';
@@ -98,11 +98,12 @@ export async function fleetStatus(
       const { service, monitoring } = portsOf(plan, name);
       const pid = alive ? known!.process!.pid : null;
       const before = seen.find((one) => one.name === name && one.ready && one.pid === pid);
+      const ended = up && !alive && known?.condition === 'restarting';
       const said = before
         ? saidBefore(before)
         : alive
           ? await sayOf(monitoring, roleOf(name) === 'node', counters)
-          : SILENT;
+          : { ...SILENT, ...(ended && { reason: `it ended: ${lastWords(folder, name)}` }) };
       return {
         name,
         condition: up ? (known?.condition ?? 'down') : alive ? 'running' : 'down',
@@ -151,6 +152,33 @@ const saidBefore = ({ ready, reason, phase, incarnation, epoch }: ProcessStatus)
 });
 
 type Said = Pick<ProcessStatus, 'ready' | 'reason' | 'phase' | 'incarnation' | 'epoch'>;
+
+/** The end of a log that is read, bytes. */
+const END_OF_LOG = 16_384;
+
+/** What a process that ended said last, as its log has it: at most 400 characters. */
+export function lastWords(folder: FleetFolder, name: string): string {
+  const lines = endOf(folder.log(name)).trimEnd().split('\n');
+  // What the command itself reported, before any advice that follows it.
+  const said = lines.findLast((line) => line.startsWith('holdfast: ')) ?? lines.at(-1) ?? '';
+  return said.replace(/^holdfast: /, '').slice(0, 400);
+}
+
+function endOf(path: string): string {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch {
+    return '';
+  }
+  try {
+    const end = Buffer.alloc(END_OF_LOG);
+    const start = Math.max(0, fstatSync(file).size - END_OF_LOG);
+    return end.toString('utf8', 0, readSync(file, end, 0, END_OF_LOG, start));
+  } finally {
+    closeSync(file);
+  }
+}
 
 const UNKNOWN = { phase: null, incarnation: null, epoch: null };
 const SILENT: Said = { ready: false, reason: 'it does not run', ...UNKNOWN };

@@ -131,7 +131,16 @@ function overridden({ fleet, node, observer, repairOverride }: StartOptions): bo
 
 function storedState(dictionary: AuthenticatedDictionary, fleet: Fleet): NodeState {
   const stored = dictionary.get(NODE_STATE_KEY);
-  return stored ? decodeNodeState(stored) : emptyNodeState(fleet.nodes.length);
+  try {
+    return stored ? decodeNodeState(stored) : emptyNodeState(fleet.nodes.length);
+  } catch (cause) {
+    // The store is the one that its own root vouches for, so that this is no damage.
+    throw new HoldfastError(
+      'bad_input',
+      'this store was written by another version of Holdfast, in a form that this one does not read: run that version, or make a new fleet and enrol there (before 1.0 forms may change)',
+      { cause },
+    );
+  }
 }
 
 function checkKeys({ fleet, node, token }: StartOptions): void {

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { identityOf, isAlive, readState } from '../../src/fleet/index.ts';
+import { type FleetStatus, identityOf, isAlive, readState } from '../../src/fleet/index.ts';
 import { copyFleet, holdfast, TestFleet } from './launcher.ts';
 
 const temporary = () => mkdtempSync(join(tmpdir(), 'lifecycle-'));
@@ -209,5 +209,21 @@ describe('a fleet whose node cannot start', () => {
     expect((parse(stdout).error as { message: string }).message).toMatch(/node-1 does not start; .*stores/);
     expect(performance.now() - began).toBeLessThan(60_000);
     expect(readState(folder)).toBeUndefined();
+    const { stderr } = await holdfast(['fleet', 'up', folder.path, '--detach']);
+    expect(stderr).toMatch(/node-1 does not start; .*stores/);
+    expect(stderr).not.toContain('may succeed later');
+  });
+
+  test('is served without where a majority is left, and the status says why it keeps ending', async () => {
+    await using broken = await TestFleet.launch({ coordinators: 1 });
+    const { folder } = broken;
+    const path = folder.configuration('node-3');
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"store"', '"stores"'));
+    const pidOf = ({ processes }: FleetStatus) => processes.find(({ name }) => name === 'node-3')!.pid!;
+    process.kill(pidOf(await broken.status()), 'SIGKILL');
+    const { serving } = await broken.until(({ processes }) =>
+      processes.some(({ name, ready, reason }) => name === 'node-3' && !ready && /^it ended: .*stores/.test(reason)),
+    );
+    expect(serving).toBe(true);
   });
 });

@@ -1,11 +1,18 @@
 /** What a start makes of store and anchor: accepted exactly where no more than a plain crash lies between them. */
 
 import { describe, expect, it } from 'vitest';
-import { systemClock, systemRandom } from '../../src/core/index.ts';
+import { systemClock, systemRandom, utf8 } from '../../src/core/index.ts';
 import { verifyEcdsa, verifyEd25519 } from '../../src/crypto/index.ts';
-import { judgeStart, readAnchor } from '../../src/node/anchor.ts';
+import { anchorMac, encodeAnchor, judgeStart, readAnchor } from '../../src/node/anchor.ts';
 import { initialiseNode, openVaultNode, silentObserver, type VaultNode } from '../../src/node/index.ts';
-import { CONTENT, DEFAULT_POLICY, decodeNodeState, type Fleet, NODE_STATE_KEY } from '../../src/protocol/index.ts';
+import {
+  CONTENT,
+  DEFAULT_POLICY,
+  decodeNodeState,
+  type Fleet,
+  NODE_STATE_KEY,
+  NOT_COMPARED,
+} from '../../src/protocol/index.ts';
 import { type CrashPoint, MemoryKeyValueStore, openDictionary, wipeStore } from '../../src/store/index.ts';
 import { SoftwareToken } from '../../src/token/index.ts';
 
@@ -105,6 +112,23 @@ describe('a start', () => {
     const behind = await one.start();
     expect(behind.phase).toBe('repairing');
     expect((await one.info(behind)).headsNeeded).toBe(2);
+  });
+
+  it('says of a store in another version’s form what to do, and changes nothing in it', async () => {
+    const one = await new Node().initialise();
+    const dictionary = await openDictionary(one.store);
+    const value = utf8('\0\0\0\u0016holdfast/node-state/v1');
+    const prepared = dictionary.prepare([{ key: NODE_STATE_KEY, value, syncHash: NOT_COMPARED }]);
+    const mac = await anchorMac(one.token, owner, prepared.head);
+    await dictionary.commit(prepared, mac);
+    await one.token.writeAnchor(encodeAnchor(prepared.head, mac));
+    for (let i = 0; i < 2; i++) {
+      await expect(one.open()).rejects.toMatchObject({
+        code: 'bad_input',
+        message: expect.stringMatching(/another version of Holdfast.*run that version, or make a new fleet/),
+      });
+      expect(await one.verdict()).toBe('matches');
+    }
   });
 
   it('takes a store exactly one batch ahead, and writes its anchor before it serves', async () => {

@@ -52,6 +52,19 @@ describe('a certificate', () => {
     expect(() => verifier().certificate(certificate, 'stage')).toThrow(untrusted);
   });
 
+  it('of an opening with t votes only, as earlier versions made them, is refused with what to do', () => {
+    const opened: Body<'open'> = {
+      ...{ kind: 'open', ...placeOf(fleet, 1), takeover: false },
+      ...{ blindHash: named('blind'), ownerKey: named('owner') },
+    };
+    expect(verifier().certificate(certify(fleet, opened, { nodes: [1, 2, 3, 4] }), 'open')).toEqual(opened);
+    const earlier = certify(fleet, opened, { nodes: [1, 2, 3] });
+    expect(() => verifier().certificate(earlier, 'open')).toThrow(/the version that enrolled it/);
+    expect(() => verifier().certificate(earlier, 'open')).toThrow(untrusted);
+    const fewer = certify(fleet, opened, { nodes: [1, 2] });
+    expect(() => verifier().certificate(fewer, 'open')).toThrow('a certificate has too few signatures');
+  });
+
   it('is verified once in its encoded form, and stays refused as what it is not', () => {
     let checked = 0;
     const ecdsa: typeof cheapChecks.ecdsa = (...all) => {

@@ -173,7 +173,7 @@ function didNotStart(log: string, code: number | null): HoldfastError {
   const said = lines.findLast((line) => line.startsWith('holdfast: '))?.slice('holdfast: '.length);
   const hopeless = code === ERROR_KINDS.not_ready.exit && said !== undefined;
   return hopeless
-    ? new HoldfastError('not_ready', said)
+    ? new HoldfastError('not_ready', said, { details: { final: true } })
     : new HoldfastError('unexpected', `the fleet did not start; see ${log}`);
 }
 
