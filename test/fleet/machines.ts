@@ -1,0 +1,198 @@
+/** The machines of docs/production.md on one: a folder and a store of SoftHSM for each, and the document's commands as they stand. */
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import { findFreePorts } from '../../src/fleet/ports.ts';
+import { findSoftHsm, initialiseToken, writeSoftHsmConfiguration } from '../../src/token/index.ts';
+import { secret } from '../token/fixture.ts';
+import { cleanEnvironment, entry } from './launcher.ts';
+
+const document = readFileSync(new URL('../../docs/production.md', import.meta.url), 'utf8');
+
+interface Block {
+  readonly language: string;
+  /** On whose machine, and whether it goes on for as long as the service runs. */
+  readonly role: string;
+  readonly text: string;
+}
+
+export const blocks: readonly Block[] = [...document.matchAll(/^```(sh|json) ([a-z ]+)\n([\s\S]*?)^```$/gm)].map(
+  ([, language, role, text]) => ({ language: language!, role: role!, text: text! }),
+);
+
+/** The texts of a role's blocks, in their order. */
+export const textsOf = (language: string, role: string): string[] =>
+  blocks.filter((block) => block.language === language && block.role === role).map(({ text }) => text);
+
+export const NODES = [1, 2, 3, 4, 5];
+export const nodeFolder = (node: number): string => `machine-of-node-${node}`;
+/** The nodes' operators, each at their own machine. */
+export async function atOnce(work: (node: number) => Promise<void>): Promise<void> {
+  await Promise.all(NODES.map(work));
+}
+
+/** What a person at the terminal would do: approve the request that its maker has told of, enter a PIN, and wait. */
+const PEOPLE = `
+person() {
+  case "$1 $2" in
+    'certificate issue') set -- "$@" --approve "$(sha256sum < "$3" | cut -d' ' -f1)" ;;
+    'secret put' | 'secret get') set -- "$@" --pin-file "$PIN_OF_A_PERSON" --patience 120 ;;
+    'secret status') set -- "$@" --patience 120 ;;
+  esac
+  "$TEST_NODE_BINARY" "$TEST_ENTRY" "$@"
+}
+holdfast() { person "$@"; }
+`;
+
+export interface MachinesOptions {
+  /** What is another thing here than in the document, beside addresses. */
+  readonly here?: (text: string) => string;
+  /** More of what people do, as functions of bash after `person` and `holdfast`. */
+  readonly people?: string;
+}
+
+export class Machines implements AsyncDisposable {
+  readonly work = mkdtempSync(join(tmpdir(), 'production-'));
+  readonly base: number;
+  readonly module: string;
+  readonly #options: MachinesOptions;
+  readonly #environment: Record<string, string>;
+  readonly #services: ChildProcess[] = [];
+
+  private constructor(module: string, base: number, options: MachinesOptions) {
+    this.module = module;
+    this.base = base;
+    this.#options = options;
+    this.#environment = cleanEnvironment({ PIN_OF_A_PERSON: this.path('pin') });
+  }
+
+  /** Empty machines, with slots as a vendor's tool leaves them. */
+  static async prepare(folders: readonly string[], options: MachinesOptions = {}): Promise<Machines> {
+    const module = findSoftHsm();
+    if (!module) throw new Error('these tests need SoftHSM 2: install the package softhsm2');
+    const machines = new Machines(module, await findFreePorts(), options);
+    writeFileSync(machines.path('pin'), '493027\n', { mode: 0o600 });
+    const others = ['coordinator', 'assembler', 'client', ...folders];
+    for (const name of [...NODES.map(nodeFolder), ...others]) mkdirSync(machines.path(name));
+    for (const node of NODES) await machines.#slot(`vault-${node}`, nodeFolder(node), 'pin');
+    await machines.#slot('ca', 'assembler', 'ca-pin');
+    return machines;
+  }
+
+  path(...names: string[]): string {
+    return join(this.work, ...names);
+  }
+
+  /** What the document's machines are here: addresses of loopback, and ports of which each is somebody's. */
+  here(text: string): string {
+    const { here = (same: string) => same } = this.#options;
+    return here(text)
+      .replace(/node-(\d)\.example:7443/g, (_, node) => `127.0.0.1:${this.base + Number(node)}`)
+      .replaceAll('vault.example:8443', `127.0.0.1:${this.base}`)
+      .replaceAll('node-$NODE.example', '127.0.0.1')
+      .replaceAll('vault.example', '127.0.0.1')
+      .replaceAll('/usr/lib/vendor/libpkcs11.so', this.module);
+  }
+
+  /** Runs a block's commands. @returns what they print. */
+  async run(folder: string, text: string, more: Record<string, string> = {}): Promise<string> {
+    const everybody = this.here(textsOf('sh', 'everybody').join(''));
+    const prelude = `set -euo pipefail\n${PEOPLE}\n${this.#options.people ?? ''}\n${everybody}\n`;
+    const { stdout } = await promisify(execFile)('bash', ['-c', prelude + this.here(text)], {
+      cwd: this.path(folder),
+      env: this.#environmentOf(folder, { TEST_NODE_BINARY: process.execPath, TEST_ENTRY: entry, ...more }),
+    });
+    return stdout;
+  }
+
+  /** Starts the service of a block, and waits until it listens. */
+  async serve(folder: string, text: string, more: Record<string, string>): Promise<void> {
+    const [program, ...words] = text.trim().split(/\s+/);
+    if (program !== 'holdfast') throw new Error(`not a command of ours: ${text}`);
+    const service = spawn(process.execPath, [entry, ...words], {
+      cwd: this.path(folder),
+      env: this.#environmentOf(folder, more),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.#services.push(service);
+    const lines = createInterface({ input: service.stderr });
+    await new Promise<void>((done, fail) => {
+      lines.on('line', (line) => line.includes('"event":"listening"') && done());
+      lines.once('close', () => fail(new Error(`${text.trim()} ended before it listened`)));
+    });
+  }
+
+  /** Brings a file from one machine to another. */
+  send(file: string, from: string, to: string, as: string = file): void {
+    copyFileSync(this.path(from, file), this.path(to, as));
+  }
+
+  /** Sections 2 and 3, when what the nodes' operators have made has arrived. @returns what is printed. */
+  async assemble(): Promise<string> {
+    await this.run('coordinator', textsOf('sh', 'coordinator')[0]!);
+    for (const file of ['coordinator.csr', 'public.csr']) this.send(file, 'coordinator', 'assembler');
+    const printed = [];
+    for (const text of textsOf('sh', 'assembler')) printed.push(await this.run('assembler', text));
+    return printed.join('');
+  }
+
+  /** Sections 4 and 5. @param coordinator more settings of the coordinator. */
+  async serveFleet(coordinator: Readonly<Record<string, unknown>> = {}): Promise<readonly string[]> {
+    const [configuration] = textsOf('json', 'node');
+    const [, prepare] = textsOf('sh', 'node');
+    const [service] = textsOf('sh', 'node service');
+    const printed: string[] = [];
+    await atOnce(async (node) => {
+      const folder = nodeFolder(node);
+      for (const file of ['trust.json', 'authority.pem', 'tenants.json', `node-${node}.pem`])
+        this.send(file, 'assembler', folder);
+      const text = configuration!.replace('"node": 1,', `"node": ${node},`).replaceAll(/(vault|node)-1/g, `$1-${node}`);
+      writeFileSync(this.path(folder, 'node.json'), this.here(text));
+      printed.push(await this.run(folder, prepare!));
+      await this.serve(folder, service!, {
+        HOLDFAST_NODE_LISTEN_HOST: '127.0.0.1',
+        HOLDFAST_NODE_LISTEN_PORT: String(this.base + node),
+        HOLDFAST_NODE_METRICS_PORT: '0',
+      });
+    });
+    for (const file of ['trust.json', 'authority.pem', 'coordinator.pem', 'public.pem'])
+      this.send(file, 'assembler', 'coordinator');
+    const settings = JSON.parse(this.here(textsOf('json', 'coordinator')[0]!)) as object;
+    writeFileSync(this.path('coordinator', 'coordinator.json'), JSON.stringify({ ...settings, ...coordinator }));
+    await this.serve('coordinator', textsOf('sh', 'coordinator service')[0]!, {
+      HOLDFAST_COORDINATOR_LISTEN_HOST: '127.0.0.1',
+      HOLDFAST_COORDINATOR_LISTEN_PORT: String(this.base),
+      HOLDFAST_COORDINATOR_METRICS_PORT: '0',
+    });
+    for (const file of ['trust.json', 'tenant.json']) this.send(file, 'assembler', 'client');
+    return printed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(
+      this.#services.map(async (service) => {
+        const ended = service.exitCode === null ? once(service, 'exit') : undefined;
+        service.kill('SIGTERM');
+        await ended;
+      }),
+    );
+  }
+
+  /** Initialised, labelled, with a PIN. No two machines share a store of SoftHSM. */
+  async #slot(label: string, folder: string, pinFile: string): Promise<void> {
+    const pin = `pin-of-${label}`;
+    process.env.SOFTHSM2_CONF = writeSoftHsmConfiguration(this.path(folder));
+    await initialiseToken({ module: this.module, label, soPin: secret('officer-1'), userPin: secret(pin) });
+    writeFileSync(this.path(folder, pinFile), `${pin}\n`, { mode: 0o600 });
+  }
+
+  /** What a process on this machine finds in its environment. */
+  #environmentOf(folder: string, more: Record<string, string>): Record<string, string> {
+    return { ...this.#environment, SOFTHSM2_CONF: this.path(folder, 'softhsm2.conf'), ...more };
+  }
+}
