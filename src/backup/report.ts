@@ -58,7 +58,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
   EIO: 'the disk reported an error',
   ELOOP: 'it is a symbolic link, or there are too many of them',
-  ENAMETOOLONG: 'the name is too long for this file system',
+  ENAMETOOLONG: 'the name or path is too long for this system',
   EXDEV: 'it is on another file system',
   EMFILE: 'too many files are open',
 };

@@ -51,6 +51,11 @@ export async function restoreBackup(options: RestoreBackupOptions): Promise<Rest
   await using source = await EncryptedFile.open(options.file);
   const warnings = new Warnings();
   await using place = await destination.open();
+  for (const left of await destination.others(place.path)) {
+    warnings.add(
+      `${printable(left)} is of another restore; remove it if none is running, since it holds decrypted files`,
+    );
+  }
   const stage = new Stage(place.path, warnings, options.signal);
 
   let entries = 0;
@@ -152,11 +157,22 @@ class Destination {
     }
   }
 
-  /** A private folder (mode 0700) on the destination's own file system, removed afterwards with what is left in it. */
-  async open(): Promise<{ path: string; [Symbol.asyncDispose](): Promise<void> }> {
-    const prefix = this.exists
+  /** Folders of restores to the same place that were killed, or that run at the same time. */
+  async others(own: string): Promise<string[]> {
+    const [folder, start] = [dirname(this.#prefix), basename(this.#prefix)];
+    const names = await readdir(folder).catch((): string[] => []);
+    return names.filter((name) => name.startsWith(start) && name !== basename(own)).map((name) => join(folder, name));
+  }
+
+  get #prefix(): string {
+    return this.exists
       ? join(this.path, '.holdfast-restore-')
       : join(dirname(this.path), `.${basename(this.path).slice(0, 80)}.holdfast-restore-`);
+  }
+
+  /** A private folder (mode 0700) on the destination's own file system, removed afterwards with what is left in it. */
+  async open(): Promise<{ path: string; [Symbol.asyncDispose](): Promise<void> }> {
+    const prefix = this.#prefix;
     try {
       const path = await mkdtemp(prefix);
       return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };

@@ -229,6 +229,16 @@ describe('a backup', () => {
     expect(statSync(join(root, 'to/tree/sparse')).blocks * 512).toBeLessThan(2 ** 20);
   });
 
+  test('tells of what a restore left that was killed', async () => {
+    const root = scratch();
+    writeFiles(root, { 'tree/x': 'x', '.to.holdfast-restore-a1B2c3/tree/x': 'x' });
+    await createBackup({ paths: [join(root, 'tree')], out: join(root, 'b.age'), ...keys });
+    const restored = await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), ...keys });
+    expect(restored.warnings).toEqual([expect.stringMatching(/\.to\.holdfast-restore-a1B2c3” is of another restore/)]);
+    const elsewhere = await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'other'), ...keys });
+    expect(elsewhere.warnings).toEqual([]);
+  });
+
   test('tells its progress, and ends where it said it would', async () => {
     const root = scratch();
     writeFiles(root, { 'a/b': 'c'.repeat(600_000), 'a/d': 'e' });
