@@ -7,16 +7,17 @@ import { methodsStanza } from '../recovery/index.ts';
 import { HardLinks } from './hard-links.ts';
 import { nativePath } from './names.ts';
 import { OutputFile } from './output-file.ts';
+import { type DescriptorStream, OutputStream } from './output-stream.ts';
 import { type OnProgress, systemReason, throwIfCancelled, Warnings } from './report.ts';
 import { fromWebStream, toWebStream } from './streams.ts';
-import { fileKey, namesOf, unreadable, walk } from './walk.ts';
+import { namesOf, unreadable, walk } from './walk.ts';
 import { type Stored, tarStream } from './writer.ts';
 
 export interface CreateBackupOptions {
   /** Files and folders; each is stored under the last part of its path. */
   readonly paths: readonly string[];
-  /** The age file to write. */
-  readonly out: string;
+  /** The age file to write, or a stream that takes it. */
+  readonly out: string | DescriptorStream;
   /** `age1...`, X25519. */
   readonly recipient: string;
   /** The sealed list of recovery ways that the file is to carry (src/recovery). */
@@ -46,13 +47,13 @@ export interface CreatedBackup {
 
 /**
  * Stores files, folders and links (as links) with modes and times, and names in any encoding.
- * Memory does not grow with the size of the data, only with the largest folder's number of entries and that of hard links. Whatever goes wrong,
- * nothing half-done stands under `out`.
+ * Memory does not grow with the size of the data, only with the largest folder's number of entries and that of hard links.
+ * Whatever goes wrong, nothing half-done stands under a name in `out`.
  * @throws HoldfastError `usage` for paths or an output that cannot be used; `bad_input` naming what cannot be read or
  *   changed under the reader; `cancelled`.
  */
 export async function createBackup(options: CreateBackupOptions): Promise<CreatedBackup> {
-  const { paths, out, signal } = options;
+  const { paths, out, overwrite = false, signal } = options;
   const encrypter = encrypterFor(options.recipient);
   if (options.methods) encrypter.addRecipient(methodsStanza(options.methods));
   namesOf(paths);
@@ -61,11 +62,11 @@ export async function createBackup(options: CreateBackupOptions): Promise<Create
   const walking = { skipUnreadable: options.skipUnreadable ?? false, warnings, signal };
   const totalBytes = options.onProgress && (await totalOf(paths, signal));
 
-  await using output = await OutputFile.create(out, options.overwrite ?? false);
+  await using output = typeof out === 'string' ? await OutputFile.create(out, overwrite) : new OutputStream(out);
   const stored: Stored = { files: 0, directories: 0, symbolicLinks: 0, contentBytes: 0 };
   const archive = tarStream(walk(paths, walking), stored, {
     ...walking,
-    exclude: await keysOf(output),
+    exclude: new Set(await output.keys()),
     onContent: ({ contentBytes, files, directories, symbolicLinks }) =>
       options.onProgress?.({
         bytes: contentBytes,
@@ -96,6 +97,7 @@ export async function checkCreate(
   for (const { path } of namesOf(options.paths)) {
     await lstat(nativePath(path)).catch((error: unknown) => unreadable(walking, path, systemReason(error), error));
   }
+  if (typeof options.out !== 'string') return;
   await using _ = await OutputFile.create(options.out, options.overwrite ?? false);
 }
 
@@ -123,12 +125,4 @@ async function totalOf(paths: readonly string[], signal: AbortSignal | undefined
     hardLinks.add(found.name, found.stats);
   }
   return total;
-}
-
-/** The backup being written, and the one that it will replace, must not be stored in itself. */
-async function keysOf(output: OutputFile): Promise<Set<string>> {
-  const keys = new Set([fileKey(await output.handle.stat({ bigint: true }))]);
-  const replaced = await lstat(output.path, { bigint: true }).catch(() => undefined);
-  if (replaced !== undefined) keys.add(fileKey(replaced));
-  return keys;
 }

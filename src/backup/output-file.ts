@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { HoldfastError } from '../core/index.ts';
-import { printable, systemCode, systemReason } from './report.ts';
+import { printable, requirePath, systemCode, systemReason } from './report.ts';
+import { fileKey } from './walk.ts';
 
 /** Writes beside `path` under a hidden name, readable by its owner only (mode 0600), until `commit`. */
 export class OutputFile {
@@ -23,7 +24,9 @@ export class OutputFile {
 
   /** @throws HoldfastError `usage` if `path` exists and may not be replaced, or if its folder cannot be written. */
   static async create(path: string, overwrite: boolean): Promise<OutputFile> {
+    requirePath(path, 'the name of the age file to write');
     const final = resolve(path);
+    if (path.endsWith('/')) throw new HoldfastError('usage', `${printable(path)} names a folder, and not a file in it`);
     const existing = await lstat(final).catch(() => undefined);
     if (existing !== undefined && !overwrite) throw alreadyThere(final);
     if (existing !== undefined && !existing.isFile()) {
@@ -38,6 +41,12 @@ export class OutputFile {
     } catch (cause) {
       throw new HoldfastError('usage', `cannot write ${printable(final)}: ${systemReason(cause)}`, { cause });
     }
+  }
+
+  /** The keys of the file being written and of the one that it will replace (`fileKey`), which must not be stored in it. */
+  async keys(): Promise<string[]> {
+    const replaced = await lstat(this.path, { bigint: true }).catch(() => undefined);
+    return [await this.handle.stat({ bigint: true }), ...(replaced ? [replaced] : [])].map(fileKey);
   }
 
   /** @throws HoldfastError `unexpected` saying why (a full disk, for one). */

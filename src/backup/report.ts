@@ -40,6 +40,14 @@ export function printable(name: string): string {
   return `“${short.replace(UNPRINTABLE, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)}”`;
 }
 
+/**
+ * What an unset variable leaves of a path would be the folder that somebody happens to be in.
+ * @throws HoldfastError `usage` for an empty path.
+ */
+export function requirePath(path: string, what: string): void {
+  if (path === '') throw new HoldfastError('usage', `${what} is empty`);
+}
+
 /** @throws HoldfastError `cancelled` once `signal` has aborted. */
 export function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled; nothing was left behind');

@@ -6,7 +6,15 @@ import { asHoldfastError, HoldfastError } from '../core/index.ts';
 import { merge } from './merge.ts';
 import { syncDirectory } from './output-file.ts';
 import { EncryptedFile } from './reader.ts';
-import { type OnProgress, printable, systemCode, systemReason, throwIfCancelled, Warnings } from './report.ts';
+import {
+  type OnProgress,
+  printable,
+  requirePath,
+  systemCode,
+  systemReason,
+  throwIfCancelled,
+  Warnings,
+} from './report.ts';
 import { Stage } from './stage.ts';
 
 export interface RestoreBackupOptions {
@@ -138,6 +146,7 @@ class Destination {
   }
 
   static async prepare(directory: string, overwrite: boolean): Promise<Destination> {
+    requirePath(directory, 'the folder to restore to');
     const path = resolve(directory);
     try {
       const parent = await realpath(dirname(path));

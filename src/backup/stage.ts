@@ -83,8 +83,12 @@ export class Stage {
       await pipeline(tail.watch(archive), parser);
       await handling;
     } catch (error) {
-      await handling.catch(() => undefined);
-      if (error instanceof HoldfastError) throw error;
+      // What went wrong with an entry, such as a full disk, ends its content too, which then is all that the stream knows of.
+      const own: unknown = await handling.then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      for (const thrown of [error, own]) if (thrown instanceof HoldfastError) throw thrown;
       throw new HoldfastError('bad_input', 'the backup does not hold a valid tar archive, or not all of one', {
         cause: error,
       });

@@ -5,7 +5,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { compareBytes, HoldfastError } from '../core/index.ts';
 import { type ByteString, byteString, nativePath, printablePath } from './names.ts';
-import { printable, systemCode, systemReason, throwIfCancelled, type Warnings } from './report.ts';
+import { printable, requirePath, systemCode, systemReason, throwIfCancelled, type Warnings } from './report.ts';
 
 /** One thing to store. */
 export interface Found {
@@ -40,6 +40,7 @@ export function namesOf(paths: readonly string[]): { path: ByteString; name: Byt
   if (paths.length === 0) throw new HoldfastError('usage', 'name at least one file or folder to back up');
   const seen = new Map<string, string>();
   return paths.map((given) => {
+    requirePath(given, 'a path to back up');
     const path = resolve(given);
     const name = basename(path);
     const other = seen.get(name);

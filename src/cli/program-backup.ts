@@ -11,7 +11,7 @@ export function addBackup(program: Command): void {
 
   const create = withPin(backup.command('create').description('write files and folders into one age file'))
     .argument('<path...>', 'files and folders')
-    .requiredOption('--out <file>', 'the age file to write')
+    .requiredOption('--out <file>', 'the age file to write; - is standard output')
     .option(...profile)
     .option('--overwrite', 'replace the age file')
     .option('--skip-unreadable', 'leave out what cannot be read, with a warning')
@@ -22,6 +22,7 @@ export function addBackup(program: Command): void {
   examples(
     create,
     'holdfast backup create ~/Documents --out documents.age',
+    'holdfast backup create ~/Documents --out - | ssh elsewhere "cat >documents.age"',
     'holdfast backup create ~/Documents --out documents.age --recovery-code-file code.txt',
   );
 

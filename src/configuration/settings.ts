@@ -43,7 +43,7 @@ export class Settings {
   /** @throws HoldfastError `usage` naming the setting and what to do. */
   constructor(table: readonly Setting[], prefix: string, sources: Sources) {
     const { file, environment = {} } = sources;
-    const members = file === undefined ? new Map<string, JsonValue>() : flatten(table, readFile(file));
+    const members = file === undefined ? new Map<string, JsonValue>() : membersOf(table, file);
     const folder = file === undefined ? '' : dirname(resolve(file));
     for (const setting of table) {
       const variable = variableOf(prefix, setting.path);
@@ -119,6 +119,16 @@ function readFile(path: string): JsonValue {
     return parseJson(text, 'usage');
   } catch (cause) {
     throw new HoldfastError('usage', `${path}: ${(cause as HoldfastError).message}`, { cause });
+  }
+}
+
+function membersOf(table: readonly Setting[], file: string): Map<string, JsonValue> {
+  const root = readFile(file);
+  try {
+    return flatten(table, root);
+  } catch (cause) {
+    if (!(cause instanceof HoldfastError)) throw cause;
+    throw new HoldfastError(cause.code, `the configuration file ${file}: ${cause.message}`, { cause });
   }
 }
 

@@ -91,6 +91,29 @@ describe('the output', () => {
     expect(created).toMatchObject({ files: 1, warningCount: 2 });
   });
 
+  test('is a file of a name, and nothing that an unset variable leaves of one', async () => {
+    const root = scratch();
+    writeFiles(root, { 'tree/x': 'x' });
+    const options = { paths: [join(root, 'tree')], out: join(root, 'b.age'), recipient: keys.recipient };
+    for (const wrong of [
+      { paths: [''] },
+      { paths: [join(root, 'tree'), ''] },
+      { out: '' },
+      { out: `${root}/folder/` },
+    ]) {
+      expect(await failureOf(createBackup({ ...options, ...wrong }))).toMatchObject({ code: 'usage' });
+    }
+    expect(readdirSync(root)).toEqual(['tree']);
+    await createBackup(options);
+    const restoring = restoreBackup({
+      file: join(root, 'b.age'),
+      directory: '',
+      identity: keys.identity,
+      overwrite: true,
+    });
+    expect(await failureOf(restoring)).toMatchObject({ code: 'usage', message: 'the folder to restore to is empty' });
+  });
+
   test('in a folder that does not exist is refused', async () => {
     const root = scratch();
     writeFiles(root, { 'tree/x': 'x' });

@@ -81,7 +81,7 @@ describe('a witness’s configuration', () => {
     ['two sources of the PIN', { token: { module: '/m', label: 'l', pinFile: 'p', pinEnvironment: 'P' } }, /only one/],
     ['plain HTTP for everybody', { listen: { host: '0.0.0.0', plainHttp: true } }, /for loopback/],
     ['no certificate', { listen: {} }, /tls.certificate/],
-    ['a misspelt setting', { polices: ['policy'] }, /polices/],
+    ['a misspelt setting', { polices: ['policy'] }, /the configuration file .*\.json: .*polices/],
   ])('is refused with %s', (_what, changes, words) => {
     expect(refusal(() => loadWitness(changes))).toMatch(words);
   });

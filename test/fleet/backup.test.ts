@@ -70,6 +70,27 @@ test('the first backup enrols, later ones need no PIN, and a new device restores
   expect(third.recipient).toBe(first.recipient);
 });
 
+test('a backup goes to standard output, whole or with an error', async () => {
+  const user = await fleet.user('henry');
+  const profile = fleet.path('henry-profile.json');
+  const words = create(user, '-', profile);
+  const { code, stdout, stderr } = await fleet.run([...words, '--pin-file', pin]);
+  expect({ code, stderr }).toEqual({
+    code: 0,
+    stderr: expect.stringMatching(/Backed up 2 files .* to standard output/),
+  });
+  const to = fleet.path('henry-restored');
+  const backup = fleet.file('henry.age', stdout);
+  await fleet.ok('backup', 'restore', backup, '--to', to, '--user', user, '--profile', profile, '--pin-file', pin);
+  expect(compareTrees(files, join(to, 'photos'))).toEqual([]);
+  expect(existsSync('-')).toBe(false);
+
+  const json = await fleet.json(2, ...words);
+  expect((json.error as { message: string }).message).toContain('name a file');
+  const gone = await fleet.run(words, { onStart: (child) => child.stdout!.destroy() });
+  expect(gone).toMatchObject({ code: 1, stderr: expect.stringContaining('its reader has gone') });
+});
+
 test('after a change of the PIN the profile is checked once with the new one', async () => {
   const user = await fleet.user('bob');
   const profile = fleet.path('bob-profile.json');

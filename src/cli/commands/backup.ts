@@ -42,8 +42,9 @@ export async function create(
   paths: readonly string[],
   flags: CreateFlags,
   signal: AbortSignal,
-): Promise<CommandResult> {
-  const { out, overwrite = false, skipUnreadable = false } = flags;
+): Promise<CommandResult | undefined> {
+  const { overwrite = false, skipUnreadable = false } = flags;
+  const out = outputOf(flags);
   // Before a PIN is asked for, or a first record enrolled, for a backup that cannot be made.
   await checkCreate({ paths, out, overwrite, skipUnreadable });
   const { recipient, methods } = await profileFor(flags, signal);
@@ -58,12 +59,25 @@ export async function create(
   progress[Symbol.dispose]();
   for (const warning of created.warnings) say(`warning: ${warning}`);
   const { files, directories, symbolicLinks, contentBytes, bytes, file, warnings, warningCount } = created;
-  return {
-    value: { file, bytes, contentBytes, files, directories, symbolicLinks, recipient, warnings, warningCount },
-    lines: [
-      `Backed up ${counted(files, 'file')} in ${counted(directories, 'folder')} (${formatBytes(contentBytes)}) to ${file} (${formatBytes(bytes)}).`,
-    ],
-  };
+  const what = `${counted(files, 'file')} in ${counted(directories, 'folder')} (${formatBytes(contentBytes)})`;
+  const where = typeof out === 'string' ? file : 'standard output';
+  const line = `Backed up ${what} to ${where} (${formatBytes(bytes)}).`;
+  const value = { file, bytes, contentBytes, files, directories, symbolicLinks, recipient, warnings, warningCount };
+  if (typeof out === 'string') return { value, lines: [line] };
+  say(line);
+  return undefined;
+}
+
+/** The file, or standard output for `-`. */
+function outputOf({ out, json = false }: CreateFlags): string | typeof process.stdout {
+  if (out !== '-') return out;
+  if (json)
+    throw new HoldfastError('usage', 'standard output takes the backup or the JSON object: name a file with --out');
+  if (!process.stdout.isTTY) return process.stdout;
+  throw new HoldfastError(
+    'usage',
+    'the backup would go to the screen; send it on with a pipe, or name a file with --out',
+  );
 }
 
 /** The code that the person names, with what was put right in it. */
