@@ -112,7 +112,7 @@ export function createProgram(first?: string): Command {
   const program = new Command('holdfast')
     .description('Keeps a secret under a PIN on PKCS#11 tokens of which no minority, and no operator, can test a PIN.')
     .version(version(), '--version', 'print the version')
-    .helpOption('--help', 'show this help')
+    .helpOption('-h, --help', 'show this help')
     .showSuggestionAfterError()
     .addHelpText('after', EXIT_CODES);
   const isAsked = ({ words }: { readonly words: readonly string[] }) => first !== undefined && words.includes(first);

@@ -53,8 +53,13 @@ describe('every command', () => {
 
   test.each(all.map((command) => [pathOf(command)]))('%s explains itself, with an example', async (path) => {
     capture();
+    await runProgram([...path.split(' '), '-h']);
+    expect(process.exitCode).toBe(0);
+    const short = written;
+    capture();
     await runProgram([...path.split(' '), '--help']);
     expect(process.exitCode).toBe(0);
+    expect(written).toBe(short);
     expect(written).toContain(`Usage: holdfast ${path}`);
     expect(written).toMatch(new RegExp(`Examples:\\n.*holdfast ${path}`, 's'));
     // Defaults as a person would give them, not as the program keeps them.
