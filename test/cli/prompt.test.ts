@@ -269,7 +269,7 @@ sys.stdout.buffer.write(seen)
 `;
   const child = spawnSync('python3', ['-c', driver, process.execPath, program, keys], {
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: 60_000,
   });
   expect(child.stderr).toBe('');
   return child.stdout;

@@ -262,7 +262,7 @@ describe('holdfast witness and monitor', () => {
     });
     const monitor = await serve('monitor', '--watch', '--config', at('watch.json'));
     const metrics = async () => (await fetch(`${monitor.monitoringUrl}/metrics`)).text();
-    await expect.poll(metrics, { timeout: 20_000 }).toContain('holdfast_monitor_looks_total{outcome="alerts"}');
+    await expect.poll(metrics, { timeout: 60_000 }).toContain('holdfast_monitor_looks_total{outcome="alerts"}');
     expect(await metrics()).toContain('holdfast_monitor_alerts{rule="rewritten",severity="alert"} 1');
     expect((await fetch(`${monitor.monitoringUrl}/readyz`)).status).toBe(200);
     expect(await monitor.end()).toBe(0);

@@ -250,7 +250,7 @@ describe('what an audit would refuse, the cosigner does not sign', () => {
 
 describe('addresses of evidence', () => {
   it('lead by HTTPS to the public Internet only, unless the configuration names an origin', async () => {
-    const fetcher = openEvidenceFetcher({ authority: undefined, origins: [], timeout: 1000 });
+    const fetcher = openEvidenceFetcher({ authority: undefined, origins: [], timeout: 60_000 });
     const code = async (address: string) => {
       try {
         await fetcher.fetch(address, 10);

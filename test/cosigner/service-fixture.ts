@@ -71,7 +71,7 @@ export class ServiceBench {
       },
       submission: { listen: LOOPBACK, tls: await this.pki.issue('cosigner', 'cosigner-1'), authority: AUTHORITY },
       metrics: LOOPBACK,
-      witnesses: { timeout: 1000, refresh: 3_600_000 },
+      witnesses: { timeout: 60_000, refresh: 3_600_000 },
       plexiNotBefore: 1_700_000_000_000,
       log: createLogger('silent', {}),
       ...changes,

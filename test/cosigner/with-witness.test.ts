@@ -77,7 +77,7 @@ test('every leaf of a bundle’s way is audited before the trust set appears', a
     const { size } = parseCheckpoint(checkpoint.text);
     const newest = await fetcher.get(new URL(`${bench.running.publicUrl}/latest-checkpoint`), {
       maximumBytes: 100_000,
-      timeout: 5000,
+      timeout: 60_000,
     });
     expect(parseCheckpoint(parseNote(newest.body).text).size).toBeGreaterThanOrEqual(size);
   } finally {

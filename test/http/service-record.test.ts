@@ -18,7 +18,7 @@ beforeAll(async () => {
     fleet: nodes.fleet.fleet,
     tls: await nodes.pki.issue('coordinator', 'coordinator-1'),
     nodes: nodes.running.map(({ url }, i) => ({ node: i + 1, url, name: nodeName(i + 1) })),
-    timeout: 5000,
+    timeout: 60_000,
   });
   // Nodes say something of themselves once they serve.
   const service = await nodes.coordinator();

@@ -56,7 +56,7 @@ describe('a site', () => {
   async function site(
     answers: Parameters<typeof answering>[0],
     asked?: string[],
-    timeout = 5000,
+    timeout = 60_000,
   ): Promise<CosignerSite> {
     const port = await listen(createHttp(answering(answers, asked)));
     return new CosignerSite({ url: `http://127.0.0.1:${port}`, timeout });

@@ -344,7 +344,7 @@ describe('a backup file', () => {
       writeFileSync(join(folder, name), content, { mode: 0o600 });
       return join(folder, name);
     };
-    const age = (...words: string[]) => execFileSync('age', words, { timeout: 10_000 });
+    const age = (...words: string[]) => execFileSync('age', words, { timeout: 60_000 });
     const file = put('backup.age', await encryptBackup(CONTENT, { recipient: all.recipient, sealed }));
     expect(age('-d', '-i', put('identity', identity), file)).toEqual(Buffer.from(CONTENT));
     // age asks for passphrases at a terminal only, which `script` gives it.
@@ -352,7 +352,7 @@ describe('a backup file', () => {
     const key = join(folder, 'key');
     execFileSync('script', ['-qec', `age -d -o ${key} ${put('wrapped.age', wrapped)}`, '/dev/null'], {
       input: `${code.passphrase()}\n`,
-      timeout: 10_000,
+      timeout: 60_000,
     });
     expect(readFileSync(key, 'utf8')).toBe(identity);
     expect(age('-d', '-i', key, file)).toEqual(Buffer.from(CONTENT));

@@ -138,7 +138,7 @@ async function startLitewitness(seed: string, name: string): Promise<string> {
       ({ ok }) => ok,
       () => child.exitCode ?? said,
     );
-  await expect.poll(answers, { timeout: 20_000 }).toBe(true);
+  await expect.poll(answers, { timeout: 60_000 }).toBe(true);
   return url;
 }
 
