@@ -35,11 +35,19 @@ export class Network {
   call<T>(from: string, to: string, serve: () => Promise<T>, timeout: number): Promise<T> {
     const world = this.#world;
     return new Promise((resolve, reject) => {
-      const lost = () => reject(new HoldfastError('no_majority', `${to} did not answer`));
-      world.after(timeout, lost);
+      const lost = () => {
+        giveUp();
+        reject(new HoldfastError('no_majority', `${to} did not answer`));
+      };
+      const giveUp = world.after(timeout, lost);
+      const answered = (answer: T) => {
+        // Nobody waits any longer: one event less for the world to run.
+        giveUp();
+        resolve(answer);
+      };
       const deliver = () => {
         serve().then(
-          (answer) => this.#send(to, from, () => resolve(answer)),
+          (answer) => this.#send(to, from, () => answered(answer)),
           () => this.#send(to, from, lost),
         );
       };
