@@ -1,4 +1,4 @@
-/** A backup far larger than the memory it may use: 300 MB of data made up on the way. */
+/** A backup larger than the memory it may use: 200 MB of data made up on the way. */
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { scratch } from './helpers.ts';
 
-const MEGABYTES = 300;
+const MEGABYTES = 200;
 
 /** Runs `body` in a fresh process. @returns by how much its peak memory grew over what it needed to start, bytes. */
 function memoryOf(body: string): number {
