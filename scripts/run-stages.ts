@@ -38,6 +38,7 @@ const env = {
   TMPDIR: temporary,
   HOLDFAST_TEST_PORTS: temporary,
   HOLDFAST_TEST_TOGETHER: '1',
+  NODE_COMPILE_CACHE: join(temporary, 'compiled'),
 };
 
 const running = new Set<ChildProcess>();

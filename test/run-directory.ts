@@ -17,13 +17,17 @@ declare module 'vitest' {
 export default function setup(project: TestProject): () => void {
   // Short, because paths of Unix sockets beneath it are limited to 107 bytes.
   const directory = mkdtempSync(join(tmpdir(), 'hf-'));
-  const before = process.env.TMPDIR;
+  const before = { TMPDIR: process.env.TMPDIR, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE };
   process.env.TMPDIR = directory;
+  // What Node compiles for one process, or makes of TypeScript, it need not for the next.
+  process.env.NODE_COMPILE_CACHE ??= join(directory, 'compiled');
   project.provide('runDirectory', directory);
   project.provide('portsDirectory', process.env.HOLDFAST_TEST_PORTS ?? directory);
   return () => {
-    if (before === undefined) delete process.env.TMPDIR;
-    else process.env.TMPDIR = before;
+    for (const [name, value] of Object.entries(before)) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   };
 }
