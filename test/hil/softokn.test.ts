@@ -1,6 +1,7 @@
 /**
  * NSS softokn: a module of another origin than SoftHSM. It is no vault's token, which is found out; but with one attribute
- * put right by the module of test/hil/shim, all of our code runs on it, its way to keep anchors without data objects included.
+ * put right by the module of test/hil/shim, all of our code runs on it, its way to keep anchors without data objects included:
+ * suite-others.test.ts runs the suite of tokens on it.
  */
 
 import { mkdtempSync } from 'node:fs';
@@ -9,7 +10,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTokenKeys, openToken, type TokenOptions } from '../../src/token/index.ts';
 import { PIN, secret } from '../token/fixture.ts';
-import { tokenSuite } from '../token/suite.ts';
 import { buildFaultyModule, FaultControl } from './faulty-module.ts';
 import { makeSoftokn, type Softokn } from './softokn.ts';
 
@@ -40,26 +40,12 @@ it('is refused as it is: it does not say of keys that they were made on it', asy
   });
 });
 
-for (const workers of [1, 2]) {
-  tokenSuite(`NSS softokn with that attribute, ${workers} worker(s)`, async () => {
-    const own = { ...options(`node-${workers}`), workers };
-    await createTokenKeys(own);
-    let token = await openToken(own);
-    return {
-      token,
-      reopen: async () => {
-        await token.close();
-        token = await openToken(own);
-        return token;
-      },
-    };
-  });
-}
-
-it('is found to keep anchors in the labels of keys', async () => {
+it('is found to keep anchors in the labels of keys, and tells when those were made', async () => {
   await createTokenKeys(options('profiled'));
   const token = await openToken(options('profiled'));
   expect(token.profile).toEqual({ ecdhPoint: 'raw', ecdsa: 'digest', prf: 'hmac-generic', anchor: 'key-label' });
   expect(token.description).toMatchObject({ model: 'NSS 3' });
+  expect(token.keysCreatedAt).toBeGreaterThan(Date.now() - 2 * 86_400_000);
+  expect(token.keysCreatedAt).toBeLessThanOrEqual(Date.now());
   await token.close();
 });

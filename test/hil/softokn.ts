@@ -24,6 +24,8 @@ export function makeSoftokn(pin: string): Softokn {
   const module = findSoftokn();
   if (module === undefined) throw new Error('these tests need NSS softokn: install the package libnss3');
   const directory = mkdtempSync(join(tmpdir(), 'nss-'));
+  // Else every object is encrypted under a key that took 10,000 rounds of PBKDF2, for each attribute anew.
+  process.env.NSS_MAX_MP_PBE_ITERATION_COUNT = '1';
   const moduleParameters = `configdir='sql:${directory}'`;
   const nss = new pkcs11js.PKCS11();
   nss.load(module);
