@@ -20,14 +20,18 @@ const TOGETHER = [
   ...['operator', 'pki', 'protocol', 'recovery', 'store', 'trust'],
 ].map((folder) => `test/${folder}/**/*.test.ts`);
 TOGETHER.push(
-  // But the one that has a module replaced for itself, one that bundles, one that measures memory, and those that use tokens.
-  'test/access/!(verifier).test.ts',
+  // But those that bundle, and those that use tokens.
+  'test/access/**/*.test.ts',
   'test/audit/!(browser).test.ts',
-  'test/backup/!(memory).test.ts',
+  'test/backup/**/*.test.ts',
   'test/ceremony/{conduct,transcript}.test.ts',
+  'test/cli/{built,bundle,files,fleet-fetch,output,page,program,tenant,trust,trust-state}.test.ts',
   'test/cosigner/**/!(command).test.ts',
+  'test/deploy/**/*.test.ts',
   'test/http/!(service).test.ts',
-  'test/signer/{journal,purposes}.test.ts',
+  'test/scripts/**/*.test.ts',
+  'test/signer/{journal,journal-rotation,purposes}.test.ts',
+  'test/token/{pin,refused-pin,software}.test.ts',
 );
 
 const SHARED = { isolate: false, setupFiles: ['test/leaves-nothing.ts'] };
