@@ -137,6 +137,9 @@ const VERIFICATION: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 function hintFor(error: HoldfastError): string | undefined {
+  // The system's own word, such as that the disk is full, explains it.
+  const word = (error.cause as { code?: unknown } | null | undefined)?.code;
+  if (error.code === 'unexpected' && typeof word === 'string' && /^E[A-Z0-9]+$/.test(word)) return undefined;
   const hint = HINTS[error.code];
   if (hint !== undefined) return hint;
   if (VERIFICATION.has(error.code))

@@ -133,7 +133,7 @@ export class StatementVerifier {
   #tooFew(kind: BodyKind, found: number): HoldfastError {
     if (kind !== 'open' || found < threshold(this.fleet)) return untrusted('a certificate has too few signatures');
     return untrusted(
-      'the record was opened with one vote fewer than this version asks for, as earlier versions did: if it was enrolled by one, get its secret back with the version that enrolled it, delete it there, and enrol it with this one; if not, nodes lie',
+      'the record was opened with one vote fewer than this version asks for, as earlier versions did: if it was enrolled with one, get its secret back with fleet and client of that version, and enrol it in a new fleet; if not, nodes lie',
     );
   }
 

@@ -175,13 +175,17 @@ describe('a backup', () => {
     writeFiles(root, { 'tree/a/one': 'x'.repeat(5000), 'tree/alone': 'y' });
     linkSync(join(root, 'tree/a/one'), join(root, 'tree/two'));
     linkSync(join(root, 'tree/a/one'), join(root, 'outside'));
+    linkSync(join(root, 'tree/alone'), join(root, 'tree/not alone'));
     const created = await createBackup({ paths: [join(root, 'tree')], out: join(root, 'b.age'), ...keys });
-    expect(created).toMatchObject({ files: 3, contentBytes: 5001, warningCount: 0 });
+    expect(created).toMatchObject({ files: 4, contentBytes: 5001, warningCount: 0 });
     const restored = await restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), ...keys });
-    expect(restored).toMatchObject({ files: 3, contentBytes: 5001 });
+    expect(restored).toMatchObject({ files: 4, contentBytes: 5001 });
     expect(statSync(join(root, 'to/tree/two'))).toMatchObject({
       ino: statSync(join(root, 'to/tree/a/one')).ino,
       nlink: 2,
+    });
+    expect(statSync(join(root, 'to/tree/alone'))).toMatchObject({
+      ino: statSync(join(root, 'to/tree/not alone')).ino,
     });
     expectSameTree(describeTree(join(root, 'to')), onlyTree(root));
   });

@@ -409,4 +409,15 @@ describe('results and errors', () => {
     expect(reportError(new TypeError('x is not a function'), { json: true }, { stdout, stderr })).toBe(1);
     expect(JSON.parse(stdout.shown)).toMatchObject({ code: 'unexpected', error: { message: 'x is not a function' } });
   });
+
+  test('what the system explains is nothing to report, a mistake of ours is', () => {
+    const saidOf = (code: string) => {
+      const { stdout, stderr } = streams();
+      const cause = Object.assign(new Error('a cause'), { code });
+      reportError(new HoldfastError('unexpected', 'it failed', { cause }), { json: false }, { stdout, stderr });
+      return stderr.shown;
+    };
+    expect(saidOf('ENOSPC')).toBe('holdfast: it failed\n');
+    expect(saidOf('ERR_INVALID_ARG_TYPE')).toMatch(/^holdfast: it failed\n.*please report it/);
+  });
 });
