@@ -15,6 +15,7 @@ import {
   extendLineage,
   type Handover,
   type SignedStatement,
+  votesFor,
 } from '../protocol/index.ts';
 import { attempt, wipeKeys } from './attempt.ts';
 import { outputsOf } from './counting.ts';
@@ -242,7 +243,7 @@ async function stage(
       await session.pause(Math.max(0, until - clock.now()) + 250);
       end = clock.now() + patience;
     } else if (clock.now() >= end) {
-      throw new HoldfastError('no_majority', 'no majority staged the record; nothing changed, try again later');
+      throw new HoldfastError('no_majority', 'too few nodes staged the record; nothing changed, try again later');
     } else {
       await session.pause(250);
     }
@@ -250,19 +251,29 @@ async function stage(
 }
 
 function refuseStaging(session: Session, reply: Reply): void {
-  if (session.majorityRefusal(reply, 'owner_required')) {
+  const needed = votesFor(session.options.fleet, 'stage');
+  if (session.refusal(reply, needed, ['owner_required'])) {
     throw new HoldfastError('owner_required', 'the record’s owner did not consent, or cancelled the takeover');
   }
-  if (session.majorityRefusal(reply, 'conflict', 'superseded', 'destroyed')) {
+  if (session.refusal(reply, needed, ['conflict', 'superseded', 'destroyed'])) {
     throw new HoldfastError('superseded', 'another device enrolled meanwhile; nothing of this enrolment is used');
   }
 }
 
-/** When enough nodes will take a delayed takeover, in ms, or undefined where that is not the reason. */
+/**
+ * When enough nodes will take a delayed takeover, in ms, or undefined where too few only wait. Not later than the policy's
+ * delay from now, whatever a node says.
+ */
 function takeoverUntil(session: Session, reply: Reply): number | undefined {
-  if (!session.majorityRefusal(reply, 'waiting')) return undefined;
-  const untils = reply.nodes.flatMap(({ code, sealed }) => (code === 'waiting' && sealed ? [sealed.until] : []));
-  return untils.length === 0 ? undefined : Math.max(...untils);
+  const { fleet, clock } = session.options;
+  const { takeover } = fleet.policy;
+  if (takeover.kind !== 'delayed') return undefined;
+  const untils = reply.nodes
+    .flatMap(({ code, sealed }) => (code === 'waiting' && sealed ? [sealed.until] : []))
+    .sort((a, b) => a - b);
+  const staged = reply.nodes.filter(({ code }) => code === 'ok').length;
+  const until = untils[votesFor(fleet, 'stage') - staged - 1];
+  return until === undefined ? undefined : Math.min(until, clock.now() + takeover.seconds * 1000);
 }
 
 /**

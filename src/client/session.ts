@@ -249,8 +249,13 @@ export class Session {
 
   /** A refusal that enough nodes agree on that no majority can be found against it, or undefined. */
   majorityRefusal(reply: Reply, ...codes: readonly ErrorCode[]): NodeReply | undefined {
+    return this.refusal(reply, this.threshold, codes);
+  }
+
+  /** A refusal that enough nodes agree on that `needed` votes cannot be found against it, or undefined. */
+  refusal(reply: Reply, needed: number, codes: readonly ErrorCode[]): NodeReply | undefined {
     const refusing = reply.nodes.filter(({ code }) => code !== 'ok' && codes.includes(code));
-    return refusing.length > this.options.fleet.nodes.length - this.threshold ? refusing[0] : undefined;
+    return refusing.length > this.options.fleet.nodes.length - needed ? refusing[0] : undefined;
   }
 
   #requireEntitled(reply: Reply): void {

@@ -15,7 +15,6 @@ import {
   provenConfirmation,
   provenTombstone,
   type RecordFacts,
-  restsOnTakeover,
 } from '../protocol/index.ts';
 import { type Reply, ranked, type Session } from './session.ts';
 
@@ -76,9 +75,7 @@ function statusOf(session: Session, reply: Reply): RecordStatus {
       facts.map(({ tombstone }) => tombstone),
       threshold,
     ),
-    portable?.tombstone && !restsOnTakeover(portable.tombstone)
-      ? provenTombstone(session.verifier, session.options.record, portable.tombstone)
-      : 0,
+    portable?.tombstone ? provenTombstone(session.verifier, session.options.record, portable.tombstone) : 0,
   );
   const highest = ranked(
     facts.map((one) => one.highest),

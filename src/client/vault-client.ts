@@ -300,18 +300,20 @@ export class VaultClient {
 
   /** Until a majority has acknowledged it. */
   async #destroy(session: Session, keys: SeedKeys, generation: number): Promise<void> {
-    const { activation } = requireActive(await readStatus(session));
+    const { activation, document } = requireActive(await readStatus(session));
     const { clock } = session.options;
     const end = clock.now() + session.options.patience;
     const signature = this.#ownerAction(session, keys, generation, 'delete');
     const { openCertificate } = activation;
+    // Opened by a takeover, a record is deleted with the proof that its time to be cancelled has passed.
+    const stageCertificate = document.takeover ? activation.stageCertificate : undefined;
     this.#step('delete');
     for (;;) {
       const reply = await session.perform({
         operation: 'delete',
         generation,
         attempt: 0,
-        arguments: { signature, openCertificate },
+        arguments: { signature, openCertificate, stageCertificate },
       });
       if (session.received(reply, 'destroyed', (body) => body.generation >= generation)) return;
       if (clock.now() >= end) {

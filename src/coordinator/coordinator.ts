@@ -10,6 +10,7 @@ import {
   type Certificate,
   type ClientAnswer,
   type ClientRequest,
+  decodeBody,
   decodeSignedStatement,
   encodeCertificate,
   type Fleet,
@@ -104,9 +105,13 @@ export class Coordinator {
   }
 
   async #status(request: ClientRequest): Promise<ClientAnswer> {
-    const { grace, clock, timeout } = this.#options;
+    const { fleet, grace, clock, timeout } = this.#options;
     const turn = this.#turn++ % this.#nodes.length;
     const known = (answer: NodeAnswer) => answer.code === 'ok' || answer.code === 'not_found';
+    const { takeover } = fleet.policy;
+    // What an owner has the time to cancel, t nodes must be seen to know of: where some do, all are waited for.
+    const overtaken = (all: ReadonlyMap<number, NodeAnswer>) =>
+      takeover.kind === 'delayed' && isBetween(count(all, showsTakeover), 1, this.#t - 1);
     const answers = await gather({
       nodes: [...this.#nodes.slice(turn), ...this.#nodes.slice(0, turn)],
       ask: (node) =>
@@ -114,7 +119,7 @@ export class Coordinator {
           node,
           this.#ask(node, { kind: 'submit', request: forNode(request, node), heads: [] }),
         ),
-      enough: (all) => count(all, known) >= this.#t,
+      enough: (all) => count(all, known) >= this.#t && !overtaken(all),
       hedge: { first: this.#t + 1, after: this.#statusPace.patience, good: known },
       grace,
       timeout,
@@ -307,6 +312,18 @@ function count(answers: ReadonlyMap<number, NodeAnswer>, wanted: (answer: NodeAn
   let found = 0;
   for (const answer of answers.values()) if (wanted(answer)) found++;
   return found;
+}
+
+const isBetween = (value: number, low: number, high: number): boolean => value >= low && value <= high;
+
+/** Whether the head of an answer, unverified, shows a takeover that may still be cancelled. */
+function showsTakeover({ head }: NodeAnswer): boolean {
+  try {
+    const body = head && decodeBody(decodeSignedStatement(head).body);
+    return body?.kind === 'head' && body.facts.open?.takeover === true && !body.facts.open.cancelled;
+  } catch {
+    return false;
+  }
 }
 
 /** The request with the part that is sealed to this node only. */

@@ -20,6 +20,7 @@ import {
   type SignedStatement,
   StatementVerifier,
   threshold,
+  votesFor,
 } from '../protocol/index.ts';
 import { newestActivation, newestConfirmation, readable } from './choose.ts';
 import type { CoordinatorOptions } from './coordinator.ts';
@@ -45,7 +46,7 @@ interface Spent {
   readonly generation: number;
   readonly attempt: number;
   readonly confirmed: number;
-  /** Signed, of at least `t` nodes. */
+  /** Signed, of at least `t + 1` nodes. */
   readonly heads: Uint8Array[];
 }
 
@@ -176,7 +177,7 @@ export class Maintenance {
     return [...records.values()].slice(0, CARRIED_PER_ROUND);
   }
 
-  /** Destroys records whose budget is spent and whose delay has passed, with the votes of `t` nodes. */
+  /** Destroys records whose budget is spent and whose delay has passed, with the votes of `t + 1` nodes. */
   async destroySpent(): Promise<void> {
     const due = new Map<string, Uint8Array>();
     for (const [node, { code, content }] of await this.#answers({ kind: 'due', maximum: DUE_PER_NODE })) {
@@ -206,7 +207,7 @@ export class Maintenance {
       const body = statement && this.#read(node, () => this.#verifier.body(statement, 'spent'));
       if (body && equalBytes(body.record, record)) statements.push(statement);
     }
-    const certificate = assembleCertificate(threshold(this.#options.fleet), statements);
+    const certificate = assembleCertificate(votesFor(this.#options.fleet, 'spent'), statements);
     if (!certificate) return;
     const tombstone = { generation, kind: 'spent' as const, proof: encodeCertificate(certificate) };
     const portable = encodePortableRecord({ record, activation: undefined, confirmation: undefined, tombstone });
@@ -246,7 +247,8 @@ export class Maintenance {
     const confirmed = claims ? Math.max(agreed, await this.#confirmed(record, generation)) : agreed;
     // A success that nobody can prove is left out; the nodes that claim it vote by themselves.
     const heads = active.filter((head) => head.confirmed <= confirmed).map(({ encoded }) => encoded);
-    if (heads.length < t || budgetLeft(fleet.policy, attempt, confirmed) > 0) return undefined;
+    const enough = heads.length >= votesFor(fleet, 'spent');
+    if (!enough || budgetLeft(fleet.policy, attempt, confirmed) > 0) return undefined;
     return { generation, attempt, confirmed, heads };
   }
 

@@ -1,11 +1,11 @@
 /**
- * Verifying signed statements, and quorum certificates: `t` signatures on one statement whose fences agree
- * (docs/protocol.md, sections 2 and 7).
+ * Verifying signed statements, and quorum certificates: signatures of a majority, or one more, on one statement whose
+ * fences agree (docs/protocol.md, sections 2 and 7).
  */
 
 import { bytesToHex, codec, equalBytes, HoldfastError, sha256 } from '../core/index.ts';
 import { membershipAt } from './epoch.ts';
-import { type Fleet, type Membership, openingThreshold, threshold } from './fleet.ts';
+import { type Fleet, type Membership, replacingThreshold, threshold } from './fleet.ts';
 import {
   type BatchSignature,
   type Body,
@@ -42,7 +42,7 @@ export const encodeCertificate = (certificate: Certificate): Uint8Array =>
   certificateMessage.encode({ body: certificate.body, signatures: [...certificate.signatures] });
 export const decodeCertificate = certificateMessage.decode;
 
-/** A certificate and the body that `t` nodes signed. */
+/** A certificate and the body that its nodes signed. */
 export interface VerifiedCertificate<K extends BodyKind = BodyKind> {
   readonly certificate: Certificate;
   readonly body: Body<K>;
@@ -114,7 +114,7 @@ export class StatementVerifier {
   }
 
   /**
-   * The body of a certificate: `t` distinct nodes of this fleet signed it, of an opening one more, and their fences agree.
+   * The body of a certificate: as many distinct nodes of this fleet as `votesFor` says signed it, and their fences agree.
    * @throws HoldfastError `untrusted` or `malformed`.
    */
   certificate<K extends BodyKind>(certificate: Certificate, kind: K): Body<K> {
@@ -197,9 +197,12 @@ export class StatementVerifier {
   }
 }
 
+/** What replaces a record, or destroys one: the kinds of statement whose certificate needs more than a majority. */
+const REPLACING = new Set(['open', 'stage', 'spent']);
+
 /** How many nodes must have signed a statement of this kind for a certificate. */
 export function votesFor(fleet: Pick<Fleet, 'nodes'>, kind: string): number {
-  return kind === 'open' ? openingThreshold(fleet) : threshold(fleet);
+  return REPLACING.has(kind) ? replacingThreshold(fleet) : threshold(fleet);
 }
 
 /**

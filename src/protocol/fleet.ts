@@ -66,11 +66,12 @@ export function threshold(fleet: Pick<Fleet, 'nodes'>): number {
 }
 
 /**
- * Votes that make the certificate of an opening: t + 1, or all of a fleet that has no more. With t, one malicious node and
- * nodes that missed an activation could replace, or delete, a record that these do not know of (docs/protocol.md, section 6).
- * No enrolment needs fewer nodes than that, so this keeps none from succeeding.
+ * Votes that make the certificate of what replaces or destroys (opening, staging, "spent"): t + 1, or all of a fleet that has
+ * no more. A client is told of success by the receipts of t nodes; with certificates of t, one malicious node and those that
+ * missed what was promised could undo it without any that knows of it (docs/protocol.md, section 6). No enrolment has
+ * fewer shares than that.
  */
-export function openingThreshold(fleet: Pick<Fleet, 'nodes'>): number {
+export function replacingThreshold(fleet: Pick<Fleet, 'nodes'>): number {
   return Math.min(fleet.nodes.length, threshold(fleet) + 1);
 }
 

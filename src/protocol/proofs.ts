@@ -20,7 +20,6 @@ import {
   decodeOwnerDeletion,
   type TombstoneProof,
 } from './record.ts';
-import { decodeBody } from './statement.ts';
 
 export interface ProvenActivation {
   readonly generation: number;
@@ -29,7 +28,7 @@ export interface ProvenActivation {
 }
 
 /**
- * That `t` nodes opened and staged this document, and that its own owner activated it.
+ * That enough nodes opened and staged this document, and that its own owner activated it.
  * @throws HoldfastError `untrusted` or `malformed`.
  */
 export function provenActivation(
@@ -77,7 +76,7 @@ export function provenConfirmation(
 }
 
 /**
- * The generation that is proven to be destroyed, by its owner or by `t` nodes that saw its budget spent.
+ * The generation that is proven to be destroyed, by its owner or by nodes that saw its budget spent.
  * @throws HoldfastError `untrusted`, `malformed`, or `owner_required` where somebody else signed the deletion.
  */
 export function provenTombstone(verifier: StatementVerifier, record: Uint8Array, tombstone: TombstoneProof): number {
@@ -90,26 +89,23 @@ export function provenTombstone(verifier: StatementVerifier, record: Uint8Array,
   return generation;
 }
 
-/**
- * Whether a destruction that verifies rests on a takeover: then it proves that the generation is gone, and of an older one
- * only what each node that holds it decides by its own clock. @throws HoldfastError `malformed`.
- */
-export function restsOnTakeover({ kind, proof }: TombstoneProof): boolean {
-  if (kind !== 'owner') return false;
-  const body = decodeBody(decodeCertificate(decodeOwnerDeletion(proof).openCertificate).body);
-  return body.kind === 'open' && body.takeover;
-}
-
 function deletedByOwner(
   verifier: StatementVerifier,
   record: Uint8Array,
   generation: number,
   proof: Uint8Array,
 ): boolean {
-  const { openCertificate, signature } = decodeOwnerDeletion(proof);
+  const { openCertificate, stageCertificate, signature } = decodeOwnerDeletion(proof);
   const opened = verifier.proof(decodeCertificate(openCertificate), 'open');
   const signed = encodeOwnerAction({ fleet: opened.fleet, record, generation, action: 'delete' });
   if (!equalBytes(opened.record, record) || opened.generation !== generation) return false;
+  if (opened.takeover !== (stageCertificate !== undefined)) return false;
+  if (stageCertificate) {
+    // Opened is not taken over: until it is staged, the older generation's owner may cancel.
+    const staged = verifier.proof(decodeCertificate(stageCertificate), 'stage');
+    const { epoch } = opened;
+    if (!equalBytes(staged.record, record) || staged.generation !== generation || staged.epoch !== epoch) return false;
+  }
   if (verifier.checks.ed25519(opened.ownerKey, signed, signature)) return true;
   throw new HoldfastError('owner_required', 'the signature is not by the generation’s owner');
 }

@@ -11,11 +11,18 @@ const tombstoneProof = struct({
   generation: uint,
   /** `spent`: the certificate of a spent statement. `owner`: an encoded `ownerDeletion`. */
   kind: word('spent', 'owner'),
-  proof: bytes(20_000),
+  proof: bytes(34_000),
 });
 
-/** The owner's signature that deletes a generation, with the opening that proves the owner's key to anybody. */
-const ownerDeletion = message('holdfast/owner-deletion/v1', { openCertificate: bytes(16_384), signature: fixed(64) });
+/**
+ * The owner's signature that deletes a generation, with the opening that proves the owner's key to anybody; where that was a
+ * takeover, and only there, also with the staging, which proves that its time to be cancelled has passed.
+ */
+const ownerDeletion = message('holdfast/owner-deletion/v2', {
+  openCertificate: bytes(16_384),
+  stageCertificate: optional(bytes(16_384)),
+  signature: fixed(64),
+});
 export const encodeOwnerDeletion = ownerDeletion.encode;
 export const decodeOwnerDeletion = ownerDeletion.decode;
 

@@ -76,7 +76,12 @@ export const ARGUMENTS = {
   }),
   attempt: message('holdfast/arguments/attempt/v1', { blindHash: fixed(32) }),
   confirm: message('holdfast/arguments/confirm/v1', { certificate: bytes(16_384), signature: fixed(64) }),
-  delete: message('holdfast/arguments/delete/v1', { signature: fixed(64), openCertificate: bytes(16_384) }),
+  delete: message('holdfast/arguments/delete/v2', {
+    signature: fixed(64),
+    openCertificate: bytes(16_384),
+    /** Of a record that was taken over, and of no other. */
+    stageCertificate: optional(bytes(16_384)),
+  }),
   cancel: message('holdfast/arguments/cancel/v1', { signature: fixed(64) }),
 } as const satisfies Record<Operation, unknown>;
 

@@ -176,21 +176,33 @@ describe('maintenance', () => {
     for (const client of clients) expect(await client.status()).toMatchObject({ attemptsSinceSuccess: 0 });
   });
 
-  it('destroys a spent record only with t nodes, and then everywhere that can be reached', async () => {
+  it('destroys a spent record only with t + 1 nodes, and then everywhere that can be reached', async () => {
+    for (const n of [3, 5]) {
+      const { fleet, client } = await enrolled(n);
+      for (let i = 0; i < 10; i++) await client.recover(`00000${i}`).catch(() => {});
+      expect((await client.status()).state).toBe('spent');
+      const away = n === 3 ? [1] : [1, 2];
+      const nodes = away.map((node) => fleet.members[node - 1]!.node);
+      for (const node of away) fleet.kill(node);
+      await fleet.maintenance.destroySpent();
+      expect((await client.status()).state).toBe('spent');
+      fleet.members[0]!.node = nodes[0];
+      await fleet.maintenance.destroySpent();
+      expect((await client.status()).state).toBe('destroyed');
+      await expect(client.recover('123456')).rejects.toMatchObject({ code: 'destroyed' });
+    }
+  });
+
+  it('destroys a spent record also where one of three nodes has a new token, and no count of its own', async () => {
     const { fleet, client } = await enrolled();
     for (let i = 0; i < 10; i++) await client.recover(`00000${i}`).catch(() => {});
-    expect((await client.status()).state).toBe('spent');
-    const { node } = fleet.members[0]!;
-    const second = fleet.members[1]!.node;
-    fleet.kill(1);
-    fleet.kill(2);
+    await fleet.replace(3);
+    const owner = await fleet.client('alice');
+    expect((await owner.status()).state).toBe('spent');
     await fleet.maintenance.destroySpent();
-    fleet.members[0]!.node = node;
-    fleet.members[1]!.node = second;
-    expect((await client.status()).state).toBe('spent');
-    await fleet.maintenance.destroySpent();
-    expect((await client.status()).state).toBe('destroyed');
-    await expect(client.recover('123456')).rejects.toMatchObject({ code: 'destroyed' });
+    expect((await owner.status()).state).toBe('destroyed');
+    await owner.enrol('654321', secret);
+    expect((await owner.recover('654321')).secret.reveal()).toEqual(secret);
   });
 
   it('destroys nothing that has attempts left', async () => {
@@ -202,7 +214,7 @@ describe('maintenance', () => {
   });
 
   it('is not stopped by one node that answers nonsense', async () => {
-    const { fleet, client } = await enrolled();
+    const { fleet, client } = await enrolled(5);
     for (let i = 0; i < 10; i++) await client.recover(`00000${i}`).catch(() => {});
     fleet.tamper = (node, _request, answer) =>
       node === 2

@@ -302,7 +302,8 @@ describe('confirm', () => {
 
 describe('spent', () => {
   const full = attempted(context, one, active, 10);
-  const shown = heads(fleet, [1, 2], full);
+  const all = [1, 2, 3];
+  const shown = heads(fleet, all, full);
   const spend = (
     state: RecordState,
     change: { attempt?: number; confirmed?: number; generation?: number } = {},
@@ -310,36 +311,47 @@ describe('spent', () => {
     at = context,
   ) => decideSpent(at, state, { generation: 1, attempt: 10, confirmed: 0, ...change }, by);
 
-  it('is voted where this node and t heads together show no budget', () => {
+  it('is voted where this node and t + 1 heads together show no budget', () => {
     const decision = spend(full);
     expect(decision.body).toEqual({ kind: 'spent', ...placeOf(fleet, 1), attempt: 10, confirmed: 0 });
     expect(decision.state.active?.spent).toEqual({ attempt: 10, confirmed: 0 });
     expect(spend(decision.state)).toEqual(decision);
   });
 
-  it('is never voted by its own count alone', () => {
+  it('is voted neither by its own count alone nor with the heads of a mere majority', () => {
     expect(codeOf(spend(full, {}, []))).toBe('behind');
-    expect(codeOf(spend(full, {}, heads(fleet, [1, 1], full)))).toBe('behind');
-    const elsewhere = { ...full, record: named('x') };
-    expect(codeOf(spend(full, {}, heads(fleet, [1, 2], elsewhere)))).toBe('behind');
+    expect(codeOf(spend(full, {}, heads(fleet, [1, 2, 2, 1], full)))).toBe('behind');
+    expect(codeOf(spend(full, {}, heads(fleet, all, { ...full, record: named('x') })))).toBe('behind');
+    const five = makeFleet(5);
+    const of = contextOf(five);
+    const record = activated(of, enrolment(five, 1));
+    const used = attempted(of, enrolment(five, 1), record, 10);
+    expect(codeOf(spend(used, {}, heads(five, [1, 2, 3], used), of))).toBe('behind');
+    expect(spend(used, {}, heads(five, [1, 2, 3, 5], used), of).body?.kind).toBe('spent');
   });
 
-  it('is voted for its own count whatever lower ones the heads show, never for a higher one of theirs', () => {
-    expect(spend(full, {}, heads(fleet, [1, 2], active)).body?.kind).toBe('spent');
+  it('is voted for its own count whatever lower ones the heads show, and for a higher one only of t heads', () => {
+    expect(spend(full, {}, heads(fleet, all, active)).body?.kind).toBe('spent');
     const nine = attempted(context, one, active, 9);
-    expect(codeOf(spend(nine))).toBe('conflict');
-    expect(codeOf(spend(active, {}, heads(fleet, [1, 2, 3], full)))).toBe('conflict');
+    for (const state of [nine, active]) {
+      expect(codeOf(spend(state, {}, heads(fleet, all, nine)))).toBe('conflict');
+      expect(codeOf(spend(state, {}, [...heads(fleet, [1], full), ...heads(fleet, [2, 3], nine)]))).toBe('conflict');
+      // A node whose token was replaced has no count: the others could else never destroy what they have counted to the end.
+      const followed = spend(state, {}, [...heads(fleet, [1, 2], full), ...heads(fleet, [3], state)]);
+      expect(followed.body?.kind).toBe('spent');
+      expect(followed.state.active).toMatchObject({ attempt: state.active!.attempt, spent: { attempt: 10 } });
+    }
   });
 
   it('is never voted for numbers that are only barred, here or in the heads', () => {
     const barring: RecordState = { ...active, active: { ...active.active!, barred: { upTo: 10, vote: undefined } } };
-    expect(codeOf(spend(barring, {}, heads(fleet, [1, 2, 3], barring)))).toBe('conflict');
-    expect(codeOf(spend(barring))).toBe('conflict');
+    expect(codeOf(spend(barring, {}, heads(fleet, all, barring)))).toBe('conflict');
+    expect(codeOf(spend(barring, {}, [...heads(fleet, [1, 2], barring), ...heads(fleet, [3], full)]))).toBe('conflict');
   });
 
   it('is not voted where a head or this node shows a confirmation', () => {
     const used = confirmed(context, one, full, 10);
-    expect(codeOf(spend(full, {}, [...heads(fleet, [1], full), ...heads(fleet, [2], used)]))).toBe('conflict');
+    expect(codeOf(spend(full, {}, [...heads(fleet, [1, 2], full), ...heads(fleet, [3], used)]))).toBe('conflict');
     expect(codeOf(spend(used))).toBe('conflict');
     expect(codeOf(spend(used, { confirmed: 10 }))).toBe('conflict');
   });
@@ -347,22 +359,37 @@ describe('spent', () => {
   it('is not voted with other numbers than the heads show, or while attempts are left', () => {
     expect(codeOf(spend(full, { attempt: 11 }))).toBe('conflict');
     const nine = attempted(context, one, active, 9);
-    expect(codeOf(spend(nine, { attempt: 9 }, heads(fleet, [1, 2], nine)))).toBe('conflict');
+    expect(codeOf(spend(nine, { attempt: 9 }, heads(fleet, all, nine)))).toBe('conflict');
     expect(codeOf(spend(full, { generation: 2 }))).toBe('behind');
   });
 
-  it('waits for the policy’s delay since its own last vote', () => {
+  describe('with a delay in the policy', () => {
     const patient = makeFleet(3, { destroyAfter: 100 });
     const at = (seconds: number) => contextOf(patient, NOW + seconds * SECOND);
-    expect(spend(full, {}, shown, at(99)).refusal).toMatchObject({
-      code: 'waiting',
-      details: { until: NOW + 100 * SECOND },
+    const signedAt = (seconds: number, nodes = all) =>
+      heads(fleet, nodes, full).map(({ signer, body }) => ({
+        signer: { ...signer, time: NOW + seconds * SECOND },
+        body,
+      }));
+
+    it('waits since its own last vote', () => {
+      const late = signedAt(1000);
+      expect(spend(full, {}, late, at(99)).refusal).toMatchObject({
+        code: 'waiting',
+        details: { until: NOW + 100 * SECOND },
+      });
+      expect(spend(full, {}, late, at(100)).body?.kind).toBe('spent');
+      const back = spend(full, {}, late, at(-500));
+      expect(back.refusal?.details.until).toBe(NOW - 400 * SECOND);
+      expect(codeOf(spend(back.state, {}, late, at(-401)))).toBe('waiting');
+      expect(spend(back.state, {}, late, at(-400)).body?.kind).toBe('spent');
     });
-    expect(spend(full, {}, shown, at(100)).body?.kind).toBe('spent');
-    const back = spend(full, {}, shown, at(-500));
-    expect(back.refusal?.details.until).toBe(NOW - 400 * SECOND);
-    expect(codeOf(spend(back.state, {}, shown, at(-401)))).toBe('waiting');
-    expect(spend(back.state, {}, shown, at(-400)).body?.kind).toBe('spent');
+
+    it('counts no head from before the same delay has passed since that node’s last vote', () => {
+      expect(codeOf(spend(full, {}, signedAt(99.999), at(500)))).toBe('behind');
+      expect(codeOf(spend(full, {}, [...signedAt(100, [1, 2]), ...signedAt(99.999, [3])], at(500)))).toBe('behind');
+      expect(spend(full, {}, signedAt(100), at(500)).body?.kind).toBe('spent');
+    });
   });
 });
 
@@ -375,11 +402,22 @@ describe('destroy', () => {
     expect(decideDestroy(context, decision.state, proof)).toEqual(decision);
   });
 
-  it('deletes with the votes of t nodes that the budget is spent', () => {
+  it('deletes with the votes of more than a majority that the budget is spent', () => {
     expect(decideDestroy(context, active, spentProof(fleet, one, 10, 0)).state).toMatchObject({
       active: undefined,
       tombstone: { generation: 1, kind: 'spent' },
     });
+    for (const [n, votes] of [
+      [3, [1, 2]],
+      [5, [1, 2, 3]],
+      [9, [1, 2, 3, 4, 5]],
+    ] as const) {
+      const of = makeFleet(n);
+      const record = activated(contextOf(of), enrolment(of, 1));
+      const proof = (nodes: readonly number[]) => spentProof(of, enrolment(of, 1), 10, 0, { nodes });
+      expect(() => decideDestroy(contextOf(of), record, proof(votes))).toThrow(/too few/);
+      expect(accepted(decideDestroy(contextOf(of), record, proof([...votes, n]))).active).toBeUndefined();
+    }
   });
 
   it('takes no proof of another generation or record, or that shows attempts left', () => {
@@ -402,10 +440,18 @@ describe('destroy', () => {
     const lone = spentProof(fleet, one, 10, 0, { nodes: [1] });
     expect(() => decideDestroy(context, active, lone)).toThrow(expect.objectContaining({ code: 'untrusted' }));
     const open = certifyBytes(fleet, one.open, { nodes: [1] });
-    const proof = encodeOwnerDeletion({ openCertificate: open, signature: new Uint8Array(64) });
+    const proof = encodeOwnerDeletion({
+      openCertificate: open,
+      stageCertificate: undefined,
+      signature: new Uint8Array(64),
+    });
     expect(() => decideDestroy(context, active, { generation: 1, kind: 'owner', proof })).toThrow(/too few/);
     const majority = certifyBytes(fleet, one.open, { nodes: [1, 2] });
-    const opened = encodeOwnerDeletion({ openCertificate: majority, signature: new Uint8Array(64) });
+    const opened = encodeOwnerDeletion({
+      openCertificate: majority,
+      stageCertificate: undefined,
+      signature: new Uint8Array(64),
+    });
     expect(() => decideDestroy(context, active, { generation: 1, kind: 'owner', proof: opened })).toThrow(/too few/);
   });
 

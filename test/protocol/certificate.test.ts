@@ -20,7 +20,7 @@ import {
 import { certify, cheapChecks, makeFleet, named, placeOf, point, type Signing, signStatement } from './fixtures.ts';
 
 const fleet = makeFleet(5);
-const body: Body<'stage'> = { kind: 'stage', ...placeOf(fleet, 1), documentHash: named('document') };
+const body: Body<'active'> = { kind: 'active', ...placeOf(fleet, 1), documentHash: named('document') };
 const verifier = () => new StatementVerifier(fleet, cheapChecks);
 const untrusted = expect.objectContaining({ code: 'untrusted' });
 
@@ -32,8 +32,8 @@ function mixed(second: Signing): Certificate {
 
 describe('a certificate', () => {
   it('is t statements of one body', () => {
-    expect(verifier().certificate(certify(fleet, body), 'stage')).toEqual(body);
-    expect(verifier().certificate(certify(fleet, body, { nodes: [5, 2, 4, 1] }), 'stage')).toEqual(body);
+    expect(verifier().certificate(certify(fleet, body), 'active')).toEqual(body);
+    expect(verifier().certificate(certify(fleet, body, { nodes: [5, 2, 4, 1] }), 'active')).toEqual(body);
   });
 
   it.each([
@@ -45,11 +45,11 @@ describe('a certificate', () => {
     ['another epoch’s body', certify(makeFleet(5, {}, { epoch: 2 }), { ...body, epoch: 2 })],
     ['a body that names another fleet', certify(fleet, { ...body, fleet: 'other' })],
     ['a body that names another epoch', certify(fleet, { ...body, epoch: 2 })],
-    ['another kind', certify(fleet, { kind: 'active', ...placeOf(fleet, 1), documentHash: named('document') })],
+    ['another kind', certify(fleet, { kind: 'stage', ...placeOf(fleet, 1), documentHash: named('document') })],
     ['too short fences', mixed({ fences: [1, 1, 1, 1] })],
     ['too long fences', mixed({ fences: [1, 1, 1, 1, 1, 1] })],
   ])('with %s is refused', (_, certificate) => {
-    expect(() => verifier().certificate(certificate, 'stage')).toThrow(untrusted);
+    expect(() => verifier().certificate(certificate, 'active')).toThrow(untrusted);
   });
 
   it('of an opening with t votes only, as earlier versions made them, is refused with what to do', () => {
@@ -77,13 +77,13 @@ describe('a certificate', () => {
     const encoded = encodeCertificate(certify(fleet, body));
     const wrong = encodeCertificate(mixed({ fences: [1, 1, 1, 1] }));
     for (let i = 0; i < 2; i++) {
-      expect(verifying.encodedCertificate(encoded, 'stage').body).toEqual(body);
-      expect(verifying.encodedProof(encoded, 'stage').certificate).toEqual(decodeCertificate(encoded));
+      expect(verifying.encodedCertificate(encoded, 'active').body).toEqual(body);
+      expect(verifying.encodedProof(encoded, 'active').certificate).toEqual(decodeCertificate(encoded));
       expect(checked).toBe(threshold(fleet));
       expect(() => verifying.encodedCertificate(encoded, 'attempt')).toThrow(untrusted);
       expect(() => verifying.encodedProof(encoded, 'attempt')).toThrow(untrusted);
     }
-    for (let i = 0; i < 2; i++) expect(() => verifying.encodedProof(wrong, 'stage')).toThrow(untrusted);
+    for (let i = 0; i < 2; i++) expect(() => verifying.encodedProof(wrong, 'active')).toThrow(untrusted);
   });
 
   it('of an earlier epoch proves what it proved, and allows nothing, also when it has been seen', () => {
@@ -91,8 +91,8 @@ describe('a certificate', () => {
     const verifying = new StatementVerifier(successorOf(fleet, nodes), cheapChecks);
     const encoded = encodeCertificate(certify(fleet, body));
     for (let i = 0; i < 2; i++) {
-      expect(verifying.encodedProof(encoded, 'stage').body).toEqual(body);
-      expect(() => verifying.encodedCertificate(encoded, 'stage')).toThrow(untrusted);
+      expect(verifying.encodedProof(encoded, 'active').body).toEqual(body);
+      expect(() => verifying.encodedCertificate(encoded, 'active')).toThrow(untrusted);
     }
   });
 
@@ -105,15 +105,15 @@ describe('a certificate', () => {
       ];
       return { body: parts[0]!.body, signatures: parts.map(({ signer, batch }) => ({ signer, batch })) };
     };
-    expect(verifier().certificate(fenced(4, 4), 'stage')).toEqual(body);
-    expect(verifier().certificate(fenced(5, 4), 'stage')).toEqual(body);
-    expect(() => verifier().certificate(fenced(3, 4), 'stage')).toThrow(/fences disagree/);
+    expect(verifier().certificate(fenced(4, 4), 'active')).toEqual(body);
+    expect(verifier().certificate(fenced(5, 4), 'active')).toEqual(body);
+    expect(() => verifier().certificate(fenced(3, 4), 'active')).toThrow(/fences disagree/);
     // A fence against a node that did not sign says nothing.
-    expect(verifier().certificate(mixed({ fences: [1, 1, 1, 99, 99] }), 'stage')).toEqual(body);
+    expect(verifier().certificate(mixed({ fences: [1, 1, 1, 99, 99] }), 'active')).toEqual(body);
   });
 
   it('is refused where a signer’s own fence is above its incarnation', () => {
-    expect(() => verifier().certificate(mixed({ fences: [1, 2, 1, 1, 1] }), 'stage')).toThrow(/fences disagree/);
+    expect(() => verifier().certificate(mixed({ fences: [1, 2, 1, 1, 1] }), 'active')).toThrow(/fences disagree/);
   });
 
   it('may hold statements out of batches of any size, each in its own place only', () => {
@@ -125,7 +125,7 @@ describe('a certificate', () => {
       [64, 63],
     ] as const) {
       const certificate = certify(fleet, body, { before, after });
-      expect(verifier().certificate(certificate, 'stage')).toEqual(body);
+      expect(verifier().certificate(certificate, 'active')).toEqual(body);
       for (const change of [
         { index: before + 1 },
         { size: before + after + 2 + 64 },
@@ -134,7 +134,7 @@ describe('a certificate', () => {
       ]) {
         const [first, ...rest] = certificate.signatures;
         const moved = { ...certificate, signatures: [{ ...first!, batch: { ...first!.batch, ...change } }, ...rest] };
-        expect(() => verifier().certificate(moved, 'stage')).toThrow(untrusted);
+        expect(() => verifier().certificate(moved, 'active')).toThrow(untrusted);
       }
     }
   });
@@ -146,27 +146,27 @@ describe('a certificate', () => {
       ...certificate,
       signatures: [{ ...first!, batch: { ...first!.batch, size } }, ...rest],
     });
-    expect(verifier().certificate(told(3), 'stage')).toEqual(body);
-    for (const size of [0, 1, 2, 5]) expect(() => verifier().certificate(told(size), 'stage')).toThrow(untrusted);
+    expect(verifier().certificate(told(3), 'active')).toEqual(body);
+    for (const size of [0, 1, 2, 5]) expect(() => verifier().certificate(told(size), 'active')).toThrow(untrusted);
   });
 
   it('cannot borrow the signature of a batch that it was not in', () => {
     const other = signStatement(fleet, 1, { ...body, generation: 2 }, { before: 1 });
     const [first, ...rest] = certify(fleet, body).signatures;
     const borrowed = { body: certify(fleet, body).body, signatures: [{ ...first!, batch: other.batch }, ...rest] };
-    expect(() => verifier().certificate(borrowed, 'stage')).toThrow(untrusted);
+    expect(() => verifier().certificate(borrowed, 'active')).toThrow(untrusted);
   });
 
   it('with any byte flipped is malformed or refused, also by a verifier that knows the right one', () => {
     const right = encodeCertificate(certify(fleet, body, { before: 2, after: 1 }));
     const knowing = verifier();
-    knowing.certificate(decodeCertificate(right), 'stage');
+    knowing.certificate(decodeCertificate(right), 'active');
     fc.assert(
       fc.property(fc.nat(right.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
         const wrong = right.slice();
         wrong[at]! ^= change;
         for (const one of [knowing, verifier()]) {
-          expect(() => one.certificate(decodeCertificate(wrong), 'stage')).toThrow(
+          expect(() => one.certificate(decodeCertificate(wrong), 'active')).toThrow(
             expect.objectContaining({ code: expect.stringMatching(/^(untrusted|malformed|too_large)$/) }),
           );
         }
@@ -180,12 +180,12 @@ describe('a signed statement', () => {
   it('with any byte flipped is malformed or refused', () => {
     const right = encodeSignedStatement(signStatement(fleet, 4, body, { before: 2, after: 1 }));
     const knowing = verifier();
-    expect(knowing.body(decodeSignedStatement(right), 'stage')).toEqual(body);
+    expect(knowing.body(decodeSignedStatement(right), 'active')).toEqual(body);
     fc.assert(
       fc.property(fc.nat(right.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
         const wrong = right.slice();
         wrong[at]! ^= change;
-        expect(() => knowing.body(decodeSignedStatement(wrong), 'stage')).toThrow(
+        expect(() => knowing.body(decodeSignedStatement(wrong), 'active')).toThrow(
           expect.objectContaining({ code: expect.stringMatching(/^(untrusted|malformed|too_large)$/) }),
         );
       }),
@@ -262,7 +262,7 @@ describe('assembling', () => {
         if (unfenced) expect(certificate !== undefined).toBe(most >= 3);
         if (!certificate) return;
         made++;
-        expect(verifier().certificate(certificate, 'stage')).toMatchObject({ kind: 'stage' });
+        expect(verifier().certificate(certificate, 'active')).toMatchObject({ kind: 'active' });
         expect(decodeCertificate(encodeCertificate(certificate))).toEqual(certificate);
       }),
       { numRuns: 500 },

@@ -184,7 +184,7 @@ describe('limits', () => {
   );
   const activation = { document, openCertificate, stageCertificate, ownerSignature: signature };
   const confirmation = { certificate: attemptCertificate, signature };
-  const deletion = encodeOwnerDeletion({ openCertificate, signature });
+  const deletion = encodeOwnerDeletion({ openCertificate, stageCertificate, signature });
   const tombstone = { generation: most, kind: 'owner' as const, proof: deletion };
   const state: RecordState = {
     record: RECORD,
@@ -224,7 +224,7 @@ describe('limits', () => {
     ['activate', ARGUMENTS.activate.encode(activation)],
     ['stage', ARGUMENTS.stage.encode(activation)],
     ['confirm', ARGUMENTS.confirm.encode(confirmation)],
-    ['delete', ARGUMENTS.delete.encode({ signature, openCertificate })],
+    ['delete', ARGUMENTS.delete.encode({ signature, openCertificate, stageCertificate })],
   ] as const;
 
   it('hold a certificate, a document and a head at their largest', () => {

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   type Body,
+  type Context,
   cancelObjection,
   decideActivate,
   decideCancel,
@@ -15,6 +16,7 @@ import {
   encodeActivation,
   encodeDocument,
   encodeOwnerAction,
+  encodeOwnerDeletion,
   type Handover,
   mergeCertified,
   type OpenRequest,
@@ -55,7 +57,8 @@ const request = (one: Enrolment, previous?: Enrolment): OpenRequest => {
   const authorisation = previous && authorise(fleet, previous, { generation, blindHash, ownerKey });
   return { generation, blindHash, ownerKey, takeover, authorisation };
 };
-const certified = (one: Enrolment, latest = NOW) => ({ body: one.open, latest });
+const certified = (one: Enrolment) => ({ body: one.open });
+const refused = (code: string) => expect.objectContaining({ code });
 const codeOf = (decision: { refusal?: { code: string } }) => decision.refusal?.code;
 
 describe('open', () => {
@@ -161,6 +164,8 @@ describe('takeover', () => {
     const delayed = makeFleet(3, { takeover: { kind: 'delayed', seconds: 100 } });
     const at = (seconds: number) => contextOf(delayed, NOW + seconds * SECOND);
     const opened = accepted(decideOpen(at(0), active, opening, []));
+    const evaluated = (when: Context, state: RecordState) =>
+      decideEvaluation(when, state, { body: taken.open, latest: NOW - 500 * SECOND });
     const cancelSignature = (generation: number, owner = first.owner) =>
       sign(owner, encodeOwnerAction({ fleet: fleet.fleet, record: RECORD, generation, action: 'cancel' }));
 
@@ -181,15 +186,27 @@ describe('takeover', () => {
       expect(decideStage(at(-900), stepped.state, taken.document, undefined).body?.kind).toBe('stage');
     });
 
-    it('counts, where the opening was learned from a certificate, from its latest signed time or now', () => {
-      const learn = (latest: number) => decideStage(at(0), active, taken.document, certified(taken, latest));
+    it('counts, where the opening was learned from a certificate, from when it was learned', () => {
       // Not seen as opened here: it may have been cancelled before, so this node stays out of it.
       expect(codeOf(decideStage(at(100), { ...active, highest: 2 }, taken.document, certified(taken)))).toBe(
         'owner_required',
       );
-      expect(learn(NOW - 40 * SECOND).refusal?.details.until).toBe(NOW + 60 * SECOND);
-      expect(learn(NOW + 40 * SECOND).refusal?.details.until).toBe(NOW + 100 * SECOND);
-      expect(learn(NOW - 100 * SECOND).body?.kind).toBe('stage');
+      // However long ago it was certified: nobody who asked this node could have known of it.
+      const learned = decideStage(at(500), active, taken.document, certified(taken));
+      expect(learned.refusal).toMatchObject({ code: 'waiting', details: { until: NOW + 600 * SECOND } });
+      expect(learned.state.open).toMatchObject({ takeover: true, cancelled: false, time: NOW + 500 * SECOND });
+      expect(codeOf(decideStage(at(599), learned.state, taken.document, certified(taken)))).toBe('waiting');
+      expect(decideStage(at(600), learned.state, taken.document, certified(taken)).body?.kind).toBe('stage');
+      expect(evaluated(at(7), active).state.open).toMatchObject({ time: NOW + 7 * SECOND });
+    });
+
+    it('is waited for also by a node that missed the activation of what would be taken over', () => {
+      const missed = accepted(decideOpen(at(0), empty, { ...opening, generation: 1 }, []));
+      const one = enrolment(fleet, 1, { takeover: true, owner: 'owner 2' });
+      expect(missed.active).toBeUndefined();
+      expect(codeOf(decideStage(at(99), missed, one.document, undefined))).toBe('waiting');
+      expect(decideStage(at(100), missed, one.document, undefined).body?.kind).toBe('stage');
+      expect(codeOf(decideStage(at(100), empty, taken.document, certified(taken)))).toBe('waiting');
     });
 
     it('is cancelled by the owner’s signature for good', () => {
@@ -217,42 +234,47 @@ describe('takeover', () => {
       expect(codeOf(decideCancel(at(0), opened, 4))).toBe('behind');
     });
 
-    it('deletes what it would replace no sooner than it could replace it', () => {
-      const deletion = ownerDeletion(delayed, taken);
-      const early = decideDestroy(at(99.999), opened, deletion);
-      expect(early.refusal).toMatchObject({ code: 'waiting', details: { until: NOW + 100 * SECOND } });
-      expect(early.state.active).toBe(opened.active);
-      expect(accepted(decideDestroy(at(100), opened, deletion))).toMatchObject({ tombstone: { generation: 2 } });
-      // Where the opening was not seen, from the latest time in its certificate.
-      const unseen = decideDestroy(at(50), active, deletion);
-      expect(unseen.refusal).toMatchObject({ code: 'waiting', details: { until: NOW + 100 * SECOND } });
-      expect(accepted(decideDestroy(at(100), unseen.state, deletion)).active).toBeUndefined();
-      expect(mergeCertified(at(99), active, { ...portable(active), tombstone: deletion }).active).toBeDefined();
+    it('deletes, itself and what is older, only with the proof that it was staged', () => {
+      const { openCertificate } = taken;
+      const action = encodeOwnerAction({ fleet: fleet.fleet, record: RECORD, generation: 2, action: 'delete' });
+      const deletion = (stageCertificate: Uint8Array | undefined) => ({
+        generation: 2,
+        kind: 'owner' as const,
+        proof: encodeOwnerDeletion({ openCertificate, stageCertificate, signature: sign(taken.owner, action) }),
+      });
+      const majority = certifyBytes(
+        delayed,
+        { kind: 'stage', ...placeOf(delayed, 2), documentHash: taken.documentHash },
+        { nodes: [1, 3] },
+      );
+      for (const state of [opened, active, empty]) {
+        for (const proof of [undefined, first.proof.stageCertificate, majority]) {
+          expect(() => decideDestroy(at(500), state, deletion(proof))).toThrow(refused('untrusted'));
+        }
+        const gone = accepted(decideDestroy(at(0), state, deletion(taken.proof.stageCertificate)));
+        expect(gone).toMatchObject({ active: undefined, tombstone: { generation: 2 } });
+      }
+      expect(() => mergeCertified(at(99), active, { ...portable(active), tombstone: deletion(undefined) })).toThrow(
+        refused('untrusted'),
+      );
     });
 
-    it('deletes nothing older where it was cancelled, abstained from, or another generation was opened since', () => {
-      const deletion = ownerDeletion(delayed, taken);
-      const cancelled = accepted(decideCancel(at(0), opened, 2));
-      for (const state of [cancelled, { ...active, highest: 2 }, { ...opened, highest: 3 }]) {
-        const late = decideDestroy(at(500), state, deletion);
-        expect(codeOf(late)).toBe('conflict');
-        expect(late.state).toBe(state);
+    it('deletes nothing older where the policy allows no takeover any more', () => {
+      const refusing = decideDestroy(context, opened, ownerDeletion(delayed, taken));
+      expect(codeOf(refusing)).toBe('conflict');
+      expect(refusing.state).toBe(opened);
+      const done = accepted(decideActivate(at(100), opened, taken.proof));
+      for (const state of [done, empty]) {
+        expect(accepted(decideDestroy(context, state, ownerDeletion(delayed, taken))).tombstone?.generation).toBe(2);
       }
     });
 
-    it('leaves another opening of its generation as this node’s vote, while it may not delete', () => {
-      const own = accepted(decideOpen(at(0), active, request(second, first), []));
-      const deletion = ownerDeletion(delayed, enrolment(fleet, 2, { takeover: true, owner: 'thief' }));
-      const early = decideDestroy(at(0), own, deletion);
-      expect(codeOf(early)).toBe('waiting');
-      expect(early.state).toBe(own);
-      expect(accepted(decideDestroy(at(100), own, deletion)).active).toBeUndefined();
-    });
-
-    it('deletes itself at once where it is active, and where nothing older is', () => {
-      const done = accepted(decideActivate(at(100), opened, taken.proof));
-      expect(accepted(decideDestroy(at(100), done, ownerDeletion(delayed, taken))).active).toBeUndefined();
-      expect(accepted(decideDestroy(at(0), empty, ownerDeletion(delayed, taken))).tombstone?.generation).toBe(2);
+    it('is not named where the owner was asked: other deletions carry no staging', () => {
+      const { openCertificate, proof, owner } = first;
+      const action = encodeOwnerAction({ fleet: fleet.fleet, record: RECORD, generation: 1, action: 'delete' });
+      const signed = { openCertificate, stageCertificate: proof.stageCertificate, signature: sign(owner, action) };
+      const tombstone = { generation: 1, kind: 'owner' as const, proof: encodeOwnerDeletion(signed) };
+      expect(() => decideDestroy(context, active, tombstone)).toThrow(refused('untrusted'));
     });
 
     it('is cancelled by nobody else', () => {
@@ -443,7 +465,7 @@ describe('activate', () => {
     const again = certifyBytes(
       fleet,
       { kind: 'stage', ...placeOf(fleet, 1), documentHash: first.documentHash },
-      { nodes: [2, 3] },
+      { nodes: [3, 2, 1] },
     );
     expect(codeOf(decideActivate(context, empty, { ...first.proof, stageCertificate: again }))).toBe('untrusted');
     const ownerSignature = sign(first.owner, encodeActivation(again));
@@ -460,7 +482,7 @@ describe('activate', () => {
     });
   });
 
-  it('takes over no proof whose opening has the votes of a mere majority', () => {
+  it('takes over no proof whose opening or staging has the votes of a mere majority', () => {
     for (const [n, votes] of [
       [3, [1, 2]],
       [5, [1, 2, 3]],
@@ -468,19 +490,19 @@ describe('activate', () => {
     ] as const) {
       const of = makeFleet(n);
       const one = enrolment(of, 1);
-      const opening = (nodes: readonly number[]) => certifyBytes(of, one.open, { nodes });
-      const proof = (nodes: readonly number[]) => ({ ...one.proof, openCertificate: opening(nodes) });
-      expect(() => decideActivate(contextOf(of), empty, proof(votes))).toThrow(/too few/);
-      expect(codeOf(decideActivate(contextOf(of), empty, proof([...votes, n])))).toBeUndefined();
+      const staging: Body = { kind: 'stage', ...placeOf(of, 1), documentHash: one.documentHash };
+      const proof = (openers: readonly number[], stagers: readonly number[]) => {
+        const stageCertificate = certifyBytes(of, staging, { nodes: stagers });
+        const openCertificate = certifyBytes(of, one.open, { nodes: openers });
+        const ownerSignature = sign(one.owner, encodeActivation(stageCertificate));
+        return { document: one.document, openCertificate, stageCertificate, ownerSignature };
+      };
+      const more = [...votes, n];
+      for (const few of [proof(votes, more), proof(more, votes)]) {
+        expect(() => decideActivate(contextOf(of), empty, few)).toThrow(/too few/);
+      }
+      expect(codeOf(decideActivate(contextOf(of), empty, proof(more, more)))).toBeUndefined();
     }
-  });
-
-  it('takes over no proof whose certificates are not by t nodes', () => {
-    const body: Body = { kind: 'stage', ...placeOf(fleet, 1), documentHash: first.documentHash };
-    const lone = certifyBytes(fleet, body, { nodes: [1] });
-    expect(() => decideActivate(context, empty, { ...first.proof, stageCertificate: lone })).toThrow(
-      expect.objectContaining({ code: 'untrusted' }),
-    );
   });
 });
 

@@ -82,7 +82,7 @@ export interface Signing {
   readonly fences?: readonly number[];
   readonly time?: number;
   readonly sequence?: number;
-  /** Who signs a certificate: the first `t` nodes unless told. */
+  /** Who signs a certificate: as many of the first nodes as it needs, unless told. */
   readonly nodes?: readonly number[];
   /** Statements in the same batch, before and after this one. */
   readonly before?: number;
@@ -247,9 +247,10 @@ export function confirmation(
 
 export function ownerDeletion(fleet: Fleet, one: Enrolment, signer = one.owner): TombstoneProof {
   const { generation, openCertificate } = one;
+  const stageCertificate = one.open.takeover ? one.proof.stageCertificate : undefined;
   const action = { fleet: fleet.fleet, record: one.content.record, generation, action: 'delete' as const };
   const signature = sign(signer, encodeOwnerAction(action));
-  return { generation, kind: 'owner', proof: encodeOwnerDeletion({ openCertificate, signature }) };
+  return { generation, kind: 'owner', proof: encodeOwnerDeletion({ openCertificate, stageCertificate, signature }) };
 }
 
 export function spentProof(

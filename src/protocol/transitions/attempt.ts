@@ -6,7 +6,7 @@ import { position } from '../facts.ts';
 import { type ActiveRecord, type ConfirmationProof, nextAttemptAt, type RecordState } from '../record.ts';
 import type { Body } from '../statement.ts';
 import { type Context, type Decision, type Head, majorityShows, refuse } from './decision.ts';
-import { activeDocument, adoptOpen, latestTime, place } from './enrol.ts';
+import { activeDocument, adoptOpen, type CertifiedOpen, latestTime, place } from './enrol.ts';
 
 export interface AttemptRequest {
   readonly generation: number;
@@ -100,7 +100,7 @@ export function decideEvaluation(
 ): Decision {
   const { body } = certified;
   if (!equalBytes(body.record, state.record)) return refuse(state, 'untrusted', 'the certificate is of another record');
-  if (body.kind === 'open') return decideEnrolmentEvaluation(context, state, { body, latest: certified.latest });
+  if (body.kind === 'open') return decideEnrolmentEvaluation(context, state, { body });
   const objection = generationObjection(state, body.generation);
   if (objection) return { state, refusal: objection };
   const active = state.active!;
@@ -113,11 +113,7 @@ export function decideEvaluation(
   return { state: learned === active ? state : { ...state, active: learned } };
 }
 
-function decideEnrolmentEvaluation(
-  context: Context,
-  state: RecordState,
-  opened: { readonly body: Body<'open'>; readonly latest: number },
-): Decision {
+function decideEnrolmentEvaluation(context: Context, state: RecordState, opened: CertifiedOpen): Decision {
   const { generation } = opened.body;
   if (state.tombstone && state.tombstone.generation >= generation) return refuse(state, 'destroyed', 'destroyed');
   if (state.active && state.active.generation >= generation) {

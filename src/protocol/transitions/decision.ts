@@ -38,9 +38,19 @@ export function majorityShows(
   heads: readonly Head[],
   shows: (head: Body<'head'>) => boolean,
 ): boolean {
+  return nodesShow(threshold(context.fleet), record, heads, shows);
+}
+
+/** Whether heads of `needed` distinct nodes on this record satisfy `shows`. */
+export function nodesShow(
+  needed: number,
+  record: Uint8Array,
+  heads: readonly Head[],
+  shows: (head: Body<'head'>) => boolean,
+): boolean {
   const nodes = new Set<number>();
   for (const { signer, body } of heads) {
     if (body.record.every((byte, i) => byte === record[i]) && shows(body)) nodes.add(signer.node);
   }
-  return nodes.size >= threshold(context.fleet);
+  return nodes.size >= needed;
 }

@@ -2,14 +2,22 @@
 
 import { equalBytes, HoldfastError } from '../../core/index.ts';
 import { encodeOwnerAction } from '../document.ts';
+import { replacingThreshold } from '../fleet.ts';
 import { provenTombstone } from '../proofs.ts';
 import { budgetLeft, decodeOwnerDeletion, type RecordState, type TombstoneProof } from '../record.ts';
 import type { Body } from '../statement.ts';
 import { generationObjection } from './attempt.ts';
-import { type Context, type Decision, type Head, majorityShows, refuse } from './decision.ts';
-import { activeDocument, adoptOpen, latestTime, place, takeoverDelay } from './enrol.ts';
+import { type Context, type Decision, type Head, majorityShows, nodesShow, refuse } from './decision.ts';
+import { activeDocument, place, takeoverObjection } from './enrol.ts';
 
-/** Votes that generation `generation` has no budget left, as this node and the heads of `t` nodes show together. */
+/**
+ * Votes that generation `generation` has no budget left, as the heads of `t + 1` nodes show together: of those one at least
+ * knows of each success that was reported to anybody, also where another is malicious. Of the attempts it believes its own
+ * count, or, where it has none (its token was replaced, or it has forgotten), `t` heads.
+ *
+ * A head counts once `destroyAfter` has passed, on its node's clock, since that node's last vote: an older one, from between
+ * the last vote and its confirmation, could be kept to have this node hold the confirmation off for ever.
+ */
 export function decideSpent(
   context: Context,
   state: RecordState,
@@ -19,9 +27,12 @@ export function decideSpent(
   const objection = generationObjection(state, request.generation);
   if (objection) return { state, refusal: objection };
   const active = state.active!;
+  const { policy } = context.fleet;
+  const delay = policy.destroyAfter * 1000;
   const ofGeneration = heads.filter((head) => head.body.facts.active?.generation === active.generation);
-  if (!majorityShows(context, state.record, ofGeneration, () => true)) {
-    return refuse(state, 'behind', 'this needs the heads of a majority');
+  const needed = replacingThreshold(context.fleet);
+  if (!nodesShow(needed, state.record, ofGeneration, () => true)) {
+    return refuse(state, 'behind', `this needs the heads of ${needed} nodes`);
   }
   let joined = active.confirmed;
   for (const { body } of ofGeneration) {
@@ -29,13 +40,16 @@ export function decideSpent(
     joined = Math.max(joined, body.facts.active!.confirmed);
   }
   const { attempt, confirmed } = request;
-  // Heads can only show that attempts are left, never that there are none: one lying head must not destroy a record.
-  if (attempt > active.attempt || confirmed < joined) {
+  // Less than `t` heads can only show that attempts are left, never that there are none: no liar may destroy a record. What
+  // is barred here or there is not counted.
+  const counted =
+    attempt <= active.attempt ||
+    majorityShows(context, state.record, ofGeneration, ({ facts }) => facts.active!.attempt >= attempt);
+  if (!counted || confirmed < joined) {
     return refuse(state, 'conflict', `${active.attempt} attempts here, ${joined} confirmed among the heads`);
   }
-  const { policy } = context.fleet;
   if (budgetLeft(policy, attempt, confirmed) > 0) return refuse(state, 'conflict', 'attempts are left');
-  const until = Math.min(active.attemptTime, context.now) + policy.destroyAfter * 1000;
+  const until = Math.min(active.attemptTime, context.now) + delay;
   if (context.now < until) {
     const kept =
       active.attemptTime <= context.now ? state : { ...state, active: { ...active, attemptTime: context.now } };
@@ -44,24 +58,25 @@ export function decideSpent(
       refusal: new HoldfastError('waiting', 'it is too early to destroy the record', { details: { until } }),
     };
   }
+  const late = ({ signer, body }: Head) => signer.time >= body.attemptTime + delay;
+  if (!nodesShow(needed, state.record, ofGeneration.filter(late), () => true)) {
+    return refuse(state, 'behind', `this needs the heads of ${needed} nodes on which the last vote is old enough`);
+  }
   return {
     state: { ...state, active: { ...active, spent: { attempt, confirmed } } },
     body: { kind: 'spent', ...place(context, state, active.generation), attempt, confirmed },
   };
 }
 
-/**
- * Deletes the document of every generation up to the proven one; the tombstone with its proof stays. Whoever took a record
- * over may so delete it where it is active; elsewhere only once they could have activated it.
- */
+/** Deletes the document of every generation up to the proven one; the tombstone with its proof stays. */
 export function decideDestroy(context: Context, state: RecordState, proof: TombstoneProof): Decision {
   const { generation } = proof;
   const body: Body<'destroyed'> = { kind: 'destroyed', ...place(context, state, generation) };
   if (state.tombstone && state.tombstone.generation >= generation) return { state, body };
   const objection = proofObjection(context, state, proof);
   if (objection) return { state, refusal: objection };
-  const early = tooEarly(context, state, proof);
-  if (early) return early;
+  const forbidden = takeoverForbidden(context, state, proof);
+  if (forbidden) return { state, refusal: forbidden };
   const newer = state.highest > generation;
   return {
     state: {
@@ -76,26 +91,15 @@ export function decideDestroy(context: Context, state: RecordState, proof: Tombs
   };
 }
 
-/**
- * The refusal where a takeover would delete the active record of an older generation before its owner's time to cancel it
- * has passed here, or after the owner did. (With its opening's certificate alone it could else be deleted at once.)
- */
-function tooEarly(
+/** The refusal where a takeover that the policy no longer allows would delete the active record of an older generation. */
+function takeoverForbidden(
   context: Context,
-  state: RecordState,
+  { active }: RecordState,
   { generation, kind, proof }: TombstoneProof,
-): Decision | undefined {
-  if (kind !== 'owner' || !state.active || state.active.generation >= generation) return undefined;
-  const { certificate, body } = context.verifier.encodedProof(decodeOwnerDeletion(proof).openCertificate, 'open');
-  if (!body.takeover) return undefined;
-  const adopted = adoptOpen(context, state, generation, { body, latest: latestTime(certificate.signatures) });
-  if (adopted.highest > generation || !adopted.open || adopted.open.cancelled) {
-    return refuse(state, 'conflict', 'this takeover was cancelled here, or another generation was opened since');
-  }
-  const early = takeoverDelay(context, adopted);
-  // Another opening of that generation that this node voted for stays its vote.
-  const another = adopted !== state && state.highest === generation;
-  return early && another ? { ...early, state } : early;
+): HoldfastError | undefined {
+  if (kind !== 'owner' || !active || active.generation >= generation || !takeoverObjection(context)) return undefined;
+  if (!decodeOwnerDeletion(proof).stageCertificate) return undefined;
+  return new HoldfastError('conflict', 'this fleet allows no takeover of the record that is active here');
 }
 
 function proofObjection(context: Context, state: RecordState, proof: TombstoneProof): HoldfastError | undefined {

@@ -88,7 +88,7 @@ function ownersObjection(context: Context, state: RecordState, request: OpenRequ
   return right ? undefined : new HoldfastError('owner_required', 'the signature is not by the record’s current owner');
 }
 
-function takeoverObjection(context: Context): HoldfastError | undefined {
+export function takeoverObjection(context: Context): HoldfastError | undefined {
   return context.fleet.policy.takeover.kind === 'off'
     ? new HoldfastError('owner_required', 'this fleet allows no takeover of an active record')
     : undefined;
@@ -109,10 +109,9 @@ export function requireShare(fleet: Fleet, node: number, state: RecordState): vo
   throw new HoldfastError('no_share', 'this node has no share in the record, which is of an earlier epoch');
 }
 
-/** The facts that an open certificate proves, with the latest time that a signer gave. */
+/** What an open certificate proves. */
 export interface CertifiedOpen {
   readonly body: Body<'open'>;
-  readonly latest: number;
 }
 
 /** Votes for one document as the only one of an opened generation. Stores it, unusable. */
@@ -152,7 +151,10 @@ export function decideStage(
   };
 }
 
-/** A certificate overrides this node's own open vote, or its lack of one; never a cancellation. */
+/**
+ * A certificate overrides this node's own open vote, or its lack of one; never a cancellation. The delay of a takeover begins
+ * now, whenever it was certified: until then this node has shown it to nobody who could cancel it.
+ */
 export function adoptOpen(
   context: Context,
   state: RecordState,
@@ -165,19 +167,21 @@ export function adoptOpen(
   if (known && equalBytes(known.blindHash, blindHash) && equalBytes(known.ownerKey, ownerKey)) return state;
   // Generation known without an open vote: abstaining after a repair, or cancelled before it was seen.
   const cancelled = state.highest === generation && (known?.cancelled ?? takeover);
-  const time = Math.min(context.now, opened.latest);
   return {
     ...state,
     highest: generation,
-    open: { blindHash, ownerKey, takeover, cancelled, time },
+    open: { blindHash, ownerKey, takeover, cancelled, time: context.now },
     stage: state.highest === generation ? state.stage : undefined,
   };
 }
 
-/** The refusal while the owner of the active generation may still cancel the takeover that this node knows of. */
-export function takeoverDelay(context: Context, state: RecordState): Decision | undefined {
+/**
+ * The refusal until this node has shown the takeover for the whole delay. Also one that knows of nothing to be taken over: it
+ * may have missed the activation of that.
+ */
+function takeoverDelay(context: Context, state: RecordState): Decision | undefined {
   const { takeover } = context.fleet.policy;
-  if (!state.open?.takeover || !state.active || takeover.kind !== 'delayed') return undefined;
+  if (!state.open?.takeover || takeover.kind !== 'delayed') return undefined;
   const time = Math.min(state.open.time, context.now);
   const until = time + takeover.seconds * 1000;
   if (context.now >= until) return undefined;

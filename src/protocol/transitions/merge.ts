@@ -2,7 +2,7 @@
 
 import { equalBytes, HoldfastError } from '../../core/index.ts';
 import { position, type RecordFacts } from '../facts.ts';
-import { threshold } from '../fleet.ts';
+import { replacingThreshold, threshold } from '../fleet.ts';
 import type { ActiveRecord, PortableRecord, RecordState } from '../record.ts';
 import { decideConfirm } from './attempt.ts';
 import type { Context, Head } from './decision.ts';
@@ -55,8 +55,9 @@ export function requireProven(state: RecordState, peer: RecordFacts): void {
 /**
  * Keeps this node from contradicting votes that it may have cast and forgotten when it was rolled back.
  *
- * A forgotten vote matters only if `t - 1` others may have cast the same. So with `unheard` other nodes not heard, a
- * number counts as possibly voted for where `t - 1 - unheard` of the heard ones are there or beyond. What is only possible
+ * A forgotten vote matters only if `t - 1` others may have cast the same, `t` where a certificate needs `t + 1` votes. So with
+ * `unheard` other nodes not heard, a number counts as possibly voted for where `t - 1 - unheard` of the heard ones are there
+ * or beyond; a generation as possibly opened or staged, and a budget as called spent, where `t - unheard` are. What is only possible
  * is barred, never counted: a lying peer can make this node abstain on numbers within the limit, but cannot spend a
  * budget, put words into its mouth, or destroy. A bar at a peer counts as a vote for the element that it names, and for
  * anything where it names none.
@@ -75,7 +76,9 @@ export function mergeVotes(
   kept?: Bar,
 ): RecordState {
   const rank = Math.max(1, threshold(context.fleet) - 1 - unheard);
-  const barred = barAttempts(context, barOpening(state, peers, rank, forgetful), peers, rank, forgetful);
+  const replacing = Math.max(1, replacingThreshold(context.fleet) - 1 - unheard);
+  const opened = barOpening(state, peers, { replacing, rank }, forgetful);
+  const barred = markSpent(barAttempts(context, opened, peers, rank, forgetful), peers, replacing);
   return kept ? keepBar(barred, kept) : barred;
 }
 
@@ -93,18 +96,29 @@ function keepBar(state: RecordState, { generation, upTo, vote }: Bar): RecordSta
   return { ...state, active: { ...active, barred: { upTo, vote: agreed ? vote : undefined } } };
 }
 
-function barOpening(state: RecordState, peers: readonly RecordFacts[], rank: number, forgetful: boolean): RecordState {
+/** How many peers must say so, of what needs `t + 1` votes and of what `t` nodes gave receipts for. */
+interface Ranks {
+  readonly replacing: number;
+  readonly rank: number;
+}
+
+function barOpening(
+  state: RecordState,
+  peers: readonly RecordFacts[],
+  { replacing, rank }: Ranks,
+  forgetful: boolean,
+): RecordState {
   const most = Math.max(state.highest, state.active?.generation ?? 0) + OPENING_LEAP;
   const highest = ranked(
     peers.map((peer) => Math.min(peer.highest, most)),
-    rank,
+    replacing,
   );
   if (highest > state.highest) {
-    return { ...state, highest, open: undefined, stage: possibleStage(peers, highest, rank) };
+    return { ...state, highest, open: undefined, stage: possibleStage(peers, highest, replacing) };
   }
   // Activated here: neither vote matters any more.
   if (state.active?.generation === state.highest) return state;
-  const possible = possibleStage(peers, state.highest, rank);
+  const possible = possibleStage(peers, state.highest, replacing);
   if (forgetful && highest === state.highest) {
     const open = state.open && peersAgree(peers, state.highest, state.open) ? state.open : undefined;
     const agreed = !state.stage || !possible || equalBytes(state.stage.documentHash, possible.documentHash);
@@ -115,6 +129,7 @@ function barOpening(state: RecordState, peers: readonly RecordFacts[], rank: num
     };
   }
   const stage = state.stage ?? possible;
+  // A cancellation is a promise, no vote: whoever was told that `t` nodes have recorded it counts on each of them.
   const cancelling = peers.filter((peer) => peer.highest === state.highest && peer.open?.cancelled);
   const cancelled = cancelling.length >= rank && state.open && !state.open.cancelled;
   if (stage === state.stage && !cancelled) return state;
@@ -160,11 +175,20 @@ function barAttempts(
     rank,
   );
   const barred = upTo > active.attempt ? { upTo, vote: agreedVote(theirs, upTo) } : undefined;
-  const marks = theirs.filter((peer) => peer.spent && peer.spent.confirmed >= active.confirmed);
-  const marked = marks.length >= rank ? { attempt: active.attempt, confirmed: active.confirmed } : undefined;
   const doubtful = forgetful && upTo >= active.attempt;
   const vote = doubtful ? (upTo === active.attempt ? agreedVote(theirs, upTo) : undefined) : active.vote;
-  return { ...state, active: { ...active, vote, barred, spent: active.spent ?? marked } };
+  return { ...state, active: { ...active, vote, barred } };
+}
+
+/** Where this node may have voted "spent", it takes confirmations only as one that has. */
+function markSpent(state: RecordState, peers: readonly RecordFacts[], rank: number): RecordState {
+  const { active } = state;
+  if (!active || active.spent) return state;
+  const { generation, attempt, confirmed } = active;
+  const marks = peers.filter(
+    (peer) => peer.active?.generation === generation && peer.active.spent && peer.active.spent.confirmed >= confirmed,
+  );
+  return marks.length >= rank ? { ...state, active: { ...active, spent: { attempt, confirmed } } } : state;
 }
 
 /**
