@@ -130,6 +130,11 @@ export class Adversary {
     await Promise.all(nodes.map((node) => this.#tell(node, request(node))));
   }
 
+  /** The newest heads that it knows of a record. */
+  headsOf(record: Uint8Array): Uint8Array[] {
+    return [...(this.#heads.get(bytesToHex(record))?.values() ?? [])];
+  }
+
   /** Asks every node where a record stands. */
   async look(record: Uint8Array): Promise<void> {
     await this.#tellAll(this.#nodes, () => ({ kind: 'head', record }));
@@ -227,7 +232,9 @@ export class Adversary {
   }
 
   /** Every certificate that all statements ever signed could make: with fences, and, in vain, without. */
-  certificates(kind: 'attempt' | 'open' | 'stage'): { certificate: Uint8Array; body: ReturnType<typeof decodeBody> }[] {
+  certificates(
+    kind: 'attempt' | 'open' | 'stage' | 'spent',
+  ): { certificate: Uint8Array; body: ReturnType<typeof decodeBody> }[] {
     const found: { certificate: Uint8Array; body: ReturnType<typeof decodeBody> }[] = [];
     const { chance } = this.#env.world;
     for (const statements of this.#statements.values()) {

@@ -15,6 +15,7 @@ import {
   decodeSignedStatement,
   type Fleet,
   type NodeAnswer,
+  replacingThreshold,
   type Signer,
   threshold,
 } from '../../src/protocol/index.ts';
@@ -262,7 +263,7 @@ export class Checker {
         `2: node ${node} votes to destroy at number ${body.attempt}, asked for was ${place.requested}`,
       );
     }
-    if (add(place.spentVotes, name, node).size >= this.#t - this.#f) {
+    if (add(place.spentVotes, name, node).size >= replacingThreshold(this.#fleet) - this.#f) {
       facts.provenDestroyed = Math.max(facts.provenDestroyed, body.generation);
       this.count('spent certified');
     }

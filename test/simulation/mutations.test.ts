@@ -1,14 +1,23 @@
 /** Each rule of the protocol is needed, and the simulation notices when it is gone. */
 
 import { describe, expect, it } from 'vitest';
+import type { Transitions } from '../../src/protocol/index.ts';
 import { MUTATIONS, withMutation } from './mutations.ts';
 import { type RunResult, run } from './scenario.ts';
+import { type Attack, siege } from './siege.ts';
 
 /** Seeds within which each planted bug must show, and the properties that it may break. */
 const EXPECTED: Readonly<
   Record<
     string,
-    { readonly within: number; readonly from?: number; readonly property: RegExp; readonly epochs?: boolean }
+    {
+      readonly within: number;
+      readonly from?: number;
+      readonly property: RegExp;
+      readonly epochs?: boolean;
+      readonly attack?: Attack;
+      readonly nodes?: number;
+    }
   >
 > = {
   'no-certificate-check': { within: 20, property: /^1/ },
@@ -23,17 +32,25 @@ const EXPECTED: Readonly<
   'epoch-begins-with-fewer-leaves': { within: 300, from: 200, property: /^[14]/, epochs: true },
   'leavers-vote-on': { within: 100, property: /^[1234]/, epochs: true },
   'repair-merges-certified-only': { within: 200, property: /^1/ },
+  'stage-by-majority': { within: 40, property: /^2/, attack: 'takeover' },
+  'spent-on-old-heads': { within: 40, property: /^2/, attack: 'spent' },
+  'spent-on-few-heads': { within: 40, property: /^2/, attack: 'spent' },
+  'takeover-delay-from-certificate': { within: 40, property: /^2/, attack: 'takeover', nodes: 5 },
+  'takeover-deletes-unstaged': { within: 40, property: /^2/, attack: 'takeover' },
 };
 
-async function firstViolation(
-  mutation: string,
-  from: number,
-  seeds: number,
-  epochs: boolean,
-): Promise<RunResult | undefined> {
+type Expectation = (typeof EXPECTED)[string];
+
+function runOf(seed: number, { epochs = false, attack, nodes = 3 }: Expectation, transitions?: Transitions) {
+  const options = { seed, nodes, ...(transitions && { transitions }) };
+  return attack ? siege({ ...options, attack }) : run({ ...options, epochs });
+}
+
+async function firstViolation(mutation: string, expected: Expectation): Promise<RunResult | undefined> {
+  const { from = 1, within } = expected;
   return withMutation(mutation, async (transitions) => {
-    for (let seed = from; seed < from + seeds; seed++) {
-      const result = await run({ seed, nodes: 3, epochs, ...(transitions && { transitions }) });
+    for (let seed = from; seed < from + within; seed++) {
+      const result = await runOf(seed, expected, transitions);
       if (result.violation !== undefined) return result;
     }
     return undefined;
@@ -45,10 +62,10 @@ describe('the simulation finds', () => {
     expect(Object.keys(EXPECTED).sort()).toEqual(Object.keys(MUTATIONS).sort());
   });
 
-  it.each(Object.entries(EXPECTED))('%s', async (mutation, { within, from = 1, property, epochs = false }) => {
-    const found = await firstViolation(mutation, from, within, epochs);
-    expect(found?.violation).toMatch(property);
+  it.each(Object.entries(EXPECTED))('%s', async (mutation, expected) => {
+    const found = await firstViolation(mutation, expected);
+    expect(found?.violation).toMatch(expected.property);
     // The very same run keeps the property once the bug is gone.
-    expect((await run({ seed: found!.seed, nodes: 3, epochs })).violation).toBeUndefined();
+    expect((await runOf(found!.seed, expected)).violation).toBeUndefined();
   });
 });

@@ -9,6 +9,8 @@ import {
   type Certificate,
   type Context,
   decodeBody,
+  decodeOwnerDeletion,
+  fencesAgree,
   type RecordState,
   transitions as real,
   StatementVerifier,
@@ -47,6 +49,23 @@ const withoutTombstone = (before: RecordState, after: RecordState): RecordState 
 const anybodyMayTakeOver = (context: Context): Context => ({
   ...context,
   fleet: { ...context.fleet, policy: { ...context.fleet.policy, takeover: { kind: 'immediate' } } },
+});
+
+/** A certificate check that takes a mere majority's votes for a staging. */
+const stageByMajority = (): Planted => ({
+  restore: certificateCheck(
+    (original) =>
+      function (certificate, kind) {
+        if (kind !== 'stage') return original.call(this, certificate, kind);
+        const { body, signatures } = certificate;
+        const signers = signatures.map(({ signer }) => signer);
+        const nodes = new Set(signers.map(({ node }) => node));
+        const enough = nodes.size === signers.length && nodes.size >= threshold(this.fleet);
+        if (!enough || !fencesAgree(signers)) throw new HoldfastError('untrusted', 'too few');
+        for (const entry of signatures) this.verify({ body, ...entry });
+        return unverified(certificate, kind);
+      },
+  ),
 });
 
 export const MUTATIONS: Readonly<Record<string, () => Planted>> = {
@@ -181,6 +200,64 @@ export const MUTATIONS: Readonly<Record<string, () => Planted>> = {
       },
     };
   },
+
+  'stage-by-majority': stageByMajority,
+
+  'spent-on-old-heads': () => ({
+    transitions: {
+      ...real,
+      decideSpent: (context, state, request, heads) => {
+        const aged = heads.map(({ signer, body }) => ({ signer: { ...signer, time: 2 ** 50 }, body }));
+        return real.decideSpent(context, state, request, aged);
+      },
+    },
+  }),
+
+  'spent-on-few-heads': () => ({
+    transitions: {
+      ...real,
+      // As if those that showed none had shown what a majority does.
+      decideSpent: (context, state, request, heads) => {
+        const late = context.fleet.policy.destroyAfter * 1000;
+        const fresh = heads.filter(({ signer, body }) => signer.time >= body.attemptTime + late);
+        const nodes = new Set(fresh.map(({ signer }) => signer.node));
+        if (nodes.size < threshold(context.fleet)) return real.decideSpent(context, state, request, heads);
+        const others = context.fleet.nodes.map((_, i) => ({
+          ...fresh[0]!,
+          signer: { ...fresh[0]!.signer, node: i + 1 },
+        }));
+        return real.decideSpent(context, state, request, [...fresh, ...others]);
+      },
+    },
+  }),
+
+  'takeover-delay-from-certificate': () => ({
+    transitions: {
+      ...real,
+      // As if it had been certified an age ago.
+      decideStage: (context, state, document, opened) => {
+        if (!opened?.body.takeover || state.highest >= opened.body.generation) {
+          return real.decideStage(context, state, document, opened);
+        }
+        const { generation, blindHash, ownerKey, takeover } = opened.body;
+        const open = { blindHash, ownerKey, takeover, cancelled: false, time: 0 };
+        return real.decideStage(context, { ...state, highest: generation, open, stage: undefined }, document, opened);
+      },
+    },
+  }),
+
+  'takeover-deletes-unstaged': () => ({
+    transitions: {
+      ...real,
+      // A node that knows of nothing older believes the opening alone.
+      decideDestroy: (context, state, proof) => {
+        const unstaged = proof.kind === 'owner' && decodeOwnerDeletion(proof.proof).stageCertificate === undefined;
+        if (!unstaged || state.active) return real.decideDestroy(context, state, proof);
+        const tombstone = { ...proof };
+        return { state: { ...state, highest: Math.max(state.highest, proof.generation), stage: undefined, tombstone } };
+      },
+    },
+  }),
 
   'repair-merges-certified-only': () => ({ transitions: { ...real, mergeVotes: (_context, state) => state } }),
 };

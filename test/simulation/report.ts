@@ -8,14 +8,16 @@ export function describeFailure(
     readonly nodes?: number | undefined;
     readonly mutation?: string | undefined;
     readonly epochs?: boolean;
+    readonly attack?: string | undefined;
   },
 ): string {
   const nodes = options.nodes ? ` --nodes ${options.nodes}` : '';
   const epochs = options.epochs ? ' --epochs' : '';
+  const attack = options.attack ? ` --siege ${options.attack}` : '';
   const mutation = options.mutation ? ` --mutation ${options.mutation}` : '';
   return [
     `seed ${result.seed} breaks property ${result.violation}`,
-    `again: npm run simulate -- --seeds 1 --from ${result.seed}${nodes}${epochs}${mutation} --verbose`,
+    `again: npm run simulate -- --seeds 1 --from ${result.seed}${nodes}${epochs}${attack}${mutation} --verbose`,
     ...result.recent,
   ].join('\n');
 }

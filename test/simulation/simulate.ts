@@ -1,9 +1,10 @@
-/** `npm run simulate -- --seeds N [--from S] [--nodes 3|5] [--epochs] [--mutation NAME] [--verbose]`: runs seeds, reports the first failure. */
+/** `npm run simulate -- --seeds N [--from S] [--nodes 3|5] [--epochs] [--siege ATTACK] [--mutation NAME] [--verbose]`: runs seeds, reports the first failure. */
 
 import { parseArgs } from 'node:util';
 import { MUTATIONS, withMutation } from './mutations.ts';
 import { describeFailure } from './report.ts';
 import { type RunOptions, run } from './scenario.ts';
+import { ATTACKS, siege } from './siege.ts';
 
 const { values } = parseArgs({
   options: {
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     nodes: { type: 'string' },
     epochs: { type: 'boolean', default: false },
     mutation: { type: 'string' },
+    siege: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
   },
@@ -20,12 +22,16 @@ const { values } = parseArgs({
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const first = Number(values.from);
 const count = Number(values.seeds);
-const known = values.mutation === undefined || Object.hasOwn(MUTATIONS, values.mutation);
+const known =
+  (values.mutation === undefined || Object.hasOwn(MUTATIONS, values.mutation)) &&
+  (values.siege === undefined || ATTACKS.some((one) => one === values.siege));
+const attack = ATTACKS.find((one) => one === values.siege);
 const nodes = values.nodes === undefined ? undefined : Number(values.nodes);
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || !known || ![undefined, 3, 5].includes(nodes)) {
   say(
-    `usage: npm run simulate -- --seeds N [--from S] [--nodes 3|5] [--epochs] [--mutation NAME] [--verbose] [--keep-going]`,
+    `usage: npm run simulate -- --seeds N [--from S] [--nodes 3|5] [--epochs] [--siege ATTACK] [--mutation NAME] [--verbose] [--keep-going]`,
   );
+  say(`attacks: ${ATTACKS.join(', ')}`);
   say(`mutations: ${Object.keys(MUTATIONS).join(', ')}`);
   process.exit(2);
 }
@@ -43,7 +49,7 @@ await withMutation(values.mutation, async (transitions) => {
       ...(transitions && { transitions }),
       ...(values.verbose && { verbose: say }),
     };
-    const result = await run(options);
+    const result = await (attack ? siege({ ...options, attack, nodes: nodes ?? (seed % 2 ? 3 : 5) }) : run(options));
     events += result.events;
     for (const [name, number] of result.counts) totals.set(name, (totals.get(name) ?? 0) + number);
     if (result.violation === undefined) continue;
@@ -51,7 +57,7 @@ await withMutation(values.mutation, async (transitions) => {
     say(
       values['keep-going']
         ? `seed ${seed}: ${result.violation.split('\n')[0]}`
-        : describeFailure(result, { nodes, mutation: values.mutation, epochs: values.epochs }),
+        : describeFailure(result, { nodes, mutation: values.mutation, epochs: values.epochs, attack }),
     );
     if (!values['keep-going']) break;
   }
