@@ -109,9 +109,11 @@ export class Coordinator {
     const turn = this.#turn++ % this.#nodes.length;
     const known = (answer: NodeAnswer) => answer.code === 'ok' || answer.code === 'not_found';
     const { takeover } = fleet.policy;
-    // What an owner has the time to cancel, t nodes must be seen to know of: where some do, all are waited for.
-    const overtaken = (all: ReadonlyMap<number, NodeAnswer>) =>
-      takeover.kind === 'delayed' && isBetween(count(all, showsTakeover), 1, this.#t - 1);
+    // What an owner has the time to cancel, t nodes must be seen to know of: where fewer do, all are waited for.
+    const overtaken = (all: ReadonlyMap<number, NodeAnswer>) => {
+      const shown = takeover.kind === 'delayed' ? [...all.values()].flatMap(takeoverShown) : [];
+      return shown.length > 0 && !shown.some((one) => shown.filter((other) => other === one).length >= this.#t);
+    };
     const answers = await gather({
       nodes: [...this.#nodes.slice(turn), ...this.#nodes.slice(0, turn)],
       ask: (node) =>
@@ -314,15 +316,15 @@ function count(answers: ReadonlyMap<number, NodeAnswer>, wanted: (answer: NodeAn
   return found;
 }
 
-const isBetween = (value: number, low: number, high: number): boolean => value >= low && value <= high;
-
-/** Whether the head of an answer, unverified, shows a takeover that may still be cancelled. */
-function showsTakeover({ head }: NodeAnswer): boolean {
+/** The generation of the takeover that the head of an answer, unverified, shows as one that may still be cancelled, if any. */
+function takeoverShown({ head }: NodeAnswer): number[] {
   try {
     const body = head && decodeBody(decodeSignedStatement(head).body);
-    return body?.kind === 'head' && body.facts.open?.takeover === true && !body.facts.open.cancelled;
+    if (body?.kind !== 'head') return [];
+    const { open, highest } = body.facts;
+    return open?.takeover && !open.cancelled ? [highest] : [];
   } catch {
-    return false;
+    return [];
   }
 }
 

@@ -64,8 +64,9 @@ export class Thief {
     await take(chance.happens(0.5) ? this.#nodes : chance.some(this.#nodes));
     if (chance.happens(0.5)) {
       // Another opening beyond it, so that those that show a takeover do not show the same one.
-      const beyond = { ...args, blindHash: blindHash(adversary.newElement()), ownerKey: chance.bytes(32) };
-      await this.#submit('open', generation + 1, beyond, [chance.pick(this.#nodes)]);
+      const other = adversary.newElement();
+      const beyond = { ...args, blindHash: blindHash(other), ownerKey: chance.bytes(32) };
+      await this.#submit('open', generation + 1, beyond, [chance.pick(this.#nodes)], other);
     }
     if (chance.happens(0.3)) return;
     await world.sleep(delay + chance.between(100, 1500));
