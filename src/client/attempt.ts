@@ -1,6 +1,6 @@
 /** One guess: counted by a majority, evaluated, and confirmed when the PIN was right (docs/protocol.md, sections 5 and 6). */
 
-import { equalBytes, HoldfastError, type Secret } from '../core/index.ts';
+import { asHoldfastError, equalBytes, HoldfastError, type Secret } from '../core/index.ts';
 import type { NodeOutput, SeedKeys } from '../crypto/index.ts';
 import {
   blindHash,
@@ -11,10 +11,12 @@ import {
   encodeStretchSalt,
   waitBefore,
 } from '../protocol/index.ts';
-import { type Counted, count } from './counting.ts';
+import { type Counted, count, type Guess } from './counting.ts';
 import type { ClientStep } from './ports.ts';
 import { type Session, throwIfCancelled } from './session.ts';
 import type { ActiveStatus, RecordStatus } from './status.ts';
+import type { ClientSuite } from './suite.ts';
+import type { UnansweredGuesses } from './unanswered.ts';
 
 export interface Opened {
   readonly secret: Secret;
@@ -40,6 +42,7 @@ export function stretchInput(session: Session, pin: Uint8Array): Promise<Uint8Ar
 /**
  * Makes one attempt with the OPRF input of a PIN and confirms it.
  * @param wanted whether it waits for the answers of all nodes with a share, if they can be had.
+ * @param unanswered where a guess waits that was counted before and not answered: this one is it, if its input is the same.
  * @throws HoldfastError `wrong_pin`, `waiting`, `spent`, `destroyed`, `not_found`, `conflict`, `untrusted`, and what
  *   `Session.perform` throws. Details of `wrong_pin`: `attemptsLeft`, `nextAttemptAt` (ms), `spare`.
  */
@@ -49,13 +52,17 @@ export async function attempt(
   known: RecordStatus,
   step: (step: ClientStep) => void,
   wanted: 'enough' | 'all' = 'enough',
+  unanswered?: UnansweredGuesses,
 ): Promise<Opened> {
-  const { suite } = session.options;
-  const { blind, blindedElement } = suite.blind(input);
+  const { suite, fleet, record } = session.options;
+  const place = { fleet: fleet.fleet, record, generation: known.active?.generation ?? 0 };
+  const before = unanswered?.take(place, input);
+  const guess = before?.guess ?? newGuess(suite, input);
+  const { blind, hash } = guess;
+  let kept = false;
   try {
     step('attempt');
-    const hash = blindHash(blindedElement);
-    const counted = await count(session, known, { input, blind, blindedElement, hash });
+    const counted = await count(session, known, guess, before?.number);
     if (wanted === 'all' && !isComplete(counted)) await askAgain(session, counted);
     const opened = await openPatiently(session, counted);
     try {
@@ -68,9 +75,21 @@ export async function attempt(
       wipeKeys(opened.keys);
       throw error;
     }
+  } catch (error) {
+    const { generation = place.generation, attempt: number } = asHoldfastError(error).details;
+    if (unanswered && typeof number === 'number' && typeof generation === 'number') {
+      unanswered.keep({ ...place, generation }, guess, number);
+      kept = true;
+    }
+    throw error;
   } finally {
-    blind.wipe();
+    if (!kept) blind.wipe();
   }
+}
+
+function newGuess(suite: ClientSuite, input: Uint8Array): Guess {
+  const { blind, blindedElement } = suite.blind(input);
+  return { input, blind, blindedElement, hash: blindHash(blindedElement) };
 }
 
 export function wipeKeys(keys: SeedKeys): void {

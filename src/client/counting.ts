@@ -34,11 +34,14 @@ export interface Counted {
  * A retry never costs another number: whoever withholds answers could else burn a budget with one use of a PIN. So the
  * same number is asked for until enough evaluations came or patience ends, unless a majority of nodes, each by its own
  * sealed word, refuses it because others have taken it; `UNPROVEN_MOVES` is the one exception.
+ * @param before the number under which this very guess was counted already.
  */
-export async function count(session: Session, known: RecordStatus, guess: Guess): Promise<Counted> {
+export async function count(session: Session, known: RecordStatus, guess: Guess, before?: number): Promise<Counted> {
   const { clock, patience } = session.options;
   let active = requireActive(known);
-  let tally = new Tally(session, guess, active, active.nextAttempt);
+  // What was confirmed since is over.
+  const first = before !== undefined && before > active.confirmed ? before : active.nextAttempt;
+  let tally = new Tally(session, guess, active, first);
   let end = clock.now() + patience;
   let moves = 0;
   let unproven = 0;
@@ -150,7 +153,7 @@ class Tally {
       return new HoldfastError(
         'no_majority',
         `attempt ${this.number} is counted, but too few nodes answered it; run it again when more nodes can be reached`,
-        { details: { attempt: this.number } },
+        { details: { attempt: this.number, generation: this.#status.generation } },
       );
     }
     if (this.#standing('refused') > 0) {

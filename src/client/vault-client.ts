@@ -10,6 +10,7 @@ import type { ClientStep, CoordinatorTransport, Credential } from './ports.ts';
 import { Session } from './session.ts';
 import { readStatus } from './status.ts';
 import { type ClientSuite, standardSuite } from './suite.ts';
+import { UnansweredGuesses } from './unanswered.ts';
 
 export interface VaultClientOptions {
   /** From a verified trust file: a client without a verified fleet cannot be made. */
@@ -29,6 +30,8 @@ export interface VaultClientOptions {
    * for a retired fleet or without fresh witnesses. By default everything is allowed.
    */
   readonly requireEnrolment?: () => void;
+  /** Guesses that were counted and not answered; for whoever makes a client anew for each call. */
+  readonly unanswered?: UnansweredGuesses;
 }
 
 /**
@@ -105,6 +108,7 @@ export interface Withdrawn extends Recovered {
 
 export class VaultClient {
   readonly #options: VaultClientOptions;
+  readonly #unanswered: UnansweredGuesses;
   /** What `prepare` has begun: for the next use of a PIN, which takes it if it is the same one. */
   #prepared:
     | { readonly pin: string; readonly kind: PinKind | undefined; readonly input: Promise<Uint8Array> }
@@ -115,6 +119,7 @@ export class VaultClient {
     checkFleet(options.fleet);
     if (options.record.length !== 32) throw new HoldfastError('usage', 'a record id has 32 bytes');
     this.#options = options;
+    this.#unanswered = options.unanswered ?? new UnansweredGuesses(options.clock ?? systemClock);
   }
 
   /**
@@ -344,11 +349,13 @@ export class VaultClient {
     this.#step('status');
     const status = await readStatus(session);
     const active = requireActive(status);
-    if (active.spent) {
+    const place = { fleet: this.#options.fleet.fleet, record: this.#options.record, generation: active.generation };
+    // The last guess may be the one that was counted and not answered.
+    if (active.spent && !this.#unanswered.has(place)) {
       throw new HoldfastError('spent', 'no attempts are left; the record will be destroyed after the policy’s delay');
     }
     const input = await this.#input(session, pin, call);
-    const opened = await attempt(session, input, status, this.#step);
+    const opened = await attempt(session, input, status, this.#step, 'enough', this.#unanswered);
     const { policy, nodes } = this.#options.fleet;
     return {
       fleet: this.#options.fleet.fleet,

@@ -6,6 +6,7 @@ import type { ClientAnswer, ClientRequest } from '../../protocol/index.ts';
 import { HttpTransport } from '../http.ts';
 import type { ClientStep, CoordinatorTransport, Credential } from '../ports.ts';
 import type { ClientSuite } from '../suite.ts';
+import type { UnansweredGuesses } from '../unanswered.ts';
 import { type CallOptions, type Status, VaultClient } from '../vault-client.ts';
 import { type FleetStanding, isSameFleet, requirePurpose } from './standing.ts';
 import type { TrustedFleet } from './trusted-fleet.ts';
@@ -27,6 +28,8 @@ export interface TrustedVaultOptions {
   readonly patience?: number;
   /** Told of each step, for progress displays. */
   readonly onStep?: (step: ClientStep) => void;
+  /** Guesses that were counted and not answered, from call to call. */
+  readonly unanswered?: UnansweredGuesses;
 }
 
 /** A verified fleet for which the user has a credential. */
@@ -85,7 +88,7 @@ async function placeOf(
 }
 
 function clientOf(options: TrustedVaultOptions, standing: FleetStanding, record: Uint8Array): VaultClient {
-  const { trust, clock, suite, patience, onStep } = options;
+  const { trust, clock, suite, patience, onStep, unanswered } = options;
   const { fleet } = standing.fleet;
   return new VaultClient({
     fleet: standing.fleet,
@@ -101,6 +104,7 @@ function clientOf(options: TrustedVaultOptions, standing: FleetStanding, record:
     ...(suite && { suite }),
     ...(patience !== undefined && { patience }),
     ...(onStep && { onStep }),
+    ...(unanswered && { unanswered }),
   });
 }
 

@@ -10,6 +10,7 @@
 
 import { asHoldfastError, equalBytes, HoldfastError, type Secret, systemClock } from '../../core/index.ts';
 import type { Enrolled } from '../enrol.ts';
+import { UnansweredGuesses } from '../unanswered.ts';
 import type { CallOptions, PinKind, Recovered, Status, Vault } from '../vault-client.ts';
 import { type Place, surveyPlaces, type TrustedVaultOptions } from './places.ts';
 import { isCode, requirePurpose } from './standing.ts';
@@ -25,7 +26,8 @@ export class TrustedVault implements Vault {
   readonly #options: TrustedVaultOptions;
 
   constructor(options: TrustedVaultOptions) {
-    this.#options = options;
+    const unanswered = options.unanswered ?? new UnansweredGuesses(options.clock ?? systemClock);
+    this.#options = { ...options, unanswered };
   }
 
   /** Where the record stands, in the newest fleet that has it. Costs no attempt. */
