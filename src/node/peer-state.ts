@@ -98,7 +98,7 @@ export class PeerState {
 
 /**
  * The claims of a peer without what was proven and is still not taken here: an activation by a chain of owners that does not
- * reach back to what this node knows, or a deletion by somebody whose takeover its owner cancelled. Such a record stays as
+ * reach back to what this node knows, or a deletion by a takeover that the policy no longer allows. Such a record stays as
  * it is here until its owner enrols anew, and the other records are served. Nothing else of the claims is excused.
  */
 function excuse(context: Context, state: RecordState, portable: PortableRecord, facts: RecordFacts): RecordFacts {
