@@ -48,16 +48,17 @@ it('is shown and cancelled whichever nodes are asked first, also where one hides
   expect((await owner.recover('1234')).secret.reveal()).toEqual(secret);
 });
 
-it('waits for the one whose vote is needed and that learned of it late, and for no more', async () => {
+it('waits for the one whose vote is needed and that learned of it late', async () => {
   const fleet = await InProcessFleet.create(5, { minimumShares: 4, takeover: { kind: 'delayed', seconds: 1 } });
   await (await fleet.client('alice')).enrol('1234', secret);
+  // Out of reach, not restarted: a node that repairs stays out of what was opened meanwhile.
+  const { node } = fleet.members[4]!;
   fleet.kill(5);
   const heir = await fleet.client('alice', { patience: 2000 });
   const staged: (readonly string[])[] = [];
   fleet.intercept = async (request, next) => {
     if (request.operation === 'stage' && staged.length === 0) {
-      await fleet.start(5);
-      await fleet.settle();
+      fleet.members[4]!.node = node;
       fleet.kill(1);
     }
     const answer = await next();
@@ -66,8 +67,8 @@ it('waits for the one whose vote is needed and that learned of it late, and for 
   };
   const enrolled = await heir.enrol('9', utf8('other'), { takeover: true, acceptDegraded: true });
   expect(enrolled).toMatchObject({ nodes: [1, 2, 3, 4], degraded: true });
-  // Three have staged it, and that is not enough.
-  expect(staged).toContainEqual(['2 ok', '3 ok', '4 ok', '5 waiting']);
+  // Three have shown it for longer, and are not enough.
+  expect(staged[0]).toContain('5 waiting');
   expect(staged.at(-1)).toEqual(['2 ok', '3 ok', '4 ok', '5 ok']);
   expect((await heir.recover('9')).takenOver).toBe(true);
 });
