@@ -129,11 +129,12 @@ export class StatementVerifier {
     return decoded;
   }
 
-  /** Openings once took one vote fewer, so that a record of then is told apart from one of liars: by whom it was enrolled. */
+  /** Openings and stagings once took one vote fewer, so that a record of then is told apart from one of liars: by whom it was enrolled. */
   #tooFew(kind: BodyKind, found: number): HoldfastError {
-    if (kind !== 'open' || found < threshold(this.fleet)) return untrusted('a certificate has too few signatures');
+    const once = (kind === 'open' || kind === 'stage') && found >= threshold(this.fleet);
+    if (!once) return untrusted('a certificate has too few signatures');
     return untrusted(
-      'the record was opened with one vote fewer than this version asks for, as earlier versions did: if it was enrolled with one, get its secret back with fleet and client of that version, and enrol it in a new fleet; if not, nodes lie',
+      'the record was opened or staged with one vote fewer than this version asks for, as earlier versions did: if it was enrolled with one, get its secret back with fleet and client of that version, and enrol it in a new fleet; if not, nodes lie',
     );
   }
 

@@ -452,7 +452,9 @@ describe('destroy', () => {
       stageCertificate: undefined,
       signature: new Uint8Array(64),
     });
-    expect(() => decideDestroy(context, active, { generation: 1, kind: 'owner', proof: opened })).toThrow(/too few/);
+    expect(() => decideDestroy(context, active, { generation: 1, kind: 'owner', proof: opened })).toThrow(
+      /one vote fewer/,
+    );
   });
 
   it('drops older generations and what was under way for them, and spares newer ones', () => {

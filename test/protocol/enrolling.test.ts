@@ -499,7 +499,7 @@ describe('activate', () => {
       };
       const more = [...votes, n];
       for (const few of [proof(votes, more), proof(more, votes)]) {
-        expect(() => decideActivate(contextOf(of), empty, few)).toThrow(/too few/);
+        expect(() => decideActivate(contextOf(of), empty, few)).toThrow(/one vote fewer/);
       }
       expect(codeOf(decideActivate(contextOf(of), empty, proof(more, more)))).toBeUndefined();
     }
