@@ -89,6 +89,11 @@ export function formatWhen(time: number, now: number): string {
   return `${new Date(time).toLocaleString('sv-SE')} (in ${formatDuration(seconds)})`;
 }
 
+/** A word of a command line that a person may copy into a shell (POSIX.1-2017, Shell Command Language, 2.2). */
+export function shellWord(word: string): string {
+  return /^[\w./+:@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 /** `1 file`, `21 files`. */
 export function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`;

@@ -182,6 +182,15 @@ export function readPlan(folder: FleetFolder): FleetPlan {
     const message = `there is no fleet in ${folder.path}; make one with holdfast fleet create`;
     throw new HoldfastError('usage', message, { cause });
   }
+  try {
+    return parsePlan(text);
+  } catch (cause) {
+    if (!(cause instanceof HoldfastError)) throw cause;
+    throw new HoldfastError('bad_input', `the fleet’s plan, ${folder.plan}: ${cause.message}`, { cause });
+  }
+}
+
+function parsePlan(text: string): FleetPlan {
   const file = parseJson(text, 'bad_input').object([
     ...['format', 'name', 'nodes', 'coordinators', 'basePort', 'log', 'named'],
   ]);

@@ -1,11 +1,12 @@
 /** What reaches a terminal: nothing that a name, a message or a token's label holds drives it, hides in it or ends its line. */
 
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 import { type ApprovalStreams, approverOf } from '../../src/cli/approval.ts';
-import { printResult, reportError, say, warn } from '../../src/cli/output.ts';
+import { printResult, reportError, say, shellWord, warn } from '../../src/cli/output.ts';
 import { askHidden, type TerminalInput } from '../../src/cli/prompt.ts';
 import { HoldfastError } from '../../src/core/index.ts';
 
@@ -71,6 +72,14 @@ describe('what a command prints', () => {
       askHidden(`PIN of ${HOSTILE.replace('\n', '')}: `, { input: ended as unknown as TerminalInput, output: asked }),
     ).rejects.toMatchObject({ code: 'cancelled' });
     expect(asked.text).toBe(`PIN of ${SHOWN.replace('\\u{a}', '')}: \n`);
+  });
+
+  it('has words that a shell takes as they are', () => {
+    for (const word of ['./fleet', "it's; rm -rf /", 'my fleet', '$(reboot)', '', 'Größe', '~/x']) {
+      const { stdout } = spawnSync('sh', ['-c', `printf %s ${shellWord(word)}`], { encoding: 'utf8' });
+      expect(stdout).toBe(word);
+    }
+    expect(shellWord('../fleets/one-2.1')).toBe('../fleets/one-2.1');
   });
 
   it('is written in these places, and by no other', () => {

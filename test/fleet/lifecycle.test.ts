@@ -198,6 +198,18 @@ describe('a fleet in the foreground', () => {
   });
 });
 
+describe('a fleet whose plan is damaged', () => {
+  test('is told by the file’s name', async () => {
+    const folder = join(temporary(), 'damaged');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'fleet.json'), '{"format"');
+    for (const command of ['up', 'down', 'status']) {
+      const { code, stderr } = await holdfast(['fleet', command, folder]);
+      expect({ code, stderr }).toEqual({ code: 9, stderr: expect.stringMatching(/plan, .*fleet\.json: /) });
+    }
+  });
+});
+
 describe('a fleet whose node cannot start', () => {
   test('says why, soon, and leaves nothing running', async () => {
     const folder = await copyFleet({ nodes: 1, coordinators: 1 });

@@ -27,9 +27,8 @@ signed() {
   return 1
 }
 witnessed() {
-  for round in $(seq 60); do
+  for round in $(seq 200); do
     if person "$@"; then return; fi
-    sleep 1
   done
   return 1
 }

@@ -16,7 +16,7 @@ import {
 import { DEFAULT_POLICY, type TakeoverPolicy } from '../../protocol/index.ts';
 import { initialiseWitness } from '../../service/index.ts';
 import { built } from '../built.ts';
-import { counted, say } from '../output.ts';
+import { counted, say, shellWord } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { version } from '../version.ts';
 import { clientFileOf, ownCommand } from './fleet-common.ts';
@@ -92,7 +92,7 @@ export async function create(directory: string, flags: CreateFlags, signal: Abor
     },
     lines: [
       `A fleet of ${counted(flags.nodes, 'node')} is made in ${folder.path} (${seconds} s). Its clients use ${clientFileOf(folder)}.`,
-      `Start it with: holdfast fleet up ${directory}`,
+      `Start it with: holdfast fleet up ${shellWord(directory)}`,
     ],
   };
 }

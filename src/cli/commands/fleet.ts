@@ -19,7 +19,7 @@ import {
   type WaitOptions,
   waitForFleet,
 } from '../../fleet/index.ts';
-import { counted, say } from '../output.ts';
+import { counted, say, shellWord } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { clientFileOf, ownCommand } from './fleet-common.ts';
 
@@ -63,7 +63,7 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
     const announced = keepAnnounced({ folder, command: ownCommand(), onEvent: say, signal: stop });
     await waitWithProgress(folder, stop, { poll: process.stderr.isTTY ? WATCHED_POLL : UNWATCHED_POLL });
     say(
-      `The fleet serves. Clients use ${clientFileOf(folder)}. Stop it with Ctrl-C or holdfast fleet down ${directory}`,
+      `The fleet serves. Clients use ${clientFileOf(folder)}. Stop it with Ctrl-C or holdfast fleet down ${shellWord(directory)}`,
     );
     await Promise.all([
       announced,
@@ -209,7 +209,7 @@ export async function status(directory: string): Promise<CommandResult> {
   if (dashboards && urls.length > 0) {
     lines.push(`  dashboard: ${urls.join(' or ')}, which asks for what is in ${dashboards.credentialFile}`);
   }
-  if (!isUp) lines.push(`Start it with: holdfast fleet up ${directory}`);
+  if (!isUp) lines.push(`Start it with: holdfast fleet up ${shellWord(directory)}`);
   return { value: { ...found }, lines };
 }
 
