@@ -86,6 +86,7 @@ export async function writeWholeFile(path: string, content: Uint8Array | string,
  * @throws HoldfastError `usage` as `writeWholeFile`.
  */
 export async function checkWritable(path: string, { overwrite }: Pick<WriteOptions, 'overwrite'>): Promise<void> {
+  if (path === '' || path.endsWith('/')) throw new HoldfastError('usage', `${quote(path)} is no name of a file`);
   const found = await lstat(path).catch(() => undefined);
   if (found && !overwrite) throw new HoldfastError('usage', `${quote(path)} exists already; nothing was written`);
   if (found?.isDirectory()) throw new HoldfastError('usage', `${quote(path)} cannot be written: it is a folder`);

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readParsed, readTextFile, reasonOf, writeWholeFile } from '../../src/cli/files.ts';
+import { checkWritable, readParsed, readTextFile, reasonOf, writeWholeFile } from '../../src/cli/files.ts';
 import { HoldfastError, parseJson } from '../../src/core/index.ts';
 import { run } from './run.ts';
 
@@ -32,6 +32,19 @@ describe('a file that cannot be read or written', () => {
     await expect(write(at('file'), false)).rejects.toThrow('exists already; nothing was written');
     await expect(write(at('nowhere/file'), true)).rejects.toThrow('cannot be written: there is no such file or folder');
     await expect(readTextFile(at('file'), 'the file', 100)).resolves.toBe('text\n');
+  });
+
+  it('is seen before a person is asked for anything', async () => {
+    await expect(checkWritable(at('file'), { overwrite: false })).rejects.toThrow(
+      'exists already; nothing was written',
+    );
+    await expect(checkWritable(at('folder'), { overwrite: true })).rejects.toThrow('it is a folder');
+    await expect(checkWritable(at('nowhere/file'), { overwrite: true })).rejects.toThrow('no such file or folder');
+    for (const none of ['', at('folder/')]) {
+      await expect(checkWritable(none, { overwrite: true })).rejects.toMatchObject({ code: 'usage' });
+    }
+    await checkWritable(at('file'), { overwrite: true });
+    await checkWritable(at('new'), { overwrite: false });
   });
 
   it('has the system’s own name where there are no words for it', () => {
