@@ -2,12 +2,16 @@
 
 import { spawn } from 'node:child_process';
 import { HoldfastError, isErrorCode } from '../core/index.ts';
+import type { ProcessRole } from './folder.ts';
+
+/** A service, the process that keeps a fleet's services running, or a command that ends by itself. */
+export type ProcessPurpose = ProcessRole | 'supervisor' | 'command';
 
 /** How to start `holdfast` again, and in which environment. */
 export interface HoldfastCommand {
   readonly executable: string;
-  /** What comes before the command's own arguments: the entry file. */
-  readonly prefix: readonly string[];
+  /** What comes before the command's own arguments: options of the runtime, by what the process is for, and the entry file. */
+  readonly prefix: (purpose: ProcessPurpose) => readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
@@ -20,7 +24,7 @@ export async function runJson(
   words: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const child = spawn(command.executable, [...command.prefix, ...words, '--json'], {
+  const child = spawn(command.executable, [...command.prefix('command'), ...words, '--json'], {
     env: { ...command.environment },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(signal && { signal }),

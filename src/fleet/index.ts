@@ -7,7 +7,7 @@ export {
   type OperatorDesk,
   openDesk,
 } from './announce.ts';
-export { type HoldfastCommand, runJson } from './command.ts';
+export { type HoldfastCommand, type ProcessPurpose, runJson } from './command.ts';
 export { killProcess, startProcesses, stopFleet, type WaitOptions, waitForFleet } from './control.ts';
 export { type CreateFleetOptions, createFleet } from './create.ts';
 export { madeEvidence } from './evidence.ts';

@@ -132,7 +132,7 @@ class Supervised {
     const log = openSync(folder.log(this.name), 'a', 0o600);
     const words = [role, VERB[role], '--config', folder.configuration(this.name), '--stop-with-stdin'];
     // In a session of its own, so that Ctrl-C reaches the supervisor alone. Should that die, the pipe ends and so do they.
-    const child = spawn(command.executable, [...command.prefix, ...words], {
+    const child = spawn(command.executable, [...command.prefix(role), ...words], {
       env: { ...command.environment },
       stdio: ['pipe', log, log],
       detached: true,

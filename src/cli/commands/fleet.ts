@@ -111,7 +111,7 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
   const { executable, prefix, environment } = ownCommand();
   const log = openSync(folder.log('supervisor'), 'a', 0o600);
   const words = ['fleet', 'up', folder.path, '--coordinators', String(flags.coordinators)];
-  const child = spawn(executable, [...prefix, ...words], {
+  const child = spawn(executable, [...prefix('supervisor'), ...words], {
     env: { ...environment },
     stdio: ['ignore', log, log],
     detached: true,
