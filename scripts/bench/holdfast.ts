@@ -68,6 +68,13 @@ export class BenchFleet {
     writeFileSync(path, `${JSON.stringify({ ...before, ...settings }, undefined, 2)}\n`);
   }
 
+  /** From now on a user token may name any record: the copies in a large store have ids that nobody's name gives. */
+  allowAnyRecord(): void {
+    const { tenants } = JSON.parse(readFileSync(this.folder.tenants, 'utf8')) as { tenants: object[] };
+    const without = tenants.map((tenant) => ({ ...tenant, recordIdKey: undefined }));
+    writeFileSync(this.folder.tenants, JSON.stringify({ tenants: without }));
+  }
+
   trust(): PinnedTrust {
     return parseTrustFile(readFileSync(this.folder.trust, 'utf8'), { now: Date.now() });
   }

@@ -80,14 +80,17 @@ test('whatever reads and writes while the file is mapped anew finds it as it sho
     const key = keys[reads++ % keys.length]!;
     expect(store.get('record', key)).toEqual(key);
   };
+  // Between turns of the event loop, too: what goes on in promises.
+  const lookAgain = async () => {
+    for (let hop = 0; hop < 20; hop++) {
+      look();
+      await undefined;
+    }
+  };
   const reading = async (turn: () => Promise<unknown>) => {
     while (!released) {
       await turn();
-      // Between turns of the event loop, too: what goes on in promises.
-      for (let hop = 0; hop < 20; hop++) {
-        look();
-        await undefined;
-      }
+      await lookAgain();
     }
   };
   let written = 0;
@@ -95,6 +98,7 @@ test('whatever reads and writes while the file is mapped anew finds it as it sho
     while (!released) {
       await store.commit([{ table: 'meta', key: utf8('count'), value: Uint8Array.of(++written & 255, written >> 8) }]);
       expect(store.get('meta', utf8('count'))).toEqual(Uint8Array.of(written & 255, written >> 8));
+      await lookAgain();
     }
   };
   const releasing = async () => {
