@@ -73,7 +73,8 @@ COPY --from=build /out /
 LABEL org.opencontainers.image.title=Holdfast \
       org.opencontainers.image.description="A backup key vault on PKCS#11 hardware" \
       org.opencontainers.image.licenses=Apache-2.0
-ENV NODE_ENV=production
+# Else the C library keeps memory of its own for each of the runtime's threads.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=2
 USER 10001:10001
 WORKDIR /var/lib/holdfast
 # 7443 nodes, 8443 coordinators, 8444 and 8445 cosigners, 8446 witnesses; monitoring at 9464 to 9468.

@@ -25,7 +25,7 @@ const NODE_TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
 const FULL_CODES: readonly unknown[] = [28, 27, 122, -30792];
 
 /** Bytes of files that may become resident before the store is mapped anew. */
-const MOST_MAPPED = 16 * 2 ** 20;
+const MOST_MAPPED = 8 * 2 ** 20;
 /** Entries that are read or written between two looks at that: one takes 5 microseconds. */
 const BETWEEN_LOOKS = 8;
 
