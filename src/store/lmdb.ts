@@ -24,8 +24,8 @@ const NODE_TABLES: readonly Table[] = ['record', 'bucket', 'meta'];
 /** ENOSPC, EFBIG and EDQUOT as Linux numbers them, and LMDB's own "map full". A write cut short it reports as EIO (5). */
 const FULL_CODES: readonly unknown[] = [28, 27, 122, -30792];
 
-/** Bytes of files that may become resident before the store is mapped anew. */
-const MOST_MAPPED = 8 * 2 ** 20;
+/** Bytes of files that may become resident before the store is mapped anew, which leaves some 130 kB to the collector each time. */
+const MOST_MAPPED = 16 * 2 ** 20;
 /** Entries that are read or written between two looks at that: one takes 5 microseconds. */
 const BETWEEN_LOOKS = 8;
 
