@@ -20,10 +20,10 @@ const TOGETHER = [
   ...['operator', 'pki', 'protocol', 'recovery', 'store', 'trust'],
 ].map((folder) => `test/${folder}/**/*.test.ts`);
 TOGETHER.push(
-  // But those that bundle, and those that use tokens.
+  // But those that bundle, that use tokens, or that replace a module for themselves.
   'test/access/**/*.test.ts',
   'test/audit/!(browser).test.ts',
-  'test/backup/**/*.test.ts',
+  'test/backup/!(full-disk).test.ts',
   'test/ceremony/{conduct,transcript}.test.ts',
   'test/cli/{built,bundle,files,fleet-fetch,output,page,program,tenant,trust,trust-state}.test.ts',
   'test/cosigner/**/!(command).test.ts',
