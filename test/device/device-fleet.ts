@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { toBase64Url } from '../../src/core/index.ts';
-import { FleetFolder } from '../../src/fleet/index.ts';
+import { FleetFolder, waitForFleet } from '../../src/fleet/index.ts';
 import { createTokenKeys } from '../../src/token/index.ts';
 import { holdfast } from '../fleet/launcher.ts';
 import { accessTo, clean, type Devices, devices, throwawayName } from './devices.ts';
@@ -48,6 +48,8 @@ export class DeviceFleet implements AsyncDisposable {
       for (let number = slots.length + 1; number <= nodes; number++) await fleet.#makeToken(number);
       for (let number = 1; number <= nodes; number++) await fleet.#initialise(number);
       await run('fleet', 'up', path, '--detach');
+      // A majority serves by now. What is enrolled without one of the others has no share there, and misses it when two are down.
+      await waitForFleet(fleet.folder, ({ nodesServing }) => nodesServing === nodes, { timeout: 120_000 });
       await run('user-token', '--fleet', path, '--subject', 'alice', '--out', fleet.#environment.HOLDFAST_USER!);
     } catch (error) {
       await fleet[Symbol.asyncDispose]();
