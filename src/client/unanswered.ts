@@ -1,7 +1,7 @@
 /**
  * Guesses that were counted and not answered (docs/protocol.md, section 6). Whoever tries the same PIN again sends the same
  * element for the same number, which costs nothing: else a coordinator that withholds answers would use up a budget with
- * one person's patience. In memory only, since with a blind and the answers PINs could be tested offline.
+ * one person's patience. In memory only: whoever reads it can test PINs offline, by the input's hash or by blind and answers.
  */
 
 import { bytesToHex, type Clock, equalBytes, sha256 } from '../core/index.ts';
@@ -14,7 +14,7 @@ interface Unanswered {
   readonly guess: Guess;
   readonly generation: number;
   readonly number: number;
-  /** Of the OPRF input, so that the stretched PIN itself is not kept. */
+  /** Of the OPRF input: it tells the same PIN from another one, and cannot be evaluated with. */
   readonly inputHash: Uint8Array;
   readonly until: number;
 }
