@@ -21,7 +21,7 @@ import { type Outcome, summarise, type VitestReport } from './vitest-report.ts';
 const root = resolve(import.meta.dirname, '..');
 const output = join(root, 'work', 'test');
 const LINES_SHOWN = 120;
-const COLUMNS_SHOWN = 400;
+const COLUMNS_SHOWN = 4000;
 
 /** Goes with this process, so that tests stopped half-way leave nothing behind. */
 const temporary = mkdtempSync(join(tmpdir(), 'hf-'));
@@ -255,7 +255,8 @@ async function main(): Promise<number> {
   say(`All of it: ${total()}`);
 
   if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((line) => `  ${line}`).join('\n')}`);
-  if (failures.length > 0) console.log(`\nFailed:\n${failures.map((line) => `  ${line}`).join('\n')}`);
+  if (failures.length > 0)
+    console.log(`\nFailed:\n${failures.map((failure) => `  ${failure.replaceAll('\n', '\n  ')}`).join('\n')}`);
   const tail = skipped.length > 0 ? `, ${skipped.length} skipped` : '';
   console.log(`\n${passed} passed, ${failures.length} failed${tail}`);
   return failures.length > 0 ? 1 : 0;

@@ -3,7 +3,12 @@
 interface Assertion {
   readonly fullName: string;
   readonly status: string;
+  readonly failureMessages?: readonly string[];
 }
+
+/** Characters and lines of what a failed test said that are shown with its name. */
+const MAXIMUM_MESSAGE = 2000;
+const MESSAGE_LINES = 12;
 
 /** What is read of the report; its other fields do not matter here. */
 export interface VitestReport {
@@ -17,7 +22,7 @@ export interface VitestReport {
 
 export interface Outcome {
   readonly passed: number;
-  /** One line each. */
+  /** The test's name in a line, then what it said. */
   readonly failures: readonly string[];
   /** One line each, with the reason. */
   readonly skipped: readonly string[];
@@ -35,7 +40,7 @@ export function summarise(report: VitestReport, succeeded: boolean, root: string
       if (test.status === 'passed') passed++;
       else if (test.status === 'failed') {
         failedHere++;
-        failures.push(`${name}: ${test.fullName}`);
+        failures.push([`${name}: ${test.fullName}`, ...saidBy(test)].join('\n'));
       } else skipped.push(`${name}: ${test.fullName} (marked ${test.status})`);
     }
     if (file.status === 'failed' && failedHere === 0) {
@@ -45,4 +50,11 @@ export function summarise(report: VitestReport, succeeded: boolean, root: string
   }
   if (!succeeded && failures.length === 0) failures.push('vitest failed outside the tests; its output says why');
   return { passed, failures, skipped };
+}
+
+/** The beginning of its messages, so that whoever has only the closing lines knows why. */
+function saidBy({ failureMessages = [] }: Assertion): string[] {
+  const text = failureMessages.join('\n').slice(0, MAXIMUM_MESSAGE);
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.includes('/node_modules/'));
+  return lines.slice(0, MESSAGE_LINES).map((line) => `    ${line}`);
 }

@@ -74,6 +74,8 @@ export class LogBench {
   /** The power is cut at the event with this number: before or after a commit, a signature, or a step with files. */
   crashAt = Number.POSITIVE_INFINITY;
   readonly events: string[] = [];
+  /** Told of each event before it happens. */
+  onEvent: (name: string) => void = () => {};
   #dead = false;
   content: LogContent = countingContent;
   create = true;
@@ -125,6 +127,7 @@ export class LogBench {
     this.events.push(name);
     if (this.events.length >= this.crashAt) this.#dead = true;
     if (this.#dead) throw new Error(`power cut at ${name}`);
+    this.onEvent(name);
   }
 
   #faulty(): LogStore {

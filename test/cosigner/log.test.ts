@@ -36,6 +36,24 @@ test('an empty store is refused unless a log shall be made', async () => {
   expect((await bench.reopen()).head.size).toBe(1);
 });
 
+test('a checkpoint is shown to nobody before the files of all its leaves are in place', async () => {
+  const bench = new LogBench();
+  const log = await bench.open();
+  const shown: string[] = [];
+  bench.onEvent = (event) => {
+    const needed = `tile/entries/000.p/${log.head.size}`;
+    shown.push(`${event}: ${log.head.size}, ${bench.files().includes(needed) ? 'whole' : `without ${needed}`}`);
+  };
+  await log.append(leaf(0));
+  const committed = shown.lastIndexOf('committed: 1, whole');
+  expect(shown.slice(committed + 1)).toEqual([
+    ...Array(2).fill(['temporary: 1, whole', 'rename: 1, whole']).flat(),
+    ...['temporary: 1, whole', 'rename: 1, whole', 'temporary: 1, whole', 'marker: 1, whole'],
+  ]);
+  expect(log.head.size).toBe(3);
+  await log.close();
+});
+
 test('every batch ends in a roster, and submissions at the same time share one', async () => {
   const bench = new LogBench();
   const log = await bench.open();

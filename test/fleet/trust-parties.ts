@@ -103,7 +103,7 @@ export class TrustParties implements AsyncDisposable {
   /** The same, which must succeed. */
   async ok(party: Party, ...words: readonly string[]): Promise<Ran['value']> {
     const { code, value } = await this.as(party, ...words);
-    if (code !== 0) throw new Error(`holdfast ${words.join(' ')}: ${JSON.stringify(value)}`);
+    if (code !== 0) throw new Error(`ended with ${code}: ${JSON.stringify(value)}\nholdfast ${words.join(' ')}`);
     return value;
   }
 
@@ -187,6 +187,7 @@ export class TrustParties implements AsyncDisposable {
     });
     await this.#init('cosigner', 'cosigner', config);
     await this.#start('cosigner', 'cosigner', config);
+    await this.#untilReady();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -233,6 +234,17 @@ export class TrustParties implements AsyncDisposable {
 
   async #init(party: Party, group: string, config: string): Promise<void> {
     await this.ok(party, group, 'init', '--config', config);
+  }
+
+  /** The cosigner takes nothing before a quorum of witnesses has confirmed its log. */
+  async #untilReady(): Promise<void> {
+    const end = performance.now() + 60_000;
+    for (;;) {
+      const answer = await fetch(`${this.logUrl}/readyz`);
+      if (answer.ok) return;
+      if (performance.now() > end) throw new Error(`the cosigner is not ready: ${await answer.text()}`);
+      await new Promise((done) => setTimeout(done, 50));
+    }
   }
 
   /** Resolves when it listens. */

@@ -28,6 +28,25 @@ describe('the counts of a vitest report', () => {
     expect(outcome).toEqual({ passed: 3, failures: ['b.test.ts: four'], skipped: [] });
   });
 
+  it('say why a test failed, at most a dozen lines and without the libraries’ frames', () => {
+    const said = [
+      'Error: it is not so',
+      '',
+      '    at /checkout/a.test.ts:3:1',
+      '    at /checkout/node_modules/x/y.js:1:1',
+    ];
+    const failed = { fullName: 'one', status: 'failed', failureMessages: [said.join('\n')] };
+    const long = { ...failed, fullName: 'two', failureMessages: [Array(40).fill('line').join('\n')] };
+    const results = { ...file('a.test.ts', 'failed', []), assertionResults: [failed, long] };
+    const [one, two] = summarise(report(results), false, '/checkout').failures;
+    expect(one!.split('\n')).toEqual([
+      'a.test.ts: one',
+      '    Error: it is not so',
+      '        at /checkout/a.test.ts:3:1',
+    ]);
+    expect(two!.split('\n')).toHaveLength(13);
+  });
+
   it('name what was skipped, with how it is marked', () => {
     const outcome = summarise(
       report(

@@ -84,6 +84,9 @@ export class TransparencyLog {
   readonly #clock: Clock;
   readonly #queue: Queue;
   readonly #tiles: ReadTile;
+  /** The newest checkpoint that is committed: what the next batch comes after. */
+  #committed: LogHead | undefined;
+  /** The newest of which all files are in place: what anybody is told. */
   #head: LogHead | undefined;
   #frontier = new Frontier();
   /** Leaves whose files are in place. */
@@ -105,7 +108,7 @@ export class TransparencyLog {
   static async open(options: TransparencyLogOptions): Promise<TransparencyLog> {
     const log = new TransparencyLog(options);
     await log.#load();
-    if (!log.#head && !log.#rows.intent() && !options.create) {
+    if (!log.#committed && !log.#rows.intent() && !options.create) {
       throw new HoldfastError(
         'store_refused',
         'there is no log in this store; holdfast cosigner init makes a new one, once. Never do that where a log was lost',
@@ -115,15 +118,15 @@ export class TransparencyLog {
     return log;
   }
 
-  /** The newest checkpoint and what it is of. */
+  /** The newest published checkpoint and what it is of: whoever is shown it finds every leaf of it. */
   get head(): LogHead {
     if (!this.#head) throw new HoldfastError('not_ready', 'the log has no checkpoint yet; it is being made');
     return this.#head;
   }
 
-  /** Rows as they stand; entries from the head's size on are not in the log. */
+  /** Rows as they are committed, which may be a batch before they are published. */
   entry(index: number): Uint8Array | undefined {
-    return index < (this.#head?.size ?? 0) ? this.#rows.entry(index) : undefined;
+    return index < this.#size ? this.#rows.entry(index) : undefined;
   }
 
   /** The index of this very leaf, or undefined. */
@@ -152,7 +155,7 @@ export class TransparencyLog {
   settle(): Promise<void> {
     return this.#queue.exclusively(async () => {
       await this.#settle();
-      if (!this.#head) await this.#sequence([]);
+      if (!this.#committed) await this.#sequence([]);
     });
   }
 
@@ -180,6 +183,11 @@ export class TransparencyLog {
     await this.#options.store.close();
   }
 
+  /** Leaves that are committed. */
+  get #size(): number {
+    return this.#committed?.size ?? 0;
+  }
+
   #checkSize(size: number): void {
     if (size > this.head.size) throw new HoldfastError('malformed', `the log has fewer than ${size} leaves`);
   }
@@ -198,7 +206,7 @@ export class TransparencyLog {
         const before = this.#rows.index(hash);
         let place = known.get(name) ?? (before === undefined ? undefined : { index: before, added: false });
         if (!place) {
-          place = { index: this.head.size + leaves.length, added: true };
+          place = { index: this.#size + leaves.length, added: true };
           leaves.push(leaf);
         }
         known.set(name, { ...place, added: false });
@@ -213,14 +221,14 @@ export class TransparencyLog {
 
   /** Step 1, then the others. */
   async #sequence(leaves: readonly Uint8Array[]): Promise<void> {
-    const size = this.#head?.size ?? 0;
+    const size = this.#size;
     const { content, store } = this.#options;
     const intent: LogIntent = {
       size,
       root: this.#frontier.root(),
       time: this.#clock.now(),
       count: leaves.length,
-      rosterText: content.nextRoster(this.#head?.rosterText, leaves, size),
+      rosterText: content.nextRoster(this.#committed?.rosterText, leaves, size),
       sealed: undefined,
     };
     const entries = leaves.map((leaf, i) => rows.entry(size + i, leaf));
@@ -268,19 +276,23 @@ export class TransparencyLog {
       rows.head(head),
       rows.intent(undefined),
     ]);
-    this.#head = head;
+    this.#committed = head;
     this.#frontier = appended.frontier;
   }
 
   async #publish(): Promise<void> {
-    const head = this.#head;
-    if (!head || this.#published === head.size) return;
+    const head = this.#committed;
+    if (!head || this.#head === head) return;
     const { files, onPublished } = this.#options;
-    await files.publish(this.#published, head.size);
-    await files.replace(NEWEST_CHECKPOINT, utf8(head.checkpoint));
-    await files.mark(head.size);
-    this.#published = head.size;
-    onPublished?.(head);
+    const whole = this.#published === head.size;
+    if (!whole) {
+      await files.publish(this.#published, head.size);
+      await files.replace(NEWEST_CHECKPOINT, utf8(head.checkpoint));
+      await files.mark(head.size);
+      this.#published = head.size;
+    }
+    this.#head = head;
+    if (!whole) onPublished?.(head);
   }
 
   /**
@@ -325,7 +337,7 @@ export class TransparencyLog {
     } catch (cause) {
       throw damaged('its checkpoint is not signed by this log’s key', cause);
     }
-    this.#head = head;
+    this.#committed = head;
     this.#frontier = frontier;
     this.#published = Math.min(await files.published(), head.size);
   }
