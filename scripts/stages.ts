@@ -91,7 +91,7 @@ export const STAGES: readonly Stage[] = [
     minutes: 30,
   }),
   suite('simulation', 'Simulated fleets', { aside: true, minutes: 30 }),
-  suite('fleet', 'Fleets of processes on real tokens', { minutes: 30 }),
+  suite('fleet', 'Fleets of processes on real tokens', { group: 'fleet', minutes: 30 }),
   suite('hil', 'Hardware in the loop: other modules than SoftHSM, and failing ones', {
     group: 'hil',
     needs: ['gcc'],

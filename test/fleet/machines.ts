@@ -11,8 +11,9 @@ import { findFreePorts } from '../../src/fleet/ports.ts';
 import { findSoftHsm, initialiseToken, writeSoftHsmConfiguration } from '../../src/token/index.ts';
 import { secret } from '../token/fixture.ts';
 import { cleanEnvironment, entry } from './launcher.ts';
+import type { SystemdMachine } from './systemd-machine.ts';
 
-const document = readFileSync(new URL('../../docs/production.md', import.meta.url), 'utf8');
+const documentOf = (path: string) => readFileSync(new URL(`../../docs/${path}`, import.meta.url), 'utf8');
 
 interface Block {
   readonly language: string;
@@ -21,9 +22,21 @@ interface Block {
   readonly text: string;
 }
 
-export const blocks: readonly Block[] = [...document.matchAll(/^```(sh|json) ([a-z ]+)\n([\s\S]*?)^```$/gm)].map(
-  ([, language, role, text]) => ({ language: language!, role: role!, text: text! }),
-);
+const blocksOf = (document: string): Block[] =>
+  [...document.matchAll(/^```(sh|json) ([a-z ]+)\n([\s\S]*?)^```$/gm)].map(([, language, role, text]) => ({
+    language: language!,
+    role: role!,
+    text: text!,
+  }));
+
+export const blocks: readonly Block[] = blocksOf(documentOf('production.md'));
+
+/** How docs/deploy has systemd run it. */
+const unitOf = (role: 'node' | 'coordinator'): string =>
+  blocksOf(documentOf('deploy/README.md')).find((block) => block.role === `${role} unit`)!.text;
+
+/** The node that is a unit of systemd where there is a machine with it. */
+export const NODE_OF_UNIT = 5;
 
 /** The texts of a role's blocks, in their order. */
 export const textsOf = (language: string, role: string): string[] =>
@@ -62,7 +75,7 @@ export class Machines implements AsyncDisposable {
   readonly module: string;
   readonly #options: MachinesOptions;
   readonly #environment: Record<string, string>;
-  readonly #services: ChildProcess[] = [];
+  readonly #services: { readonly folder: string; readonly child: ChildProcess }[] = [];
 
   private constructor(module: string, base: number, options: MachinesOptions) {
     this.module = module;
@@ -119,7 +132,7 @@ export class Machines implements AsyncDisposable {
       env: this.#environmentOf(folder, more),
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    this.#services.push(service);
+    this.#services.push({ folder, child: service });
     const lines = createInterface({ input: service.stderr });
     await new Promise<void>((done, fail) => {
       lines.on('line', (line) => line.includes('"event":"listening"') && done());
@@ -141,8 +154,19 @@ export class Machines implements AsyncDisposable {
     return printed.join('');
   }
 
-  /** Sections 4 and 5. @param coordinator more settings of the coordinator. */
-  async serveFleet(coordinator: Readonly<Record<string, unknown>> = {}): Promise<readonly string[]> {
+  /** Ends what runs on a machine. */
+  async stop(folder: string): Promise<void> {
+    for (const service of this.#services) if (service.folder === folder) await ended(service.child);
+  }
+
+  /**
+   * Sections 4 and 5. @param coordinator more settings of the coordinator. @param units a machine on which the last node and
+   * the coordinator are units.
+   */
+  async serveFleet(
+    coordinator: Readonly<Record<string, unknown>> = {},
+    units?: SystemdMachine,
+  ): Promise<readonly string[]> {
     const [configuration] = textsOf('json', 'node');
     const [, prepare] = textsOf('sh', 'node');
     const [service] = textsOf('sh', 'node service');
@@ -153,6 +177,10 @@ export class Machines implements AsyncDisposable {
         this.send(file, 'assembler', folder);
       const text = configuration!.replace('"node": 1,', `"node": ${node},`).replaceAll(/(vault|node)-1/g, `$1-${node}`);
       writeFileSync(this.path(folder, 'node.json'), this.here(text));
+      if (units && node === NODE_OF_UNIT) {
+        printed.push(await this.#nodeUnit(units, folder));
+        return;
+      }
       printed.push(await this.run(folder, prepare!));
       await this.serve(folder, service!, {
         HOLDFAST_NODE_LISTEN_HOST: '127.0.0.1',
@@ -163,24 +191,47 @@ export class Machines implements AsyncDisposable {
     for (const file of ['trust.json', 'authority.pem', 'coordinator.pem', 'public.pem'])
       this.send(file, 'assembler', 'coordinator');
     const settings = JSON.parse(this.here(textsOf('json', 'coordinator')[0]!)) as object;
-    writeFileSync(this.path('coordinator', 'coordinator.json'), JSON.stringify({ ...settings, ...coordinator }));
-    await this.serve('coordinator', textsOf('sh', 'coordinator service')[0]!, {
-      HOLDFAST_COORDINATOR_LISTEN_HOST: '127.0.0.1',
-      HOLDFAST_COORDINATOR_LISTEN_PORT: String(this.base),
-      HOLDFAST_COORDINATOR_METRICS_PORT: '0',
-    });
+    const listen = { listen: { host: '127.0.0.1', port: this.base }, metrics: { host: '127.0.0.1', port: 0 } };
+    const whole = { ...settings, ...listen, ...coordinator };
+    writeFileSync(this.path('coordinator', 'coordinator.json'), JSON.stringify(whole));
+    if (units) await this.#unit(units, 'coordinator', 'coordinator', '/etc/holdfast-coordinator');
+    else await this.serve('coordinator', textsOf('sh', 'coordinator service')[0]!, {});
     for (const file of ['trust.json', 'tenant.json']) this.send(file, 'assembler', 'client');
     return printed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(
-      this.#services.map(async (service) => {
-        const ended = service.exitCode === null ? once(service, 'exit') : undefined;
-        service.kill('SIGTERM');
-        await ended;
-      }),
+    await Promise.all(this.#services.map(({ child }) => ended(child)));
+  }
+
+  /** What docs/deploy says of `node.json`, and a store of SoftHSM that the node's user can write. @returns as `node info`. */
+  async #nodeUnit(units: SystemdMachine, folder: string): Promise<string> {
+    const printed = await this.run(folder, 'holdfast node info --config node.json');
+    const settings = JSON.parse(readFileSync(this.path(folder, 'node.json'), 'utf8')) as {
+      token: { pinFile?: string };
+    };
+    const { pinFile: _, ...token } = settings.token;
+    const home = '/var/lib/holdfast';
+    const changed = {
+      ...settings,
+      token: { ...token, pinCredential: 'pin', softhsmConfiguration: `${home}/softhsm2.conf` },
+      store: { directory: `${home}/store` },
+      listen: { host: '127.0.0.1', port: this.base + NODE_OF_UNIT },
+      metrics: { host: '127.0.0.1', port: 0 },
+    };
+    writeFileSync(this.path(folder, 'node.json'), JSON.stringify(changed));
+    const from = this.path(folder);
+    await units.run(
+      `mkdir -m 700 ${home}; cp -r ${from}/tokens ${home}; sed 's#${from}#${home}#' ${from}/softhsm2.conf > ${home}/softhsm2.conf`,
     );
+    await this.#unit(units, 'node', folder, '/etc/holdfast');
+    return printed;
+  }
+
+  /** The files of a machine put where its unit has them, and the document's commands. */
+  async #unit(units: SystemdMachine, role: 'node' | 'coordinator', folder: string, at: string): Promise<void> {
+    await units.run(`mkdir ${at}; find ${this.path(folder)} -maxdepth 1 -type f -exec cp -t ${at} {} +`);
+    await units.run(unitOf(role));
   }
 
   /** Initialised, labelled, with a PIN. No two machines share a store of SoftHSM. */
@@ -195,4 +246,11 @@ export class Machines implements AsyncDisposable {
   #environmentOf(folder: string, more: Record<string, string>): Record<string, string> {
     return { ...this.#environment, SOFTHSM2_CONF: this.path(folder, 'softhsm2.conf'), ...more };
   }
+}
+
+/** Has a service end, and waits until it has. */
+async function ended(service: ChildProcess): Promise<void> {
+  const exit = service.exitCode === null && service.signalCode === null ? once(service, 'exit') : undefined;
+  service.kill('SIGTERM');
+  await exit;
 }
