@@ -2,13 +2,13 @@
 
 import { describe, expect, it } from 'vitest';
 import { type ErrorCode, HoldfastError, utf8 } from '../../src/core/index.ts';
-import { InProcessFleet } from '../node/in-process.ts';
+import { hasty, InProcessFleet } from '../node/in-process.ts';
 
 const LIMIT = 4;
 
 async function enrolled() {
   const fleet = await InProcessFleet.create(5, { limit: LIMIT, lifetimeLimit: 50 });
-  const client = await fleet.client('alice', { patience: 300 });
+  const client = await fleet.client('alice', { clock: hasty() });
   await client.enrol('123456', utf8('the backup key'));
   return { fleet, client };
 }

@@ -1,7 +1,7 @@
 /** The client against a coordinator and nodes that lie, drop, swap and replay: nothing unverified is used. */
 
 import { describe, expect, it } from 'vitest';
-import { bytesToHex, type Clock, HoldfastError, utf8 } from '../../src/core/index.ts';
+import { bytesToHex, HoldfastError, utf8 } from '../../src/core/index.ts';
 import {
   ARGUMENTS,
   type Body,
@@ -18,21 +18,9 @@ import {
   type Policy,
   statementHash,
 } from '../../src/protocol/index.ts';
-import { InProcessFleet } from '../node/in-process.ts';
+import { hasty, InProcessFleet } from '../node/in-process.ts';
 
 const secret = utf8('the backup key');
-
-/** Sleeping takes no time; it only moves the clock. */
-function hasty(): Clock {
-  let ahead = 0;
-  return {
-    now: () => Date.now() + ahead,
-    sleep: async (milliseconds, signal) => {
-      signal?.throwIfAborted();
-      ahead += milliseconds;
-    },
-  };
-}
 
 async function enrolled(n = 5, policy: Partial<Policy> = {}) {
   const fleet = await InProcessFleet.create(n, policy);

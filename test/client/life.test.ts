@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { bytesToHex, utf8 } from '../../src/core/index.ts';
-import { InProcessFleet } from '../node/in-process.ts';
+import { hasty, InProcessFleet } from '../node/in-process.ts';
 
 const secret = utf8('the backup key');
 const other = utf8('another key');
@@ -214,7 +214,7 @@ describe('with a node down', () => {
 
   it('fewer shares than before need the person’s consent', async () => {
     const fleet = await InProcessFleet.create(5, { minimumShares: 4 });
-    const client = await fleet.client('alice');
+    const client = await fleet.client('alice', { clock: hasty() });
     await client.enrol('1', secret);
     fleet.kill(5);
     await expect(client.changePin('1', '2')).rejects.toMatchObject({ code: 'no_majority' });
@@ -224,7 +224,7 @@ describe('with a node down', () => {
 
   it('an enrolment is refused where the policy wants all', async () => {
     const fleet = await InProcessFleet.create(3);
-    const client = await fleet.client('alice');
+    const client = await fleet.client('alice', { clock: hasty() });
     fleet.kill(2);
     await expect(client.enrol('1', secret)).rejects.toMatchObject({ code: 'no_majority' });
     expect((await client.status()).state).toBe('none');

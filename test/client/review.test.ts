@@ -20,13 +20,13 @@ import {
   type Policy,
   statementHash,
 } from '../../src/protocol/index.ts';
-import { InProcessFleet } from '../node/in-process.ts';
+import { hasty, InProcessFleet } from '../node/in-process.ts';
 
 const secret = utf8('the backup key');
 
 async function enrolled(n = 5, policy: Partial<Policy> = {}) {
   const fleet = await InProcessFleet.create(n, policy);
-  const client = await fleet.client('alice', { patience: 400 });
+  const client = await fleet.client('alice', { clock: hasty() });
   await client.enrol('123456', secret);
   return { fleet, client };
 }
@@ -65,7 +65,7 @@ describe('a refusal that nobody sealed', () => {
 
   it('does not make an enrolment that is active look replaced', async () => {
     const fleet = await InProcessFleet.create(3);
-    const client = await fleet.client('alice', { patience: 400 });
+    const client = await fleet.client('alice', { clock: hasty() });
     fleet.intercept = change('activate', bare('superseded'));
     await expect(client.enrol('123456', secret)).rejects.toMatchObject({ code: 'no_majority' });
     fleet.intercept = (_, next) => next();
@@ -199,7 +199,7 @@ describe('an enrolment', () => {
     const fleet = await InProcessFleet.create(3);
     fleet.tamper = (node, request, answer) =>
       node === 3 && request.kind === 'submit' && request.request.operation === 'activate' ? undefined : answer;
-    const result = await (await fleet.client('alice', { patience: 400 })).enrol('123456', secret);
+    const result = await (await fleet.client('alice', { clock: hasty() })).enrol('123456', secret);
     expect(result).toMatchObject({ degraded: true, nodes: [1, 2, 3] });
   });
 

@@ -2,26 +2,15 @@
 
 import { expect, it } from 'vitest';
 import { UnansweredGuesses } from '../../src/client/unanswered.ts';
-import { bytesToHex, type Clock, Secret, sha256, utf8 } from '../../src/core/index.ts';
+import { bytesToHex, Secret, sha256, utf8 } from '../../src/core/index.ts';
 import { ARGUMENTS } from '../../src/protocol/index.ts';
-import { InProcessFleet } from '../node/in-process.ts';
+import { hasty, InProcessFleet } from '../node/in-process.ts';
 import { TrustScene } from './trust/trust-scene.ts';
 
 const PIN = '123456';
 const secret = utf8('the secret');
 
 const isWiped = (blind: Secret): boolean => blind.reveal().every((byte) => byte === 0);
-
-/** No waiting, and time that runs on by itself. */
-function hasty(): Clock {
-  let now = Date.now();
-  return {
-    now: () => now,
-    sleep: async (milliseconds) => {
-      now += milliseconds;
-    },
-  };
-}
 
 async function besieged(limit = 10) {
   const fleet = await InProcessFleet.create(3, { limit });

@@ -9,12 +9,9 @@ import {
   encodeSignedStatement,
   type NodeRequestKind,
 } from '../../src/protocol/index.ts';
-import { InProcessFleet } from '../node/in-process.ts';
+import { hasty, InProcessFleet, NEVER } from '../node/in-process.ts';
 
 const secret = utf8('the backup key');
-
-/** Milliseconds that no test takes: whoever waits for this timeout does not come to an end. */
-const NEVER = 3_600_000;
 
 async function enrolled(n = 3) {
   const fleet = await InProcessFleet.create(n);
@@ -60,7 +57,8 @@ describe('a certificate', () => {
   });
 
   it('is not made from one node’s statement under several names', async () => {
-    const { fleet, client } = await enrolled();
+    const { fleet } = await enrolled();
+    const client = await fleet.client('alice', { clock: hasty() });
     let copy: Uint8Array | undefined;
     fleet.tamper = (node, request, answer) => {
       if (request.kind !== 'submit' || !answer.statement) return answer;
@@ -111,6 +109,8 @@ describe('a recovery’s evaluations', () => {
       }
       return answer;
     };
+    // However slow they are, none of them hangs.
+    fleet.coordinate({ hedge: NEVER });
     const nodes = await asked(fleet, () => client.recover('123456'));
     expect(nodes).toHaveLength(3);
     expect(nodes.sort()).toEqual(votes.sort());
@@ -125,7 +125,7 @@ describe('a recovery’s evaluations', () => {
       hung.push(node);
       return new Promise(() => {});
     };
-    fleet.coordinate({ timeout: NEVER });
+    fleet.coordinate({ grace: 20 });
     expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
     expect(hung).toHaveLength(1);
   });
@@ -149,12 +149,13 @@ describe('nodes that do not answer', () => {
   it('hang without slowing a majority down', async () => {
     const { fleet, client } = await enrolled(5);
     fleet.tamper = (node, _request, answer) => (node <= 2 ? new Promise(() => {}) : answer);
-    fleet.coordinate({ timeout: NEVER });
+    fleet.coordinate({ grace: 20 });
     expect((await client.recover('123456')).secret.reveal()).toEqual(secret);
   });
 
   it('leave no majority, and that is said', async () => {
-    const { fleet, client } = await enrolled();
+    const { fleet } = await enrolled();
+    const client = await fleet.client('alice', { clock: hasty() });
     fleet.kill(1);
     fleet.kill(2);
     await expect(client.status()).rejects.toMatchObject({ code: 'no_majority' });

@@ -63,6 +63,29 @@ export interface Successor {
 
 const checks = { ecdsa: verifyEcdsa, ed25519: verifyEd25519 };
 
+/**
+ * Milliseconds that no test takes. Nodes here answer or fail: none is given up as too slow, on however busy a machine. Tests in
+ * which one hangs say how long it is waited for, or that it must not be.
+ */
+export const NEVER = 3_600_000;
+
+/** Sleeping takes no time, and nothing else does: how long a client tries again does not depend on the machine. */
+export function hasty(): Clock {
+  let now = Date.now();
+  return {
+    now: () => now,
+    sleep: async (milliseconds, signal) => {
+      signal?.throwIfAborted();
+      now += milliseconds;
+    },
+  };
+}
+
+/** Milliseconds for which a client with a clock of its own tries again. */
+const PATIENCE = 1000;
+
+type Patience = Partial<Pick<CoordinatorOptions, 'clock' | 'timeout' | 'grace' | 'hedge'>>;
+
 export class InProcessFleet {
   fleet: Fleet;
   readonly members: Member[];
@@ -100,10 +123,10 @@ export class InProcessFleet {
   /** Records of one bucket beside which a node opens no new one, from its next start on. */
   fullBucket: number | undefined;
 
-  #changes: Partial<Pick<CoordinatorOptions, 'clock' | 'timeout'>> = {};
+  #changes: Patience = {};
 
   /** Makes coordinator and maintenance anew, and from here on with these options. */
-  coordinate(changes: Partial<Pick<CoordinatorOptions, 'clock' | 'timeout'>>): void {
+  coordinate(changes: Patience): void {
     this.#changes = changes;
     this.#coordinate();
   }
@@ -114,9 +137,9 @@ export class InProcessFleet {
       checks,
       clock: systemClock,
       observer: silentCoordinatorObserver,
-      timeout: 2000,
-      grace: 20,
-      enrolmentGrace: 2000,
+      timeout: NEVER,
+      grace: NEVER,
+      enrolmentGrace: NEVER,
       transport: { send: (node, request) => this.send(node, request) },
       ...this.#changes,
     };
@@ -260,7 +283,7 @@ export class InProcessFleet {
     return { userToken, clientKey, record };
   }
 
-  /** A client of user `subject`, as on a new device. */
+  /** A client of user `subject`, as on a new device. By the system's clock it never gives up: see `hasty`. */
   async client(
     subject: string,
     options: { patience?: number; operations?: readonly string[]; clock?: Clock } = {},
@@ -272,7 +295,7 @@ export class InProcessFleet {
       transport: { send: (request) => this.intercept(request, () => this.coordinator.handle(request)) },
       ...(options.clock && { clock: options.clock }),
       credential: async () => credential,
-      patience: options.patience ?? 1000,
+      patience: options.patience ?? (options.clock ? PATIENCE : NEVER),
     });
   }
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/core/index.ts';
-import { InProcessFleet } from './in-process.ts';
+import { hasty, InProcessFleet } from './in-process.ts';
 
 const secret = utf8('the backup key');
 
@@ -56,7 +56,7 @@ describe('a record', () => {
 
   it('survives the loss of a minority, which repairs when it is back', async () => {
     const fleet = await InProcessFleet.create(5);
-    const client = await fleet.client('alice');
+    const client = await fleet.client('alice', { clock: hasty() });
     await client.enrol('123456', secret);
     fleet.kill(1);
     fleet.kill(2);
@@ -86,7 +86,9 @@ describe('a record', () => {
     for (const node of [1, 2, 3]) await fleet.start(node);
     await fleet.settle();
     expect((await client.recover('654321')).secret.reveal()).toEqual(secret);
-    await expect((await fleet.client('bob')).enrol('1', secret)).rejects.toMatchObject({ code: 'no_majority' });
+    await expect((await fleet.client('bob', { clock: hasty() })).enrol('1', secret)).rejects.toMatchObject({
+      code: 'no_majority',
+    });
   });
 
   it('names a node that answers wrongly', async () => {

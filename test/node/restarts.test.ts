@@ -56,7 +56,7 @@ describe('a guess that reached one of five nodes', () => {
       }
       throw new HoldfastError('no_majority', 'the answer was lost');
     };
-    const recovered = await (await fleet.client('alice', { patience: 10_000 })).recover('123456');
+    const recovered = await (await fleet.client('alice')).recover('123456');
     expect(recovered.secret.reveal()).toEqual(secret);
     expect(delivered).toBe(true);
     expect(await confirmedAt(fleet, 1)).toBe(before + 1);
