@@ -32,6 +32,11 @@ import { MemoryKeyValueStore, openDictionary, wipeStore } from '../../src/store/
 import { SoftwareToken } from '../../src/token/software.ts';
 import { createFleet, type TestFleet } from '../pki/fixtures.ts';
 
+/**
+ * Milliseconds that no test takes. Nodes here answer or are gone: none is given up as too slow, on however busy a machine. Tests
+ * in which one hangs say how long it is waited for.
+ */
+export const NEVER = 3_600_000;
 export const FLEET = 'fleet-a';
 export const ISSUER = 'https://tenant.example';
 export const LOOPBACK = { host: '127.0.0.1', port: 0 };
@@ -121,7 +126,7 @@ export async function startNodes(n: number, changes: Partial<NodeServiceOptions>
         tls: await pki.issue('public', 'public-1'),
         listen: LOOPBACK,
         metrics: LOOPBACK,
-        timeouts: { node: 3000, grace: 50, enrolmentGrace: 500 },
+        timeouts: { node: NEVER, grace: NEVER, enrolmentGrace: NEVER },
         maintenance: { repairing: 20, idle: 50, antiEntropy: 200, destroySpent: 200 },
         rateLimit: undefined,
         allowedOrigins: [],

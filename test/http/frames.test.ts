@@ -11,7 +11,7 @@ import { encodeFrame, FRAMES_PROTOCOL, FrameReader, numberAfter } from '../../sr
 import { FRAME_SERVER_PROTOCOLS, FrameConnection, type FrameServerOptions, serveFrames } from '../../src/http/index.ts';
 import { requirePeer, tlsClientOptions, tlsServerOptions } from '../../src/pki/index.ts';
 import { createFleet, type TestFleet } from '../pki/fixtures.ts';
-import { FLEET } from './fixtures.ts';
+import { FLEET, NEVER } from './fixtures.ts';
 
 let pki: TestFleet;
 const cleanUp: (() => Promise<unknown> | unknown)[] = [];
@@ -85,9 +85,9 @@ async function serve(options: Partial<FrameServerOptions> = {}) {
     ...{
       maximumBytes: 1000,
       maximumHeldBytes: 1_000_000,
-      requestTimeout: 5000,
-      idleTimeout: 5000,
-      closeDeadline: 5000,
+      requestTimeout: NEVER,
+      idleTimeout: NEVER,
+      closeDeadline: NEVER,
     },
     answer: async (body) => {
       const text = Buffer.from(body).toString();
@@ -116,7 +116,7 @@ const tlsOf = async (role: 'coordinator' | 'node' = 'coordinator') =>
   tlsClientOptions(await pki.issue(role, 'somebody'), { fleet: FLEET, role: 'node', name: 'node-1' });
 
 async function open(url: string, role?: 'coordinator' | 'node'): Promise<FrameConnection> {
-  const limits = { connectTimeout: 2000, idleTimeout: 5000, maximumBytes: 70_000 };
+  const limits = { connectTimeout: NEVER, idleTimeout: NEVER, maximumBytes: 70_000 };
   const connection = await FrameConnection.open({ url, tls: await tlsOf(role), ...limits }, never);
   cleanUp.push(() => connection?.close());
   return connection!;

@@ -27,7 +27,7 @@ import {
 } from '../../src/protocol/index.ts';
 import { SoftwareToken } from '../../src/token/software.ts';
 import { createFleet } from '../pki/fixtures.ts';
-import { FLEET, LOOPBACK, nodeName, silent, startNodes, TestClient, type TestNodes, until } from './fixtures.ts';
+import { FLEET, LOOPBACK, NEVER, nodeName, silent, startNodes, TestClient, type TestNodes, until } from './fixtures.ts';
 
 let nodes: TestNodes;
 let pool: Pool;
@@ -124,7 +124,7 @@ describe('frames', () => {
     const tls = tlsClientOptions(await nodes.pki.issue('coordinator', 'somebody'), {
       ...{ fleet: FLEET, role: 'node', name: nodeName(1) },
     });
-    const limits = { connectTimeout: 2000, idleTimeout: 5000, maximumBytes: 100_000 };
+    const limits = { connectTimeout: NEVER, idleTimeout: NEVER, maximumBytes: 100_000 };
     return (await FrameConnection.open({ url: nodes.running[0]!.url, tls, ...limits }, signal))!;
   };
   const { signal } = new AbortController();
@@ -335,11 +335,16 @@ describe('a node with its hands full', () => {
     const held = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const { server, to } = await serve(async () => held.then(() => nodeAnswerWith({})), 3);
+    let begun = 0;
+    const { server, to } = await serve(async () => {
+      begun++;
+      return held.then(() => nodeAnswerWith({}));
+    }, 3);
     const answers = send(
       Array.from({ length: 5 }, () => encodeNodeRequest({ kind: 'info' })),
       to,
     );
+    await until(() => begun === 3);
     const late = await send([Uint8Array.of(1)], to);
     release();
     expect(late[0]!.code).toBe('overloaded');
