@@ -9,11 +9,14 @@ import {
   type Server as TcpServer,
 } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { FleetFetch } from '../../src/cli/fleet-fetch.ts';
 import type { FetchAnswer } from '../../src/client/index.ts';
 import { tlsPublicServerOptions } from '../../src/pki/index.ts';
 import { createFleet, type TestFleet } from '../pki/fixtures.ts';
+
+/** Milliseconds that no test takes: no connection is given up as too slow, on however busy a machine. */
+const NEVER = 3_600_000;
 
 let mine: TestFleet;
 let other: TestFleet;
@@ -45,7 +48,7 @@ async function secure(fleet: TestFleet, role: 'public' | 'node', listener: Reque
 }
 
 function fetcher(): FleetFetch {
-  const made = new FleetFetch();
+  const made = new FleetFetch(NEVER);
   fetchers.push(made);
   return made;
 }
@@ -149,23 +152,32 @@ describe('through a proxy', () => {
     return { asked, url: `http://127.0.0.1:${await portOf(server)}` };
   }
 
-  const within = (environment: Record<string, string>, timeout?: number) => {
-    const made = new FleetFetch(timeout, environment);
+  const within = (environment: Record<string, string>) => {
+    const made = new FleetFetch(NEVER, environment);
     fetchers.push(made);
     return made;
   };
 
   it('TLS is still with the fleet, and the connection is kept for longer than it may take to be made', async () => {
     const { asked, url } = await proxy(await secure(mine, 'public', echo));
-    const fetch = within({ HTTPS_PROXY: url }, 500).of(mine.authorityPem, 'mine');
-    const slow: RequestListener = (_, answer) => void setTimeout(() => answer.end('late'), 700);
+    const fetch = within({ HTTPS_PROXY: url }).of(mine.authorityPem, 'mine');
     for (const body of ['one', 'two']) {
       expect(await textOf(await fetch(`https://${AWAY}:8443/v1`, { method: 'POST', body }))).toBe(body);
     }
     expect(asked).toEqual([`CONNECT ${AWAY}:8443`]);
+    const slow: RequestListener = (_, answer) => {
+      // All the time there is for making a connection passes, and more, while the server thinks.
+      vi.advanceTimersByTime(2 * NEVER);
+      answer.end('late');
+    };
     const late = await proxy(await secure(mine, 'public', slow));
-    const patient = within({ https_proxy: late.url }, 500).of(mine.authorityPem, 'mine');
-    expect(await textOf(await patient(`https://${AWAY}/`, { method: 'GET' }))).toBe('late');
+    const patient = within({ https_proxy: late.url }).of(mine.authorityPem, 'mine');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      expect(await textOf(await patient(`https://${AWAY}/`, { method: 'GET' }))).toBe('late');
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('another fleet is no more believed than without', async () => {
