@@ -39,6 +39,8 @@ const signed = (text: string): Signed => ({
   about: `deploy of fleet first, serial ${text}`,
 });
 const damaged = { code: 'journal_damaged' };
+/** Milliseconds that no test takes. */
+const NEVER = 3_600_000;
 
 async function entriesOf(file = path) {
   const entries: JournalEntry[] = [];
@@ -221,7 +223,7 @@ describe('stable storage', () => {
 describe('a second writer', () => {
   it('waits until the first has closed the journal, and goes on after what that wrote', async () => {
     const first = await SigningJournal.open(path, { clock });
-    const opening = SigningJournal.open(path, { clock });
+    const opening = SigningJournal.open(path, { clock, patience: NEVER });
     await first.append(signed('1'));
     await first.close();
     const second = await opening;
@@ -248,7 +250,7 @@ describe('a second writer', () => {
     const holder = spawn(process.execPath, ['--input-type=module', '-e', script, path]);
     await once(holder.stdout, 'data');
     await expect(SigningJournal.open(path, { clock, patience: 0 })).rejects.toMatchObject({ code: 'not_ready' });
-    const opening = SigningJournal.open(path, { clock });
+    const opening = SigningJournal.open(path, { clock, patience: NEVER });
     holder.kill('SIGKILL');
     await (await opening).close();
   });

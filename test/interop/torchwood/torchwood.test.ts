@@ -6,8 +6,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -28,6 +26,7 @@ import {
 } from '../../../src/trust/index.ts';
 import { SampleLog } from '../../cosigner/sample-log.ts';
 import { newDisk, StoppedClock, witnessKey, witnessSigner } from '../../cosigner/witness/fixtures.ts';
+import { reservePorts } from '../../ports.ts';
 import { buildGo } from '../go.ts';
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
@@ -126,7 +125,7 @@ async function startLitewitness(seed: string, name: string): Promise<string> {
   database.prepare('INSERT INTO log VALUES (?, 0, ?)').run(log.origin, toBase64(EMPTY_ROOT));
   database.prepare('INSERT INTO key VALUES (?, ?)').run(log.origin, log.key.text);
   database.close();
-  const listen = `127.0.0.1:${await freePort()}`;
+  const listen = `127.0.0.1:${await reservePorts()}`;
   const words = ['-name', name, '-db', db, '-ssh-agent', socket, '-listen', listen, '-key', fingerprint];
   const child = spawn(pathOf(litewitness), words, { stdio: ['ignore', 'ignore', 'pipe'], cwd: folder });
   running.add(child);
@@ -138,15 +137,6 @@ async function startLitewitness(seed: string, name: string): Promise<string> {
       ({ ok }) => ok,
       () => child.exitCode ?? said,
     );
-  await expect.poll(answers, { timeout: 60_000 }).toBe(true);
+  await expect.poll(answers, { timeout: 240_000 }).toBe(true);
   return url;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
