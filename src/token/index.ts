@@ -1,14 +1,6 @@
 /** Hardware tokens: the node's `Token` on PKCS#11, its double in software, and what operators need around them. */
 
-export {
-  type AffinePoint,
-  decodeCompressed,
-  decodeUncompressed,
-  type EvaluationPrimitives,
-  encodeCompressed,
-  encodeUncompressed,
-  evaluate,
-} from './evaluate.ts';
+export { type EvaluationPrimitives, evaluate } from './evaluate.ts';
 export {
   type BenchOptions,
   benchToken,
