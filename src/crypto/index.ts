@@ -13,20 +13,6 @@ export {
   type SealedRequest,
 } from './hpke.ts';
 export { type Blinded, blind, ELEMENT_BYTES, finalize } from './oprf.ts';
-export {
-  type AffinePoint,
-  addAffine,
-  decodeCompressed,
-  decodeUncompressedTrusted,
-  encodeCompressed,
-  encodeUncompressed,
-  GENERATOR,
-  liftBySum,
-  multiplyNatively,
-  negate,
-  requireUncompressed,
-  scalarBytes,
-} from './p256.ts';
 export { normalisePin, normaliseRecoveryCode } from './pin.ts';
 export { deriveKeys, newSeed, SEED_BYTES, type SeedKeys } from './seed.ts';
 export { MAXIMUM_SHARES, type MaskedShare, type NodeOutput, protectSeed, recoverSeed } from './shares.ts';

@@ -2,30 +2,29 @@
  * RFC 9497 BlindEvaluate (P256-SHA256, mode OPRF) with a key that gives away x-coordinates only, as tokens and the
  * runtime's native ECDH do.
  *
- * The effective key is k * h: k stays in the token, h is the record's scalar, known to this host while it is in use. The
- * test that tells the sign of an x-coordinate (src/crypto/p256.ts) finds out an erring token too, whose answer would
- * otherwise be a wrong share: nothing is answered that did not pass it.
+ * The effective key is k * h: k stays in the token, h is the record's scalar, known to this host while it is in use.
+ * An x-coordinate belongs to a point and to its negative. A second multiplication, of the same point plus the generator
+ * G, tells which: with R = k * G known, exactly one sign of Q satisfies x(Q + R) = x(k * (P + G)). The same test finds
+ * out an erring token, whose answer would otherwise be a wrong share: nothing is answered that did not pass it.
  */
 
+import { createECDH, ECDH } from 'node:crypto';
 import { p256 } from '@noble/curves/nist.js';
-import { bytesToHex, codec, HoldfastError } from '../core/index.ts';
-import {
-  type AffinePoint,
-  addAffine,
-  decodeCompressed,
-  decodeUncompressedTrusted,
-  encodeCompressed,
-  encodeUncompressed,
-  GENERATOR,
-  liftBySum,
-  multiplyNatively,
-  negate,
-  scalarBytes,
-} from '../crypto/index.ts';
+import { bytesToHex, codec, equalBytes, HoldfastError, hexToBytes } from '../core/index.ts';
 
+const CURVE = 'prime256v1';
+const Fp = p256.Point.Fp;
 const ORDER = p256.Point.Fn.ORDER;
 /** Mismatches tolerated before the token counts as failed. */
 const ATTEMPTS = 3;
+
+/** An affine point of P-256, never the identity. */
+export interface AffinePoint {
+  readonly x: bigint;
+  readonly y: bigint;
+}
+
+const GENERATOR: AffinePoint = p256.Point.BASE.toAffine();
 
 /** What the evaluation needs of a token, at once: it runs where the token's own calls do. */
 export interface EvaluationPrimitives {
@@ -40,6 +39,129 @@ export interface EvaluationPrimitives {
 }
 
 const tweakMessage = codec.message('holdfast/tweak/v1', { input: codec.bytes(4096), counter: codec.uint });
+
+const toBigInt = (bytes: Uint8Array) => BigInt(`0x${bytesToHex(bytes)}`);
+const toBytes32 = (value: bigint) => hexToBytes(value.toString(16).padStart(64, '0'));
+
+const offCurve = () =>
+  new HoldfastError(
+    'malformed',
+    'the element is not a canonical point of P-256; send a compressed or uncompressed point',
+  );
+
+function nativePoint(encoded: Uint8Array): AffinePoint {
+  let raw: Buffer;
+  try {
+    raw = ECDH.convertKey(encoded, CURVE, undefined, undefined, 'uncompressed') as Buffer;
+  } catch {
+    throw offCurve();
+  }
+  if (raw.length !== 65) throw offCurve();
+  const point = { x: toBigInt(raw.subarray(1, 33)), y: toBigInt(raw.subarray(33)) };
+  // The library may reduce a coordinate; only the one canonical encoding may name a point.
+  if (point.x !== toBigInt(encoded.subarray(1, 33))) throw offCurve();
+  if (encoded.length === 65 && point.y !== toBigInt(encoded.subarray(33))) throw offCurve();
+  return point;
+}
+
+/** @throws HoldfastError `malformed` for anything but a canonical compressed point of 33 bytes (SEC1 section 2.3.4). */
+export function decodeCompressed(encoded: Uint8Array): AffinePoint {
+  if (encoded.length !== 33 || (encoded[0] !== 2 && encoded[0] !== 3)) throw offCurve();
+  const point = nativePoint(encoded);
+  if ((point.y & 1n) !== BigInt(encoded[0] & 1)) throw offCurve();
+  return point;
+}
+
+/** @throws HoldfastError `malformed` for anything but an uncompressed point of 65 bytes on the curve. */
+export function decodeUncompressed(encoded: Uint8Array): AffinePoint {
+  if (encoded.length !== 65 || encoded[0] !== 4) throw offCurve();
+  return nativePoint(encoded);
+}
+
+/** As `decodeUncompressed`, where only the answer counts: without turning bytes into numbers. */
+export function requireUncompressed(encoded: Uint8Array): void {
+  if (encoded.length !== 65 || encoded[0] !== 4) throw offCurve();
+  let canonical: Buffer;
+  try {
+    canonical = ECDH.convertKey(encoded, CURVE, undefined, undefined, 'uncompressed') as Buffer;
+  } catch {
+    throw offCurve();
+  }
+  // The library may reduce a coordinate.
+  if (!equalBytes(canonical, encoded)) throw offCurve();
+}
+
+/** 33 bytes. */
+export function encodeCompressed(point: AffinePoint): Uint8Array {
+  const encoded = new Uint8Array(33);
+  encoded[0] = (point.y & 1n) === 0n ? 2 : 3;
+  encoded.set(toBytes32(point.x), 1);
+  return encoded;
+}
+
+/** 65 bytes. */
+export function encodeUncompressed(point: AffinePoint): Uint8Array {
+  const encoded = new Uint8Array(65);
+  encoded[0] = 4;
+  encoded.set(toBytes32(point.x), 1);
+  encoded.set(toBytes32(point.y), 33);
+  return encoded;
+}
+
+const negate = (point: AffinePoint): AffinePoint => ({ x: point.x, y: Fp.neg(point.y) });
+
+/** a + b for points with different x; one modular inversion, about 30 microseconds. */
+export function addAffine(a: AffinePoint, b: AffinePoint): AffinePoint {
+  const slope = Fp.mul(Fp.sub(b.y, a.y), Fp.inv(Fp.sub(b.x, a.x)));
+  const x = Fp.sub(Fp.sub(Fp.sqr(slope), a.x), b.x);
+  return { x, y: Fp.sub(Fp.mul(slope, Fp.sub(a.x, x)), a.y) };
+}
+
+/**
+ * The one point Q with x-coordinate `x` for which Q + `offset` has the x-coordinate `sum` (32 bytes each, big-endian),
+ * or undefined where neither sign fits. Compares fractions by multiplying out, so it needs no inversion.
+ */
+export function liftBySum(x: Uint8Array, offset: AffinePoint, sum: Uint8Array): AffinePoint | undefined {
+  if (x.length !== 32 || sum.length !== 32) return undefined;
+  const compressed = new Uint8Array(33);
+  compressed[0] = 2;
+  compressed.set(x, 1);
+  let even: AffinePoint;
+  try {
+    even = decodeCompressed(compressed);
+  } catch {
+    return undefined;
+  }
+  const dx = Fp.sub(offset.x, even.x);
+  const square = Fp.sqr(dx);
+  const wanted = Fp.mul(Fp.add(Fp.add(toBigInt(sum), even.x), offset.x), square);
+  if (dx === 0n || toBigInt(sum) >= Fp.ORDER) return undefined;
+  for (const candidate of [even, negate(even)]) {
+    if (Fp.sqr(Fp.sub(offset.y, candidate.y)) === wanted) return candidate;
+  }
+  return undefined;
+}
+
+/** Reused because making one costs 6 microseconds; every use sets the key first and is synchronous. */
+const hostMultiplier = createECDH(CURVE);
+
+/** h * `point` by two native multiplications, about 0.25 ms; undefined if the library contradicted itself. */
+function multiplyOnHost(h: bigint, point: AffinePoint): AffinePoint | undefined {
+  if (h === 1n) return point;
+  hostMultiplier.setPrivateKey(toBytes32(h));
+  const hG = decodeUncompressedTrusted(hostMultiplier.getPublicKey());
+  if (point.x === GENERATOR.x) return point.y === GENERATOR.y ? hG : negate(hG);
+  const x = hostMultiplier.computeSecret(encodeUncompressed(point));
+  const sum = hostMultiplier.computeSecret(encodeUncompressed(addAffine(point, GENERATOR)));
+  hostMultiplier.setPrivateKey(ONE);
+  return liftBySum(x, hG, sum);
+}
+
+const ONE = toBytes32(1n);
+
+function decodeUncompressedTrusted(encoded: Uint8Array): AffinePoint {
+  return { x: toBigInt(encoded.subarray(1, 33)), y: toBigInt(encoded.subarray(33, 65)) };
+}
 
 /** The record's scalar, from 1 to q - 1: 1 + (PRF(.., 1) || PRF(.., 2)) mod (q - 1), section 4 of docs/protocol.md. */
 export function tweakScalar(primitives: EvaluationPrimitives, tweakInput: Uint8Array): bigint {
@@ -69,7 +191,7 @@ export function evaluateWithScalar(
 function evaluatePoint(primitives: EvaluationPrimitives, h: bigint, blinded: AffinePoint): Uint8Array {
   const publicKey = decodeUncompressedTrusted(primitives.publicKey);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const scaled = h === 1n ? blinded : multiplyNatively(scalarBytes(h), blinded);
+    const scaled = multiplyOnHost(h, blinded);
     if (scaled !== undefined) {
       if (scaled.x === GENERATOR.x) {
         return encodeCompressed(scaled.y === GENERATOR.y ? publicKey : negate(publicKey));

@@ -1,6 +1,14 @@
 /** Hardware tokens: the node's `Token` on PKCS#11, its double in software, and what operators need around them. */
 
-export { type EvaluationPrimitives, evaluate } from './evaluate.ts';
+export {
+  type AffinePoint,
+  decodeCompressed,
+  decodeUncompressed,
+  type EvaluationPrimitives,
+  encodeCompressed,
+  encodeUncompressed,
+  evaluate,
+} from './evaluate.ts';
 export {
   type BenchOptions,
   benchToken,

@@ -15,8 +15,8 @@ import {
   systemRandom,
   toBase64Url,
 } from '../core/index.ts';
-import { lowS, requireUncompressed } from '../crypto/index.ts';
-import { evaluate } from './evaluate.ts';
+import { lowS } from '../crypto/index.ts';
+import { evaluate, requireUncompressed } from './evaluate.ts';
 import type { Token, TokenDescription, TokenPublicKeys, TokenUsage } from './port.ts';
 
 /** Everything that the token holds: copy it to clone the token, put it back to roll it back. */

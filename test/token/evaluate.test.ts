@@ -3,8 +3,15 @@ import { p256, p256_oprf } from '@noble/curves/nist.js';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytesToHex, equalBytes, hexToBytes, utf8 } from '../../src/core/index.ts';
-import { addAffine, decodeCompressed, encodeCompressed, liftBySum } from '../../src/crypto/index.ts';
-import { type EvaluationPrimitives, evaluateWithScalar, tweakScalar } from '../../src/token/evaluate.ts';
+import {
+  addAffine,
+  decodeCompressed,
+  type EvaluationPrimitives,
+  encodeCompressed,
+  evaluateWithScalar,
+  liftBySum,
+  tweakScalar,
+} from '../../src/token/evaluate.ts';
 import { bytesAttribute, CK, flagAttribute, type Handle, numberAttribute } from '../../src/token/pkcs11/cryptoki.ts';
 import { P256_PARAMETERS } from '../../src/token/pkcs11/curves.ts';
 import { deriveX } from '../../src/token/pkcs11/mechanisms.ts';

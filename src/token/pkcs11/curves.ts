@@ -4,7 +4,7 @@
  */
 
 import { HoldfastError, utf8 } from '../../core/index.ts';
-import { requireUncompressed } from '../../crypto/index.ts';
+import { requireUncompressed } from '../evaluate.ts';
 import type { SigningAlgorithm } from '../port.ts';
 import type { KeyProfile } from '../profile.ts';
 import { CK } from './cryptoki.ts';

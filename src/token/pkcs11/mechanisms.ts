@@ -2,7 +2,7 @@
 
 import { p256_hasher } from '@noble/curves/nist.js';
 import { codec, HoldfastError, sha256 } from '../../core/index.ts';
-import { encodeUncompressed } from '../../crypto/index.ts';
+import { encodeUncompressed } from '../evaluate.ts';
 import type { TokenProfile } from '../profile.ts';
 import {
   CK,

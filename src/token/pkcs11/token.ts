@@ -2,7 +2,7 @@
 
 import { createECDH } from 'node:crypto';
 import { asHoldfastError, bytesToHex, equalBytes, HoldfastError, systemRandom } from '../../core/index.ts';
-import { requireUncompressed } from '../../crypto/index.ts';
+import { requireUncompressed } from '../evaluate.ts';
 import type { Token, TokenDescription, TokenPublicKeys, TokenUsage } from '../port.ts';
 import type { TokenProfile } from '../profile.ts';
 import { SignatureCheck } from '../signature.ts';
