@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { TrustedVault } from '../../../src/client/index.ts';
 import { bytesToHex, HoldfastError, utf8 } from '../../../src/core/index.ts';
-import type { InProcessFleet } from '../../node/in-process.ts';
+import { hasty, type InProcessFleet } from '../../node/in-process.ts';
 import { digestOfManifest, revocationLeaf, WITNESSES } from '../../trust/fixture.ts';
 import { bundleNode, DAY, NOW, revocation } from '../../trust/manifests.ts';
 import { unreachable } from './log-server.ts';
@@ -130,7 +130,8 @@ describe('moving', () => {
   });
 
   it('deletes nothing until a majority of the new fleet has given the secret back', async () => {
-    const { scene, vault } = await retiredWithRecord();
+    const { scene } = await retiredWithRecord();
+    const vault = await scene.vault('alice', { clock: hasty() });
     const second = scene.fleet('second');
     // The enrolment becomes active, and the recovery that proves it finds no majority.
     second.intercept = async (request, next) => {
@@ -147,7 +148,8 @@ describe('moving', () => {
   });
 
   it('counts the old record as deleted only with the word of a majority', async () => {
-    const { scene, vault } = await retiredWithRecord();
+    const { scene } = await retiredWithRecord();
+    const vault = await scene.vault('alice', { clock: hasty() });
     const first = scene.fleet('first');
     first.intercept = async (request, next) => {
       const answer = await next();
@@ -161,7 +163,8 @@ describe('moving', () => {
   });
 
   it('waits while the new fleet cannot be reached, or has no credential for the user', async () => {
-    const { scene, vault } = await retiredWithRecord();
+    const { scene } = await retiredWithRecord();
+    const vault = await scene.vault('alice', { clock: hasty() });
     for (const node of [1, 2, 3]) scene.fleet('second').kill(node);
     const recovered = await vault.recover(PIN);
     expect(recovered.secret.reveal()).toEqual(SECRET);
@@ -245,7 +248,8 @@ describe('moving', () => {
   });
 
   it('a second record beside the old one is refused', async () => {
-    const { scene, vault } = await retiredWithRecord();
+    const { scene } = await retiredWithRecord();
+    const vault = await scene.vault('alice', { clock: hasty() });
     expect(await codeOf(vault.enrol(PIN, OTHER))).toBe('owner_required');
     for (const node of [1, 2, 3]) scene.fleet('first').kill(node);
     expect(await codeOf(vault.enrol(PIN, OTHER))).toBe('no_majority');

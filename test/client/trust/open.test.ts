@@ -85,7 +85,7 @@ describe('opening', () => {
       url.origin === MIRROR_URL
         ? new Response(trustSet)
         : new Promise((_, reject) => signal!.addEventListener('abort', () => reject(signal!.reason)));
-    expect((await (await scene.open({ timeout: 20 })).view()).fleets).toHaveLength(1);
+    expect((await (await scene.open({ timeout: 1000 })).view()).fleets).toHaveLength(1);
     const controller = new AbortController();
     const hanging = codeOf(scene.open({ signal: controller.signal, timeout: 60_000 }));
     controller.abort();

@@ -18,7 +18,7 @@ import {
   type RetireManifest,
   type SignedPolicy,
 } from '../../../src/trust/index.ts';
-import { InProcessFleet, TEST_POLICY } from '../../node/in-process.ts';
+import { InProcessFleet, NEVER, TEST_POLICY } from '../../node/in-process.ts';
 import { digestOfManifest, signPolicy, TestLog, trustPolicy } from '../../trust/fixture.ts';
 import { bundleNode, DAY, deployment, NOW, retirement } from '../../trust/manifests.ts';
 import { following } from '../../trust/verify/scene.ts';
@@ -124,7 +124,7 @@ export class TrustScene {
           return there.intercept(request, () => there.coordinator.handle(request));
         },
       }),
-      patience: 1000,
+      patience: options.clock ? 1000 : NEVER,
       ...options,
     });
   }
