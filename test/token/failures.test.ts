@@ -192,6 +192,19 @@ describe('the channel to a worker', () => {
     await channel.close(false); // does not wait for it
   });
 
+  it('does not count the time for which this process stood still, and the token with it', async () => {
+    const channel = new Channel(worker, 400, () => undefined);
+    const call = channel.call('readAnchors', {});
+    await settled();
+    // As where the machine is paused: the answer comes a while after it goes on, and by then the time would long be over.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1600);
+    setTimeout(() => receive(reply(['a'])), 20);
+    expect(await call).toEqual(['a']);
+    // What never answers while it runs is found all the same.
+    await expect(channel.call('readAnchors', {})).rejects.toMatchObject({ code: 'token_failed' });
+    expect(channel.hung).toBe(true);
+  });
+
   it('rejects what waits when the thread dies', async () => {
     const channel = new Channel(worker, 1000, () => undefined);
     const waiting = channel.call('readAnchors', {});

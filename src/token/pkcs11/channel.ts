@@ -25,6 +25,13 @@ interface Waiting {
 /** Bounds the time for which one batch keeps the others waiting. */
 const BATCH_MAXIMUM = 32;
 
+/**
+ * The time for a batch is counted in so many steps, and a step that ends so many milliseconds late counts for nothing: this
+ * process did not run, nor did the thread inside the module, as where a virtual machine is moved or a container is paused.
+ */
+const STEPS = 8;
+const LATE = 1000;
+
 export class Channel {
   readonly #worker: WorkerLike;
   readonly #timeout: number;
@@ -38,7 +45,7 @@ export class Channel {
   #closing = false;
   #hung = false;
 
-  /** @param timeout milliseconds after which an unanswered batch makes the channel unusable. */
+  /** @param timeout milliseconds after which an unanswered batch makes the channel unusable, while this process runs. */
   constructor(worker: WorkerLike, timeout: number, onTimings: (timings: readonly Timing[]) => void) {
     this.#worker = worker;
     this.#timeout = timeout;
@@ -102,7 +109,7 @@ export class Channel {
   #send(): void {
     if (this.#broken || this.#underWay.length > 0 || this.#waiting.length === 0) return;
     this.#underWay = this.#waiting.splice(0, BATCH_MAXIMUM);
-    this.#timer = setTimeout(() => this.#expire(), this.#timeout);
+    this.#count(STEPS);
     this.#worker.postMessage(this.#underWay.map((each) => each.request));
   }
 
@@ -120,6 +127,16 @@ export class Channel {
       else if (one) each.reject(errorOf(one.failure));
       else each.reject(new HoldfastError('token_failed', 'the token’s thread lost a request; restart the service'));
     }
+  }
+
+  #count(steps: number): void {
+    const length = this.#timeout / STEPS;
+    const due = performance.now() + length;
+    this.#timer = setTimeout(() => {
+      const left = performance.now() - due < LATE ? steps - 1 : steps;
+      if (left > 0) this.#count(left);
+      else this.#expire();
+    }, length);
   }
 
   /** The thread is inside the module and cannot be ended: only a new process helps. */
