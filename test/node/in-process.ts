@@ -144,7 +144,8 @@ export class InProcessFleet {
       ...this.#changes,
     };
     this.coordinator = new Coordinator(options);
-    this.maintenance = new Maintenance(options);
+    // Its rounds end a repair here, and not the time that they take.
+    this.maintenance = new Maintenance({ ...options, clock: { ...options.clock, now: () => 0 } });
   }
 
   static async create(n: number, policy: Partial<Policy> = {}, name = 'test'): Promise<InProcessFleet> {
