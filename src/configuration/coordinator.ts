@@ -104,7 +104,8 @@ export const COORDINATOR_SETTINGS: readonly Setting[] = [
     kind: 'integer',
     maximum: 60_000,
     default: 2000,
-    description: 'The same for enrolment, which wants all nodes; milliseconds.',
+    description:
+      'The same for enrolment, which wants all nodes, and for a client that asks again because the answers that it got were wrong; milliseconds.',
   },
   {
     path: 'timeouts.hedge',

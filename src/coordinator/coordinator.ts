@@ -36,7 +36,7 @@ export interface CoordinatorOptions {
   readonly timeout: number;
   /** Milliseconds to wait for the minority once the majority has answered: spare answers let the client name a liar. */
   readonly grace: number;
-  /** The same for enrolment, which wants all `n` nodes. */
+  /** The same for enrolment, which wants all `n` nodes, and for the evaluations of a client that asks for them again. */
   readonly enrolmentGrace: number;
   /**
    * Milliseconds after which a request that went to a majority (a status: and one spare) goes to all the others too; default
@@ -140,9 +140,9 @@ export class Coordinator {
     const ok = (answer: NodeAnswer) => answer.code === 'ok' && answer.sealed !== undefined;
     // Those whose votes came first are the quickest now, and have the attempt durably already.
     const voters = [...answers].filter(([, { code }]) => code === 'ok').map(([node]) => node);
-    const enrolling = request.operation === 'open';
     // An enrolment wants every node's share. A recovery wants as few as will do: a client to which one of them lied asks
-    // again, and then all answer.
+    // again, and then all answer, which is waited for: an honest node that is slow may be the one that outvotes the liar.
+    const wantsAll = request.operation === 'open' || this.#repeated(request);
     const evaluations = await gather({
       nodes: [...voters, ...this.#nodes.filter((node) => !voters.includes(node))],
       ask: (node) =>
@@ -151,9 +151,8 @@ export class Coordinator {
           this.#ask(node, { kind: 'evaluate', request: forNode(request, node), certificate: encoded }),
         ),
       enough: (all) => count(all, ok) >= this.#t,
-      ...(!enrolling &&
-        !this.#repeated(request) && { hedge: { first: this.#t, after: this.#evaluationPace.patience, good: ok } }),
-      grace: enrolling ? enrolmentGrace : grace,
+      ...(!wantsAll && { hedge: { first: this.#t, after: this.#evaluationPace.patience, good: ok } }),
+      grace: wantsAll ? enrolmentGrace : grace,
       timeout,
       clock,
     });

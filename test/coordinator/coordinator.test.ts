@@ -1,7 +1,7 @@
 /** What the coordinator makes of votes, laggards, forged statements and nodes that hang; and its work behind the scenes. */
 
 import { describe, expect, it } from 'vitest';
-import { utf8 } from '../../src/core/index.ts';
+import { type Clock, systemClock, utf8 } from '../../src/core/index.ts';
 import {
   type ClientAnswer,
   decodeCertificate,
@@ -142,6 +142,23 @@ describe('a recovery’s evaluations', () => {
       expect(recovered.faultyNodes).toEqual([1, 2]);
     });
     expect(new Set(nodes)).toEqual(new Set([1, 2, 3, 4, 5]));
+  });
+
+  it('are waited for where the client asks again, also from the slowest: it may be the one that is needed', async () => {
+    const { fleet, client } = await enrolled(3);
+    const { token } = fleet.members[0]!;
+    const evaluate = token.evaluate.bind(token);
+    token.evaluate = (input, element) => evaluate(Uint8Array.of(...input, 1), element);
+    fleet.tamper = async (node, request, answer) => {
+      if (node === 3 && request.kind === 'evaluate') await new Promise((done) => setTimeout(done, 50));
+      return answer;
+    };
+    // The grace of everything else is over before that.
+    const sleep: Clock['sleep'] = (milliseconds) => (milliseconds < 1000 ? Promise.resolve() : new Promise(() => {}));
+    fleet.coordinate({ timeout: NEVER, grace: 20, clock: { ...systemClock, sleep } });
+    const recovered = await client.recover('123456');
+    expect(recovered.secret.reveal()).toEqual(secret);
+    expect(recovered.faultyNodes).toEqual([1]);
   });
 });
 
