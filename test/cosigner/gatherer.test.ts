@@ -1,10 +1,10 @@
 import { beforeEach, expect, test } from 'vitest';
 import { HoldfastError, utf8 } from '../../src/core/index.ts';
-import { type GatherEvent, Gatherer } from '../../src/cosigner/gather/index.ts';
+import { type GatherEvent, Gatherer, type GathererOptions } from '../../src/cosigner/gather/index.ts';
 import { readRows, type TransparencyLog } from '../../src/cosigner/log/index.ts';
-import { parseCheckpoint, parseNote } from '../../src/trust/index.ts';
+import { parseCheckpoint, parseNote, parseTlogPolicy } from '../../src/trust/index.ts';
 import { LogBench } from './log-fixture.ts';
-import { type TestWitness, testWitnesses } from './witnesses.ts';
+import { TestWitness, testWitnesses } from './witnesses.ts';
 
 const leaf = (i: number) => utf8(`test/leaf\n${i}\n`);
 const DAY = 86_400;
@@ -15,7 +15,7 @@ let events: GatherEvent[];
 let witnesses: TestWitness[];
 let gatherer: Gatherer;
 
-function newGatherer(): Gatherer {
+function newGatherer(changes: Partial<GathererOptions> = {}): Gatherer {
   const made = testWitnesses(bench.signer('checkpoint').verifierKey, () => bench.now);
   witnesses ??= made.witnesses;
   const own = witnesses;
@@ -34,6 +34,7 @@ function newGatherer(): Gatherer {
     timeout: 1000,
     maximumAge: DAY,
     onEvent: (event) => events.push(event),
+    ...changes,
   });
 }
 
@@ -214,4 +215,23 @@ test('after a start another round is due until a quorum has confirmed, however g
   witnesses[1]!.misbehave = undefined;
   expect(await gatherer.gather()).toBe(true);
   expect(gatherer.confirmed).toBe(true);
+});
+
+test('under a later policy those count as having confirmed that have the same keys, whatever they are called there', async () => {
+  await gatherer.gather();
+  const own = witnesses;
+  const policyOf = (names: readonly string[], who: readonly TestWitness[]) =>
+    parseTlogPolicy(
+      [
+        `log ${bench.signer('checkpoint').verifierKey}`,
+        ...who.map(({ signer }, i) => `witness ${names[i]} ${signer.verifierKey} https://${signer.name}/prefix`),
+        `group both 2 ${names.join(' ')}`,
+        'quorum both\n',
+      ].join('\n'),
+    );
+  const renamed = newGatherer({ before: gatherer, policy: policyOf(['x', 'y'], own.slice(0, 2)) });
+  expect(renamed.confirmed).toBe(true);
+  const stranger = new TestWitness('w4.example', bench.signer('checkpoint').verifierKey, () => bench.now);
+  const policy = policyOf(['w1.example', 'w4.example'], [own[0]!, stranger]);
+  expect(newGatherer({ before: renamed, policy }).confirmed).toBe(false);
 });

@@ -36,6 +36,8 @@ export interface GathererOptions {
   /** Seconds for which a cosignature counts. */
   readonly maximumAge: number;
   readonly onEvent: (event: GatherEvent) => void;
+  /** That of the policy before: whoever has confirmed the log to it need not do so again. */
+  readonly before?: Gatherer | undefined;
 }
 
 export type GatherEvent =
@@ -52,12 +54,14 @@ export class Gatherer {
   #running: Promise<boolean> | undefined;
   #again = false;
   #alarm: HoldfastError | undefined;
-  /** Witnesses that have confirmed this very history since the process began. */
-  readonly #confirmed = new Set<string>();
+  /** Keys of witnesses that have confirmed this very history since the process began. */
+  readonly #confirmed: Set<string>;
 
   constructor(options: GathererOptions) {
     this.#options = options;
-    const { policy, transport, timeout, log } = options;
+    const { policy, transport, timeout, log, before } = options;
+    // One set for all: a round that the former one has begun still counts.
+    this.#confirmed = before ? before.#confirmed : new Set();
     const proveConsistency = (older: number, newer: number) => log.proveConsistency(older, newer);
     this.#clients = new Map(
       policy.witnesses.flatMap((witness) => {
@@ -79,7 +83,9 @@ export class Gatherer {
    * witness in common.
    */
   get confirmed(): boolean {
-    return isQuorum(this.#options.policy.rule, this.#confirmed);
+    const { rule, witnesses } = this.#options.policy;
+    const names = witnesses.filter(({ key }) => this.#confirmed.has(key.text)).map(({ name }) => name);
+    return isQuorum(rule, new Set(names));
   }
 
   /** The newest checkpoint with a quorum; undefined before the first. */
@@ -118,11 +124,11 @@ export class Gatherer {
     const note = parseNote(checkpoint);
     const lines: NoteSignature[] = [];
     await Promise.all(
-      [...this.#clients].map(async ([{ name }, client]) => {
+      [...this.#clients].map(async ([{ name, key }, client]) => {
         try {
           const { line } = await client.cosign(note, signal);
           lines.push(line);
-          this.#confirmed.add(name);
+          this.#confirmed.add(key.text);
           onEvent({ kind: 'cosigned', witness: name, size });
         } catch (thrown) {
           const error = await this.#judged(client, asHoldfastError(thrown), signal);

@@ -96,6 +96,7 @@ export class Gathering {
     this.#alarm ??= this.#gatherer?.gatherer.alarm;
     const gatherer = new Gatherer({
       ...{ policy: tlog, log, store, transport, clock, timeout, maximumAge: policy.maxAge },
+      before: this.#gatherer?.gatherer,
       onEvent: (event) => {
         if (event.kind === 'cosigned') metrics.witnesses.inc({ witness: event.witness, code: 'ok' });
         if (event.kind === 'refused') {
