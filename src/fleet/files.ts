@@ -1,6 +1,6 @@
 /** The files of one process of a fleet on this machine: its token, certificate and configuration. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromBase64Url, systemRandom, toBase64Url } from '../core/index.ts';
 import { type CertificateRequest, issueCertificate } from '../pki/index.ts';
@@ -25,6 +25,13 @@ export const CERTIFICATE_FILES = {
 
 /** Never over a file that is there. */
 export const write = (path: string, text: string, mode: number) => writeFile(path, text, { mode, flag: 'wx' });
+
+/** In the place of what is there, whole or not at all: others look for the file at any moment. */
+export async function writeWhole(path: string, content: string | Uint8Array, mode: number): Promise<void> {
+  await writeFile(`${path}.partial`, content, { mode });
+  await rename(`${path}.partial`, path);
+}
+
 export const json = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
 export const randomPin = () => toBase64Url(systemRandom(18));
 

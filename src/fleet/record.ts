@@ -1,15 +1,16 @@
 /** The service record of a fleet on one machine: what its running nodes sign of themselves, in the log (docs/trust.md, section 4). */
 
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError } from '../core/index.ts';
 import { fileEntry } from '../evidence/index.ts';
+import { lockFile } from '../lock/index.ts';
 import { gatherServiceRecord, loggedAt, readLog, signStatement } from '../operator/index.ts';
 import { openDesk } from './announce.ts';
+import { writeWhole } from './files.ts';
 import { type FleetFolder, readPlan } from './folder.ts';
 import { logUrl, OPERATOR } from './parties.ts';
-import { identityOf, isAlive, type ProcessIdentity } from './process.ts';
 
 export interface RecordFleetOptions {
   readonly folder: FleetFolder;
@@ -30,41 +31,22 @@ export interface RecordedFleet {
   readonly already: boolean;
 }
 
+/** Milliseconds that another process may take with a record whose nodes have all answered. */
+const SIGNING_TIME = 60_000;
+
 /**
- * Gathers, signs and logs the record of the accepted bundle, once for each bundle.
- * @throws HoldfastError `usage` for a fleet without a log, `not_found` where nothing is accepted, as `gatherServiceRecord`.
+ * Gathers, signs and logs the record of the accepted bundle, once for each bundle. Where another process does so now, it is
+ * waited for: two at a time would write into one journal.
+ * @throws HoldfastError `usage` for a fleet without a log, `not_found` where nothing is accepted, `not_ready` where the other
+ *   process does not come to an end, as `gatherServiceRecord`.
  */
 export async function recordFleet(options: RecordFleetOptions): Promise<RecordedFleet> {
-  const lock = takeLock(join(options.folder.path, 'record.lock'));
+  const { folder, patience, signal } = options;
+  const lock = await lockFile(join(folder.path, 'service-record'), patience + SIGNING_TIME, signal);
   try {
     return await record(options);
   } finally {
-    rmSync(lock, { force: true });
-  }
-}
-
-/** Two at a time would write into one journal. @throws HoldfastError `not_ready`. */
-function takeLock(path: string): string {
-  const own = JSON.stringify(identityOf(process.pid));
-  for (let again = false; ; again = true) {
-    try {
-      writeFileSync(path, own, { mode: 0o600, flag: 'wx' });
-      return path;
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
-      if (again || isHeld(path)) {
-        throw new HoldfastError('not_ready', 'another process gathers the service record now; wait for it', { cause });
-      }
-      rmSync(path, { force: true });
-    }
-  }
-}
-
-function isHeld(path: string): boolean {
-  try {
-    return isAlive(JSON.parse(readFileSync(path, 'utf8')) as ProcessIdentity);
-  } catch {
-    return false;
+    lock.release();
   }
 }
 
@@ -85,7 +67,7 @@ async function record(options: RecordFleetOptions): Promise<RecordedFleet> {
   await desk.submission.evidence(loggedAt(logUrl(readPlan(desk.home)), entry), signal);
   if (missing.length === 0) {
     await mkdir(join(folder.evidence, 'records'), { recursive: true, mode: 0o755 });
-    await writeFile(path, file, { mode: 0o644 });
+    await writeWhole(path, file, 0o644);
   }
   return { bundle: bundle.digest, sha256: entry.sha256, missing, already: false };
 }

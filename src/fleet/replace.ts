@@ -4,7 +4,7 @@
  */
 
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError, parseJson, Secret, utf8 } from '../core/index.ts';
 import { endangeredEpochs, successorOf, threshold } from '../protocol/index.ts';
@@ -12,7 +12,16 @@ import { findSoftHsm, openTokenSigner } from '../token/index.ts';
 import { type PinnedTrust, parseTrustFile, serialiseTrustFile } from '../trust/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
 import { killProcess, startProcesses, waitForFleet } from './control.ts';
-import { CERTIFICATE_YEARS, issueTo, json, makeNodeToken, nodeConfiguration, write, YEAR } from './files.ts';
+import {
+  CERTIFICATE_YEARS,
+  issueTo,
+  json,
+  makeNodeToken,
+  nodeConfiguration,
+  write,
+  writeWhole,
+  YEAR,
+} from './files.ts';
 import { coordinatorName, type FleetFolder, type FleetPlan, nodeName, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess } from './process.ts';
 import { readState } from './state.ts';
@@ -40,9 +49,9 @@ export interface Replaced {
 
 const FORMAT = 'holdfast/replacement/v1';
 const sinceEpoch = (epoch: number) => `since-epoch-${epoch}`;
-/** Milliseconds for the others to leave, and for the new node to come up. */
-const LEAVE_TIMEOUT = 60_000;
-const SERVE_TIMEOUT = 60_000;
+/** Milliseconds for the others to leave, and for the new node to come up, on a slow machine. */
+const LEAVE_TIMEOUT = 180_000;
+const SERVE_TIMEOUT = 180_000;
 
 /**
  * @throws HoldfastError `usage` where the fleet is down or a step cannot be made, `conflict` where another node's replacement
@@ -149,6 +158,7 @@ async function begin(options: ReplaceNodeOptions, paths: ReplacementPaths, plan:
         `records of epoch ${endangered.join(', ')} whose owners have not used their PIN since may be lost; wait for them, or say --accept-loss`,
       );
     }
+    // Nodes look for this file at any moment.
     await writeWhole(paths.next, serialiseTrustFile({ ...trust, fleet: next }), 0o644);
   } catch (error) {
     await rm(paths.fresh, { recursive: true, force: true });
@@ -258,10 +268,4 @@ async function readMarker(path: string): Promise<{ readonly node: number; readon
   const file = parseJson(await readFile(path, 'utf8'), 'bad_input').object(['format', 'node', 'epoch']);
   file.required('format').word([FORMAT]);
   return { node: file.required('node').integer(1, 9), epoch: file.required('epoch').integer(2) };
-}
-
-/** Nodes look for this file at any moment: it is there whole or not at all. */
-async function writeWhole(path: string, text: string, mode: number): Promise<void> {
-  await writeFile(`${path}.partial`, text, { mode });
-  await rename(`${path}.partial`, path);
 }

@@ -47,9 +47,9 @@ export function lockFolder(folder: string): Lock {
 /**
  * Waits for `file` to be free; the lock is a file beside it, `<file>.lock`.
  * @param patience milliseconds.
- * @throws HoldfastError `not_ready` where it is in use for longer than that.
+ * @throws HoldfastError `not_ready` where it is in use for longer than that, `cancelled`.
  */
-export async function lockFile(file: string, patience: number): Promise<Lock> {
+export async function lockFile(file: string, patience: number, signal?: AbortSignal): Promise<Lock> {
   const end = performance.now() + patience;
   for (;;) {
     const lock = tryLock(`${file}.lock`);
@@ -59,6 +59,8 @@ export async function lockFile(file: string, patience: number): Promise<Lock> {
         details: { file },
       });
     }
-    await setTimeout(RETRY_MILLISECONDS);
+    await setTimeout(RETRY_MILLISECONDS, undefined, { ...(signal && { signal }) }).catch((cause: unknown) => {
+      throw new HoldfastError('cancelled', 'cancelled', { cause });
+    });
   }
 }
