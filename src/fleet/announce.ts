@@ -54,6 +54,8 @@ export interface OperatorDesk extends AsyncDisposable {
 
 const DAY = 86_400_000;
 const YEAR = 365 * DAY;
+/** Milliseconds for another process to end that signs for the operator, such as what `fleet up` began: it waits for witnesses. */
+const JOURNAL_PATIENCE = 180_000;
 /** Milliseconds for the cosigner to start. */
 const COSIGNER_PATIENCE = 30_000;
 const COSIGNER_POLL = 50;
@@ -79,11 +81,11 @@ export async function openDesk(
     for (const close of closing.splice(0).toReversed()) await close();
   };
   try {
+    const journal = await SigningJournal.open(journalOf(home), { patience: JOURNAL_PATIENCE });
+    closing.push(() => journal.close());
     useSoftHsm(home.softHsm(OPERATOR));
     const token = await openSigningToken({ module, label: OPERATOR, pin: new Secret(utf8(pin!.trimEnd())) });
     closing.push(() => token.close());
-    const journal = await SigningJournal.open(journalOf(home));
-    closing.push(() => journal.close());
     const { vault, environment, operator } = policy.policy;
     const scope = { purpose: 'bundle' as const, vault, environment };
     const key = await openPurposeKey({ token, name: operator.name, scope, journal });

@@ -2,14 +2,14 @@
 
 import { rmSync, writeFileSync } from 'node:fs';
 import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
-import { type FleetFolder, processNames, readPlan, roleOf } from './folder.ts';
+import { type FleetFolder, type ProcessRole, processNames, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess, waitUntilGone } from './process.ts';
 import { readState } from './state.ts';
 import { type FleetStatus, fleetStatus, lastWords, type ProcessStatus, type StatusParts } from './status.ts';
-import { endProcess } from './supervisor.ts';
+import { endProcess, GRACE, KILLED_GRACE } from './supervisor.ts';
 
-/** Milliseconds for the supervisor to stop everything, which gives each process its own time. */
-const DOWN_GRACE = 35_000;
+/** Milliseconds for the supervisor to stop everything: one group of processes after the other, each of which has its own time. */
+const DOWN_GRACE = 2 * GRACE + 10_000;
 const POLL = 100;
 
 export interface WaitOptions {
@@ -24,32 +24,36 @@ export interface WaitOptions {
   readonly poll?: number;
   /** What of the fleet's state is looked at; default all. */
   readonly parts?: StatusParts;
+  /** Whether there is nothing to wait for without the cosigner either; default false: nobody needs it to recover. */
+  readonly log?: boolean;
 }
 
 /**
- * Waits until `isDone`. Where no counters are wanted, processes that are ready are asked again only at the end: they have
- * better to do, with all the others starting beside them.
+ * Waits until the fleet is up and `isDone`. Where no counters are wanted, processes that are ready are asked again only at the
+ * end: they have better to do, with all the others starting beside them.
  * @throws HoldfastError `not_ready` after the timeout, `cancelled`.
  */
 export async function waitForFleet(
   folder: FleetFolder,
   isDone: (status: FleetStatus) => boolean,
-  { timeout, signal, onStatus, check, clock = systemClock, poll = POLL, parts }: WaitOptions,
+  { timeout, signal, onStatus, check, clock = systemClock, poll = POLL, parts, log = false }: WaitOptions,
 ): Promise<FleetStatus> {
   const end = performance.now() + timeout;
   let seen: readonly ProcessStatus[] = [];
+  const hope = new Hope(folder, log ? ['coordinator', 'cosigner'] : ['coordinator']);
   for (;;) {
     if (signal?.aborted) throw new HoldfastError('cancelled', 'cancelled', { cause: signal.reason });
     const status = await fleetStatus(folder, { ...parts, seen });
     onStatus?.(status);
-    if (isDone(status)) {
+    // Processes of a supervisor that was killed go on answering until they have ended.
+    if (status.up && isDone(status)) {
       if (seen.length === 0) return status;
       seen = [];
       continue;
     }
     if (parts?.counters === false) seen = status.processes;
     check?.();
-    requireHope(folder, status);
+    hope.require(status);
     if (performance.now() > end) {
       const { nodesServing, nodesNeeded } = status;
       const message = `after ${timeout / 1000} s ${nodesServing} nodes serve, ${nodesNeeded} are needed; see ${folder.logs}`;
@@ -62,14 +66,43 @@ export async function waitForFleet(
 /** Starts in a row after which a process counts as one that will not come up by itself. */
 const HOPELESS = 4;
 
-/** @throws HoldfastError `not_ready` with what a node last said, where too many nodes end as soon as they are started. */
-function requireHope(folder: FleetFolder, { processes, nodesNeeded }: FleetStatus): void {
-  const nodes = processes.filter(({ name }) => roleOf(name) === 'node');
-  const failing = nodes.filter(({ ready, restarts }) => !ready && restarts >= HOPELESS);
-  const [first] = failing;
-  if (!first || nodes.length - failing.length >= nodesNeeded) return;
-  const message = `${first.name} does not start; its log says: ${lastWords(folder, first.name)}`;
-  throw new HoldfastError('not_ready', message, { details: { final: true } });
+/** Whether a fleet is worth waiting for, by what happens meanwhile: before, any process may have been restarted for another reason. */
+class Hope {
+  readonly #folder: FleetFolder;
+  readonly #roles: readonly ProcessRole[];
+  /** How often each had been restarted when it was last seen ready, or first. */
+  readonly #before = new Map<string, number>();
+
+  /** @param roles beside nodes, those of which one has to come up. */
+  constructor(folder: FleetFolder, roles: readonly ProcessRole[]) {
+    this.#folder = folder;
+    this.#roles = roles;
+  }
+
+  /**
+   * @throws HoldfastError `not_ready` with what a process last said, where too many nodes, or all processes of another role,
+   *   end as soon as they are started.
+   */
+  require({ up, processes, nodesNeeded }: FleetStatus): void {
+    // What is known of the fleet's last time up says nothing of this one.
+    if (!up) return;
+    for (const { name, ready, restarts } of processes) {
+      if (ready || !this.#before.has(name)) this.#before.set(name, restarts);
+    }
+    const those = (role: ProcessRole) => processes.filter(({ name }) => roleOf(name) === role);
+    this.#requireOf(those('node'), nodesNeeded);
+    for (const role of this.#roles) this.#requireOf(those(role), 1);
+  }
+
+  #requireOf(processes: readonly ProcessStatus[], needed: number): void {
+    const failing = processes.filter(
+      ({ name, ready, restarts }) => !ready && restarts - this.#before.get(name)! >= HOPELESS,
+    );
+    const [first] = failing;
+    if (!first || processes.length - failing.length >= needed) return;
+    const message = `${first.name} does not start; its log says: ${lastWords(this.#folder, first.name)}`;
+    throw new HoldfastError('not_ready', message, { details: { final: true } });
+  }
 }
 
 /** Stops a fleet and waits for its end. @returns whether anything ran. */
@@ -94,7 +127,7 @@ export async function killProcess(folder: FleetFolder, name: string): Promise<nu
   if (!signalProcess(known.process, 'SIGKILL')) {
     throw new HoldfastError('usage', `${name} was not running; it stays down until holdfast fleet start`);
   }
-  await waitUntilGone(known.process, 5000);
+  await waitUntilGone(known.process, KILLED_GRACE);
   return known.process!.pid;
 }
 

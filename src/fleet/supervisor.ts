@@ -22,7 +22,9 @@ const FIRST_PAUSE = 200;
 const LONGEST_PAUSE = 15_000;
 const STABLE = 20_000;
 /** Milliseconds that a process gets to finish what it has begun. */
-const GRACE = 15_000;
+export const GRACE = 30_000;
+/** And that the system gets to end one that it was told to. */
+export const KILLED_GRACE = 60_000;
 const VERB: Readonly<Record<ProcessRole, string>> = {
   node: 'run',
   coordinator: 'run',
@@ -94,7 +96,7 @@ export async function endProcess(identity: ProcessIdentity | undefined, grace: n
   if (!signalProcess(identity, 'SIGTERM')) return;
   if (await waitUntilGone(identity, grace)) return;
   signalProcess(identity, 'SIGKILL');
-  await waitUntilGone(identity, 5000);
+  await waitUntilGone(identity, KILLED_GRACE);
 }
 
 class Supervised {

@@ -215,12 +215,16 @@ describe('a fleet whose node cannot start', () => {
     const folder = await copyFleet({ nodes: 1, coordinators: 1 });
     const path = folder.configuration('node-1');
     writeFileSync(path, readFileSync(path, 'utf8').replace('"store"', '"stores"'));
-    const began = performance.now();
     const { code, stdout } = await holdfast(['fleet', 'up', folder.path, '--detach', '--json']);
     expect(code).toBe(5);
-    expect((parse(stdout).error as { message: string }).message).toMatch(/node-1 does not start; .*stores/);
-    expect(performance.now() - began).toBeLessThan(60_000);
+    const { message, details } = parse(stdout).error as { message: string; details: unknown };
+    expect(message).toMatch(/node-1 does not start; .*stores/);
+    expect(details).toEqual({ final: true });
     expect(readState(folder)).toBeUndefined();
+    // Soon, however slow the machine: after a few starts, and not when the time for a fleet to come up is over.
+    const starts = readFileSync(folder.log('supervisor'), 'utf8').match(/node-1 ended with code/g)!.length;
+    expect(starts).toBeGreaterThanOrEqual(4);
+    expect(starts).toBeLessThanOrEqual(8);
     const { stderr } = await holdfast(['fleet', 'up', folder.path, '--detach']);
     expect(stderr).toMatch(/node-1 does not start; .*stores/);
     expect(stderr).not.toContain('may succeed later');

@@ -3,12 +3,14 @@
 import { existsSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { audit } from '../../src/audit/index.ts';
 import { MemoryTrustStore, openTrust, type TrustView } from '../../src/client/index.ts';
 import { HoldfastError } from '../../src/core/index.ts';
-import { FleetFolder, portsOf, readPlan } from '../../src/fleet/index.ts';
+import { FleetFolder, openDesk, portsOf, readPlan } from '../../src/fleet/index.ts';
+import { SigningJournal } from '../../src/signer/index.ts';
 import { lintPolicy, parseTrustAnchor } from '../../src/trust/index.ts';
+import { reservePorts } from '../ports.ts';
 import { holdfast, TestFleet } from './launcher.ts';
 
 let fleet: TestFleet;
@@ -128,6 +130,19 @@ describe('a fleet with a log', () => {
     await fleet.ok('fleet', 'start', fleet.folder.path, 'witness-1');
   });
 
+  test('has one journal of what its operator signs: whoever comes second waits for as long as an announcement takes', async () => {
+    const open = vi.spyOn(SigningJournal, 'open').mockRejectedValue(new Error('in use'));
+    try {
+      await expect(openDesk(fleet.folder, () => {})).rejects.toThrow('in use');
+      const [path, options] = open.mock.calls[0]!;
+      expect(path).toBe(join(fleet.folder.of('operator'), 'journal'));
+      // Longer than `announceFleet` waits for cosigner and witnesses together.
+      expect(options!.patience).toBeGreaterThan(30_000 + 2 * 60_000);
+    } finally {
+      open.mockRestore();
+    }
+  });
+
   test('comes up again as it was, announced already', async () => {
     await fleet.down();
     await fleet.up(1);
@@ -181,6 +196,8 @@ describe('a second fleet in the log', () => {
       '1',
       '--coordinators',
       '1',
+      '--base-port',
+      String(await reservePorts()),
       '--join',
       fleet.folder.path,
     );
@@ -210,6 +227,8 @@ describe('a second fleet in the log', () => {
       '3',
       '--coordinators',
       '1',
+      '--base-port',
+      String(await reservePorts()),
       '--join',
       fleet.folder.path,
     );

@@ -23,15 +23,15 @@ import { counted, say, shellWord } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { clientFileOf, ownCommand } from './fleet-common.ts';
 
-/** Milliseconds for a fleet to come up on a slow machine. */
-const UP_TIMEOUT = 90_000;
+/** Milliseconds for a fleet, or some of its processes, to come up on a slow machine. What cannot come up is seen sooner. */
+const UP_TIMEOUT = 300_000;
 
 /** Milliseconds between looks at processes that start: what somebody waits for, and what only goes into a log meanwhile. */
 const WATCHED_POLL = 100;
 const UNWATCHED_POLL = 500;
 
 /** And for its bundle to be accepted. */
-const BUNDLE_TIMEOUT = 60_000;
+const BUNDLE_TIMEOUT = 180_000;
 
 export interface UpFlags {
   readonly detach?: boolean;
@@ -158,7 +158,7 @@ async function waitForBundle(folder: FleetFolder, signal: AbortSignal): Promise<
     const { announced } = await waitForFleet(
       folder,
       ({ announced, announcement }) => announced || announcement?.final === true,
-      { timeout: BUNDLE_TIMEOUT, signal, parts: { counters: false } },
+      { timeout: BUNDLE_TIMEOUT, signal, parts: { counters: false }, log: true },
     );
     return announced;
   } catch (error) {
@@ -225,7 +225,7 @@ export async function kill(directory: string, names: readonly string[]): Promise
 
 export async function start(directory: string, names: readonly string[], signal: AbortSignal): Promise<CommandResult> {
   const folder = new FleetFolder(directory);
-  const started = await startProcesses(folder, names, { timeout: 30_000, signal });
+  const started = await startProcesses(folder, names, { timeout: UP_TIMEOUT, signal });
   return {
     value: { started },
     lines: started.map(
