@@ -13,7 +13,7 @@ export const shared = inject('runDirectory');
 /** Whoever comes first makes `path`, which must be whole when `done` is there; other processes wait for that. */
 export async function makeOnce(path: string, done: string, make: (path: string) => Promise<void>): Promise<void> {
   const lock = `${path}.lock`;
-  const end = performance.now() + 120_000;
+  const end = performance.now() + 280_000;
   while (!existsSync(join(path, done))) {
     try {
       mkdirSync(lock);

@@ -91,7 +91,7 @@ export class CosignerFolder {
 
   async operator(name = 'olga'): Promise<HttpSubmission> {
     const tls = await this.pki.issue('operator', name);
-    return new HttpSubmission({ url: this.submissionUrl, tls, timeout: 20_000 });
+    return new HttpSubmission({ url: this.submissionUrl, tls, timeout: 60_000 });
   }
 
   /** Options of `holdfast bundle` for an operator of that name. */

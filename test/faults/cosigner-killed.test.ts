@@ -41,7 +41,7 @@ afterAll(async () => {
 });
 
 async function get(path: string): Promise<Uint8Array> {
-  const limits = { maximumBytes: 32 * 1024 * 1024, timeout: 10_000 };
+  const limits = { maximumBytes: 32 * 1024 * 1024, timeout: 60_000 };
   const { status, body } = await fetcher.get(new URL(`${cosigner.publicUrl}/${path}`), limits);
   if (status !== 200) throw new Error(`${path}: ${status}`);
   return body;
@@ -78,21 +78,29 @@ test('killed ten times in the middle of appending: nothing that was acknowledged
     before = head;
     const operator = await cosigner.operator();
     let killed = false;
+    let early: unknown;
+    // A moment that differs from round to round, some of them before the first answer.
+    const until = acknowledged.size + round * 7;
+    const enough = Promise.withResolvers<void>();
+    if (round === 0) enough.resolve();
     const submit = async () => {
       while (!killed) {
         const i = next++;
         try {
           const { index } = (await operator.submit('evidence', JSON.stringify(evidence(i)))) as { index: number };
           acknowledged.set(i, index);
-        } catch {
+        } catch (error) {
+          early = error;
           return;
         }
+        if (acknowledged.size >= until) enough.resolve();
       }
     };
     const busy = Array.from({ length: 4 }, submit);
-    // A moment that differs from round to round, some of them before the first answer.
-    const until = acknowledged.size + round * 7;
-    while (acknowledged.size < until) await new Promise((resolve) => setImmediate(resolve));
+    const allRefused = Promise.all(busy).then(() => {
+      throw new Error('no submission is under way any more', { cause: early });
+    });
+    await Promise.race([enough.promise, allRefused]);
     await new Promise((resolve) => setTimeout(resolve, (round * 37) % 90));
     killed = true;
     await cosigner.kill();

@@ -23,7 +23,7 @@ import { tlsClientOptions } from '../../src/pki/index.ts';
 import { type ClientAnswer, type ClientRequest, decodePortableRecord } from '../../src/protocol/index.ts';
 import { parseTrustFile } from '../../src/trust/index.ts';
 import { builtCommand } from '../built-command.ts';
-import { copyFleet, holdfast, type Outcome } from '../fleet/launcher.ts';
+import { copyFleet, editJson, holdfast, type Outcome } from '../fleet/launcher.ts';
 import type { KillPoint } from './preload.ts';
 
 /** The command with what kills its nodes. */
@@ -35,6 +35,9 @@ const KIND = { nodes: 5, coordinators: 2, options: ['--destroy-after', '2', '--l
 export const PIN = '5512 9034';
 export const WRONG = '1111 2222';
 export const SECRET = new TextEncoder().encode('what the faults must not touch');
+
+/** Milliseconds. Only a client that can get nowhere comes to the end of it. */
+const PATIENCE = 120_000;
 
 /** Polls until `holds`; fails after `seconds` with what `describe` says. */
 export async function until(
@@ -51,7 +54,7 @@ export async function until(
 }
 
 export interface ClientOptions {
-  /** Milliseconds. */
+  /** Milliseconds; default two minutes. */
   readonly patience?: number;
   /** Only these coordinators, by number. */
   readonly coordinators?: readonly number[];
@@ -117,9 +120,7 @@ export class FaultFleet implements AsyncDisposable {
 
   /** Changes a JSON file of the fleet: a configuration or the trust file. */
   edit(path: string, change: (content: Record<string, unknown>) => void): void {
-    const content = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
-    change(content);
-    writeFileSync(path, JSON.stringify(content));
+    editJson(path, change);
   }
 
   log(name: string): string {
@@ -151,7 +152,7 @@ export class FaultFleet implements AsyncDisposable {
 
   async start(...nodes: number[]): Promise<void> {
     const names = nodes.map((node) => `node-${node}`);
-    await startProcesses(this.folder, names, { timeout: 120_000 });
+    await startProcesses(this.folder, names, { timeout: 240_000 });
     await this.untilServing(...nodes);
   }
 
@@ -192,7 +193,7 @@ export class FaultFleet implements AsyncDisposable {
 
   async metrics(node: number): Promise<string> {
     const port = 20 + 10 + node + readPlan(this.folder).basePort;
-    const response = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(5000) });
+    const response = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(60_000) });
     return response.text();
   }
 
@@ -222,7 +223,7 @@ export class FaultFleet implements AsyncDisposable {
         url: `https://127.0.0.1:${basePort + 20 + node}`,
         name: `node-${node}`,
       })),
-      timeout: 5000,
+      timeout: 30_000,
     });
     return this.#nodeTransport;
   }
@@ -270,9 +271,9 @@ export class FaultFleet implements AsyncDisposable {
   async client(subject: string, options: ClientOptions = {}): Promise<VaultClient> {
     const file = await this.user(subject);
     const trust = this.trust();
-    const { patience = 30_000, coordinators = [1, 2], onSend, onAnswer } = options;
+    const { patience = PATIENCE, coordinators = [1, 2], onSend, onAnswer } = options;
     const urls = coordinators.map((coordinator) => trust.coordinators[coordinator - 1]!);
-    const transport = new HttpTransport({ urls, fetch: this.fetch });
+    const transport = new HttpTransport({ urls, fetch: this.fetch, timeout: 60_000 });
     return new VaultClient({
       fleet: trust.fleet,
       record: (await readCredential(file)).record,
@@ -308,7 +309,7 @@ export class FaultFleet implements AsyncDisposable {
     if (!agent) {
       const authorityPem = readFileSync(join(this.folder.authority, 'authority.pem'), 'utf8');
       const tls = tlsClientOptions({ authorityPem }, { fleet: this.trust().fleet.fleet, role: 'public' });
-      agent = new Agent({ connect: { ...tls, timeout: 3000 } as NonNullable<Agent.Options['connect']> });
+      agent = new Agent({ connect: { ...tls, timeout: 60_000 } as NonNullable<Agent.Options['connect']> });
       this.#agents.set(origin, agent);
     }
     const own = fetch as unknown as (url: string, init: RequestInit & { dispatcher: Agent }) => Promise<Response>;

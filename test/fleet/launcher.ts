@@ -76,8 +76,31 @@ export interface FleetKind {
 /** PINs are stretched little, and nothing waits. */
 const QUICK = ['--waits', '0', '--argon2-memory-kib', '256', '--argon2-passes', '1'];
 
+/** Changes a JSON file of a fleet: a configuration or the trust file. */
+export function editJson(path: string, change: (content: Record<string, unknown>) => void): void {
+  const content = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  change(content);
+  writeFileSync(path, JSON.stringify(content));
+}
+
+/**
+ * Milliseconds for which coordinators wait for each of the nodes where all are wanted. What a test expects of a fleet that is
+ * whole must not depend on how slow it is; a client waits for a coordinator for 10 s.
+ */
+const PATIENT = { node: 9000, enrolmentGrace: 9000 };
+
 /** A folder with a fleet that is down, a copy of the run's template of that kind. */
 export async function copyFleet(kind: FleetKind = {}): Promise<FleetFolder> {
+  const folder = await newFolder(kind);
+  for (let coordinator = 1; coordinator <= (kind.coordinators ?? 2); coordinator++) {
+    editJson(folder.configuration(`coordinator-${coordinator}`), (content) => {
+      content.timeouts = PATIENT;
+    });
+  }
+  return folder;
+}
+
+async function newFolder(kind: FleetKind): Promise<FleetFolder> {
   const { nodes = 3, coordinators = 2, options = [] } = kind;
   const words = ['--nodes', String(nodes), '--coordinators', String(coordinators), ...QUICK, ...options];
   if (kind.log) {
@@ -113,6 +136,10 @@ function movePorts(folder: FleetFolder, from: number, to: number): void {
     writeFileSync(path, moved);
   }
 }
+
+/** A user's command with patience that ends only where nothing can come, unless it says how patient it is. */
+export const patiently = (words: readonly string[]): readonly string[] =>
+  words.includes('--user') && !words.includes('--patience') ? [...words, '--patience', '240'] : words;
 
 /** A fleet that serves, and a user's way to it. */
 export class TestFleet implements AsyncDisposable {
@@ -187,7 +214,7 @@ export class TestFleet implements AsyncDisposable {
       HOLDFAST_TRUST: log.kind === 'none' ? this.folder.trust : this.folder.client,
       HOLDFAST_TRUST_STATE: this.path('trust-state.json'),
     };
-    return holdfast(words, { ...options, environment: { ...environment, ...options.environment } });
+    return holdfast(patiently(words), { ...options, environment: { ...environment, ...options.environment } });
   }
 
   /** Runs a command with `--json` that must end with `code`, and gives its one object. */

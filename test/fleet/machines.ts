@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { findFreePorts } from '../../src/fleet/ports.ts';
 import { findSoftHsm, initialiseToken, writeSoftHsmConfiguration } from '../../src/token/index.ts';
+import { reservePorts } from '../ports.ts';
 import { secret } from '../token/fixture.ts';
 import { cleanEnvironment, entry } from './launcher.ts';
 import type { SystemdMachine } from './systemd-machine.ts';
@@ -88,7 +88,7 @@ export class Machines implements AsyncDisposable {
   static async prepare(folders: readonly string[], options: MachinesOptions = {}): Promise<Machines> {
     const module = findSoftHsm();
     if (!module) throw new Error('these tests need SoftHSM 2: install the package softhsm2');
-    const machines = new Machines(module, await findFreePorts(), options);
+    const machines = new Machines(module, await reservePorts(), options);
     writeFileSync(machines.path('pin'), '493027\n', { mode: 0o600 });
     const others = ['coordinator', 'assembler', 'client', ...folders];
     for (const name of [...NODES.map(nodeFolder), ...others]) mkdirSync(machines.path(name));
@@ -123,8 +123,8 @@ export class Machines implements AsyncDisposable {
     return stdout;
   }
 
-  /** Starts the service of a block, and waits until it listens. */
-  async serve(folder: string, text: string, more: Record<string, string>): Promise<void> {
+  /** Starts the service of a block, and waits until it listens. @returns what ends when it has said `event` too. */
+  async serve(folder: string, text: string, more: Record<string, string>, event = 'listening') {
     const [program, ...words] = text.trim().split(/\s+/);
     if (program !== 'holdfast') throw new Error(`not a command of ours: ${text}`);
     const service = spawn(process.execPath, [entry, ...words], {
@@ -134,10 +134,15 @@ export class Machines implements AsyncDisposable {
     });
     this.#services.push({ folder, child: service });
     const lines = createInterface({ input: service.stderr });
-    await new Promise<void>((done, fail) => {
-      lines.on('line', (line) => line.includes('"event":"listening"') && done());
-      lines.once('close', () => fail(new Error(`${text.trim()} ended before it listened`)));
-    });
+    const said = (what: string) =>
+      new Promise<void>((done, fail) => {
+        lines.on('line', (line) => line.includes(`"event":"${what}"`) && done());
+        lines.once('close', () => fail(new Error(`${text.trim()} ended before it said "${what}"`)));
+      });
+    const later = said(event);
+    later.catch(() => {});
+    await said('listening');
+    return { later };
   }
 
   /** Brings a file from one machine to another. */
@@ -171,6 +176,7 @@ export class Machines implements AsyncDisposable {
     const [, prepare] = textsOf('sh', 'node');
     const [service] = textsOf('sh', 'node service');
     const printed: string[] = [];
+    const serving: Promise<void>[] = [];
     await atOnce(async (node) => {
       const folder = nodeFolder(node);
       for (const file of ['trust.json', 'authority.pem', 'tenants.json', `node-${node}.pem`])
@@ -182,20 +188,26 @@ export class Machines implements AsyncDisposable {
         return;
       }
       printed.push(await this.run(folder, prepare!));
-      await this.serve(folder, service!, {
+      const own = {
         HOLDFAST_NODE_LISTEN_HOST: '127.0.0.1',
         HOLDFAST_NODE_LISTEN_PORT: String(this.base + node),
         HOLDFAST_NODE_METRICS_PORT: '0',
-      });
+      };
+      const { later } = await this.serve(folder, service!, own, 'serving');
+      serving.push(later);
     });
     for (const file of ['trust.json', 'authority.pem', 'coordinator.pem', 'public.pem'])
       this.send(file, 'assembler', 'coordinator');
     const settings = JSON.parse(this.here(textsOf('json', 'coordinator')[0]!)) as object;
     const listen = { listen: { host: '127.0.0.1', port: this.base }, metrics: { host: '127.0.0.1', port: 0 } };
-    const whole = { ...settings, ...listen, ...coordinator };
+    // All nodes take part, however slow they are.
+    const timeouts = { node: 9000, enrolmentGrace: 9000 };
+    const whole = { ...settings, ...listen, timeouts, ...coordinator };
     writeFileSync(this.path('coordinator', 'coordinator.json'), JSON.stringify(whole));
     if (units) await this.#unit(units, 'coordinator', 'coordinator', '/etc/holdfast-coordinator');
     else await this.serve('coordinator', textsOf('sh', 'coordinator service')[0]!, {});
+    // A majority is enough for a client, which then has fewer shares.
+    await Promise.all(serving);
     for (const file of ['trust.json', 'tenant.json']) this.send(file, 'assembler', 'client');
     return printed;
   }

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { readState } from '../../src/fleet/index.ts';
 import { parseTrustFile } from '../../src/trust/index.ts';
 import { holdfast, TestFleet } from './launcher.ts';
 
@@ -94,15 +95,22 @@ test('the machine that was replaced, started again, takes part in nothing; a cli
 test('an interrupted replacement is finished by running it again, and only that one', async () => {
   await using fleet = await TestFleet.launch({ nodes: 3, coordinators: 1 });
   const { trust } = fleet.folder;
+  // They cannot leave before the command is killed, however long that takes.
+  const others = ['node-2', 'node-3'].map(
+    (name) => readState(fleet.folder)!.processes.find((one) => one.name === name)!.process!.pid,
+  );
+  for (const pid of others) process.kill(pid, 'SIGSTOP');
   const first = fleet.run(['fleet', 'replace-node', fleet.folder.path, '--node', '1'], {
     onStart: (child) => {
       // As soon as the others are told, and before the new node is in its place.
+      let said = '';
       child.stderr?.on('data', (chunk: Buffer) => {
-        if (chunk.toString().includes('the other nodes leave')) child.kill('SIGKILL');
+        said += chunk.toString();
+        if (said.includes('the other nodes leave')) child.kill('SIGKILL');
       });
     },
   });
-  expect((await first).code).toBeNull();
+  expect((await first.finally(() => others.forEach((pid) => void process.kill(pid, 'SIGCONT')))).code).toBeNull();
   expect(existsSync(`${trust}.next`)).toBe(true);
   const other = await fleet.json(5, 'fleet', 'replace-node', fleet.folder.path, '--node', '2');
   expect(other).toMatchObject({ code: 'conflict' });

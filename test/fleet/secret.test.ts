@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { cleanEnvironment, entry, TestFleet } from './launcher.ts';
+import { cleanEnvironment, entry, patiently, TestFleet } from './launcher.ts';
 
 const PIN = '8351-spring';
 const WRONG = '0000-winter';
@@ -239,7 +239,7 @@ print(json.dumps({"code": os.waitstatus_to_exitcode(status), "shown": shown.deco
 
 function atTerminal(words: readonly string[], answers: readonly (readonly [string, string])[]) {
   const plan = {
-    command: [process.execPath, entry, ...words],
+    command: [process.execPath, entry, ...patiently(words)],
     environment: { ...cleanEnvironment({ HOLDFAST_TRUST: fleet.folder.trust }), TERM: 'xterm' },
     answers,
   };
