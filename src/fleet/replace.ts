@@ -22,7 +22,7 @@ import {
   writeWhole,
   YEAR,
 } from './files.ts';
-import { coordinatorName, type FleetFolder, type FleetPlan, nodeName, readPlan, roleOf } from './folder.ts';
+import { type FleetFolder, type FleetPlan, nodeName, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess } from './process.ts';
 import { readState } from './state.ts';
 import { type FleetStatus, fleetStatus } from './status.ts';
@@ -74,7 +74,7 @@ export async function replaceNode(options: ReplaceNodeOptions): Promise<Replaced
   }
   onProgress(`${nodeName(node)}: store and anchor`);
   await initialise(options, paths);
-  await restartLate(folder, plan, node, epoch);
+  await restartLate(folder, node, epoch);
   const wait = { timeout: SERVE_TIMEOUT, ...(signal && { signal }) };
   onProgress(`${nodeName(node)}: joins epoch ${epoch}`);
   await startProcesses(folder, [nodeName(node)], wait);
@@ -244,12 +244,12 @@ async function initialise(
   }
 }
 
-/** Coordinators, and nodes that have not left by now: they start again with the new trust file. */
-async function restartLate(folder: FleetFolder, plan: FleetPlan, node: number, epoch: number): Promise<void> {
+/** Coordinators, and nodes that have not left by now: they start again with the new trust file. Nobody else knows of epochs. */
+async function restartLate(folder: FleetFolder, node: number, epoch: number): Promise<void> {
   const { processes } = await fleetStatus(folder);
-  const coordinators = Array.from({ length: plan.coordinators }, (_, i) => coordinatorName(i + 1));
   for (const { name, epoch: itsEpoch } of processes) {
-    const late = coordinators.includes(name) || (name !== nodeName(node) && itsEpoch !== epoch);
+    const role = roleOf(name);
+    const late = role === 'coordinator' || (role === 'node' && name !== nodeName(node) && itsEpoch !== epoch);
     if (late) signalProcess(readState(folder)?.processes.find((one) => one.name === name)?.process, 'SIGTERM');
   }
 }

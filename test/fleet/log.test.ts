@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { audit } from '../../src/audit/index.ts';
 import { MemoryTrustStore, openTrust, type TrustView } from '../../src/client/index.ts';
 import { HoldfastError } from '../../src/core/index.ts';
-import { FleetFolder, openDesk, portsOf, readPlan } from '../../src/fleet/index.ts';
+import { FleetFolder, openDesk, portsOf, readPlan, readState } from '../../src/fleet/index.ts';
 import { SigningJournal } from '../../src/signer/index.ts';
 import { lintPolicy, parseTrustAnchor } from '../../src/trust/index.ts';
 import { reservePorts } from '../ports.ts';
@@ -123,8 +123,15 @@ describe('a fleet with a log', () => {
 
   test('changes its keys with one witness killed: two of three are a quorum', async () => {
     await fleet.ok('fleet', 'kill', fleet.folder.path, 'witness-1');
+    // Whoever keeps the log goes on meanwhile: it is needed as soon as the node has been replaced.
+    const keepers = () =>
+      readState(fleet.folder)!
+        .processes.filter(({ name }) => ['cosigner', 'witness-2', 'witness-3'].includes(name))
+        .map(({ name, process: own }) => [name, own?.pid]);
+    const before = keepers();
     const replaced = await fleet.ok('fleet', 'replace-node', fleet.folder.path, '--node', '2');
     expect(replaced).toMatchObject({ epoch: 2, announced: true });
+    expect(keepers()).toEqual(before);
     const { fleets } = await look();
     expect(fleets[0]).toMatchObject({ mode: 'fresh', manifest: { serial: 2, epoch: 2 } });
     await fleet.ok('fleet', 'start', fleet.folder.path, 'witness-1');
