@@ -121,14 +121,32 @@ export async function stopFleet(folder: FleetFolder): Promise<boolean> {
 
 /** SIGKILL, as a power cut would end it, and not started again. @throws HoldfastError `not_found`, `usage`. */
 export async function killProcess(folder: FleetFolder, name: string): Promise<number> {
-  const state = requireUp(folder);
-  const known = requireKnown(state.processes, name);
+  requireKnown(requireUp(folder).processes, name);
   writeFileSync(folder.held(name), '', { mode: 0o600 });
+  const known = await untilSettled(folder, name);
   if (!signalProcess(known.process, 'SIGKILL')) {
     throw new HoldfastError('usage', `${name} was not running; it stays down until holdfast fleet start`);
   }
   await waitUntilGone(known.process, KILLED_GRACE);
   return known.process!.pid;
+}
+
+/** Milliseconds for the supervisor to say how a process stands. */
+const SUPERVISOR_TIME = 60_000;
+
+/**
+ * How a process stands that is to be held: it runs, or the supervisor knows that it is not to be started. One that ended by
+ * itself may have been started again just before, and be in no state file yet.
+ */
+async function untilSettled(folder: FleetFolder, name: string) {
+  const end = performance.now() + SUPERVISOR_TIME;
+  for (let asked = false; ; asked = true) {
+    const { supervisor, processes } = requireUp(folder);
+    const known = requireKnown(processes, name);
+    if (isAlive(known.process) || known.condition === 'held' || performance.now() > end) return known;
+    if (!asked) signalProcess(supervisor, 'SIGUSR2');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
 }
 
 /**

@@ -147,7 +147,12 @@ export class FaultFleet implements AsyncDisposable {
 
   /** SIGKILL; it stays down until `start`. */
   async kill(...nodes: number[]): Promise<void> {
-    for (const node of nodes) await killProcess(this.folder, `node-${node}`);
+    for (const node of nodes) {
+      // One that has just ended by itself stays down as well.
+      await killProcess(this.folder, `node-${node}`).catch((error: unknown) => {
+        if (asHoldfastError(error).code !== 'usage') throw error;
+      });
+    }
   }
 
   async start(...nodes: number[]): Promise<void> {

@@ -52,11 +52,16 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
     command: ownCommand(),
     onEvent: say,
   });
-  await supervisor.start();
-  const onReload = () => supervisor.reload();
+  let started = false;
+  const onReload = () => {
+    if (started) supervisor.reload();
+  };
   const hangUp = new AbortController();
   const onHangUp = () => hangUp.abort();
+  // Before others can read whom to signal: by default these end a process.
   process.on('SIGUSR2', onReload).once('SIGHUP', onHangUp);
+  await supervisor.start();
+  started = true;
   const stop = AbortSignal.any([signal, hangUp.signal]);
   try {
     // In a process of its own, because that opens a token; beside the wait, because nodes need no bundle.
