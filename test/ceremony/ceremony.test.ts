@@ -84,7 +84,7 @@ describe('a node’s ceremony', () => {
     const refusals = records(room, 'one').filter(({ result }) => result === 'failed');
     expect(refusals.map(({ step }) => step)).toEqual(['officer', ...Array(3).fill('person-1'), 'person-2']);
     expect(room.read('one/transcript.jsonl')).not.toContain(room.path);
-  }, 300_000);
+  });
 
   it('leaves a token that services use, and nobody’s office', async () => {
     const { serial } = json(await go()).token as unknown as { serial: string };
@@ -176,7 +176,7 @@ describe('a node’s ceremony', () => {
     const evidence = parseEvidenceManifest(readFileSync(room.file('evidence/evidence.json')));
     expect(evidence.statements.map(({ kind }) => kind).sort()).toEqual(['ceremony', 'node-keys']);
     expect(evidence.files.map(({ kind }) => kind)).toEqual(['transcript']);
-  }, 300_000);
+  });
 
   it('proves that it has its keys for key agreement to a witness who kept a secret until the node had answered', async () => {
     const ok = async (...words: string[]) => {
@@ -224,7 +224,7 @@ describe('a node’s ceremony', () => {
     const found = checkNodeKeys(statement, { nodes: [node] } as unknown as LiveManifest);
     expect(found).toMatchObject({ signed: ['identity'], unproven: ['tweak', 'anchor'] });
     expect(found.agreed.map(({ key }) => key)).toEqual(['session', 'oprf']);
-  }, 60_000);
+  });
 
   it('shows every change made afterwards', async () => {
     const show = () => room.holdfast(['ceremony', 'show', room.file('one'), '--json']);
@@ -252,7 +252,7 @@ describe('a node’s ceremony', () => {
     expect(json(await show())).toMatchObject({ code: 'ceremony_damaged' });
     room.write('one/transcript.jsonl', before);
     expect((await show()).code).toBe(0);
-  }, 300_000);
+  });
 });
 
 interface Parts {
@@ -320,7 +320,7 @@ describe('a signing token’s ceremony', () => {
       code: 2,
       error: expect.stringContaining('nodes of one fleet'),
     });
-  }, 300_000);
+  });
 });
 
 describe('a token that is initialised already', () => {
@@ -366,7 +366,7 @@ describe('a token that is initialised already', () => {
     });
     // Its security officer is who it was.
     await setUserPin({ module: room.module }, { label }, secretOf('so-pin'), secretOf('user-pin'));
-  }, 300_000);
+  });
 
   it('is destroyed with --destroy-existing, after a person has typed its label, and by its officer’s PIN', async () => {
     const flags = ['--destroy-existing', `--so-pin-file=${room.file('so-pin')}`];
@@ -379,7 +379,7 @@ describe('a token that is initialised already', () => {
     expect(await tryPin({ module: room.module }, { label }, 'user', secretOf('user-pin'))).toBe('refused');
     expect(await tryPin({ module: room.module }, { label }, 'security officer', secretOf('so-pin'))).toBe('refused');
     expect(await serialOf()).not.toBe('');
-  }, 300_000);
+  });
 });
 
 describe('a token made of files', () => {
@@ -397,7 +397,7 @@ describe('a token made of files', () => {
       const synced = work.filter((line) => line.startsWith(`synced ${room.path}/hsm/tokens/`));
       expect([step, synced.some((line) => line.endsWith('.object'))]).toEqual([step, true]);
     }
-  }, 60_000);
+  });
 });
 
 describe('certificates of a vendor', () => {
@@ -478,5 +478,5 @@ describe('certificates of a vendor', () => {
     // One that was changed since is not published.
     room.write(`v/certificates/${chain[1]}.der`, 'something else');
     expect(json(await room.holdfast(words))).toMatchObject({ code: 'ceremony_damaged' });
-  }, 300_000);
+  });
 });

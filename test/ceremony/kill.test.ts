@@ -93,7 +93,7 @@ it('comes to its end, and does nothing twice', async () => {
   expect(setUpPin).toHaveLength(24);
   const officer = await tryPin({ module: room.module }, { serial }, 'security officer', new Secret(utf8(setUpPin)));
   expect(officer).toBe('refused');
-}, 300_000);
+});
 
 it('asks before it destroys the part of the keys that a dead attempt has made, and then makes all', async () => {
   const plan = ['--fleet=main', '--node=node-2', '--label=node-2', '--person=Anna=operator'];
@@ -125,4 +125,4 @@ it('asks before it destroys the part of the keys that a dead attempt has made, a
   await token.close();
   const answered = records(room, 'two').filter(({ kind, step }) => kind === 'answered' && step === 'keys');
   expect(answered.length).toBe(1);
-}, 300_000);
+});

@@ -130,7 +130,7 @@ beforeAll(async () => {
 const states = (where: Site) => join(where.folder, 'state', 'holdfast', 'trust');
 
 describe('a trust anchor', () => {
-  it('lets a secret be kept and got, and says on what the trust rests', { timeout: 300_000 }, async () => {
+  it('lets a secret be kept and got, and says on what the trust rests', async () => {
     const user = await site.user('alice', 'first');
     const put = await site.run(['secret', 'put', '--user', user, '--pin-file', pin, '--secret-file', secret]);
     expect(put).toMatchObject({ code: 0, json: { fleet: 'first', generation: 1 } });
@@ -147,7 +147,7 @@ describe('a trust anchor', () => {
     expect(readdirSync(states(site)).filter((name) => name.endsWith('.json'))).toHaveLength(1);
   });
 
-  it('goes on without its source for a while, and with a notice for longer', { timeout: 300_000 }, async () => {
+  it('goes on without its source for a while, and with a notice for longer', async () => {
     const own = await Site.open();
     const user = await own.user('bob', 'first');
     own.witness(now - 2 * DAY);
@@ -173,7 +173,7 @@ describe('a trust anchor', () => {
     expect(put).toMatchObject({ code: 6, json: { code: 'log_stale' } });
   });
 
-  it('fails with the code of its step, in a plain sentence, and sends nothing', { timeout: 300_000 }, async () => {
+  it('fails with the code of its step, in a plain sentence, and sends nothing', async () => {
     const own = await Site.open();
     const user = await own.user('carol', 'first');
     own.scene.server.intercept = () => new Response('rubbish');
@@ -201,7 +201,7 @@ describe('a trust anchor', () => {
     expect(requests).toBe(0);
   });
 
-  it('has its state in one file, and says what to do when that is damaged', { timeout: 300_000 }, async () => {
+  it('has its state in one file, and says what to do when that is damaged', async () => {
     const own = await Site.open();
     const user = await own.user('dave', 'first');
     const path = join(own.folder, 'own-state.json');
@@ -217,7 +217,7 @@ describe('a trust anchor', () => {
     }
   });
 
-  it('with a newer policy says so, once', { timeout: 300_000 }, async () => {
+  it('with a newer policy says so, once', async () => {
     const own = await Site.open();
     const user = await own.user('erin', 'first');
     const words = ['secret', 'status', '--user', user];
@@ -233,7 +233,7 @@ describe('a trust anchor', () => {
 });
 
 describe('a retired fleet', () => {
-  it('gives its record to the one that follows, and a backup stays restorable', { timeout: 300_000 }, async () => {
+  it('gives its record to the one that follows, and a backup stays restorable', async () => {
     const own = await Site.open();
     let user = await own.user('frank', 'first');
     const file = own.write('note.txt', 'kept');
@@ -283,7 +283,7 @@ describe('a retired fleet', () => {
 });
 
 describe('modes', () => {
-  it('are chosen by the file, and a pinned file says that it is one', { timeout: 300_000 }, async () => {
+  it('are chosen by the file, and a pinned file says that it is one', async () => {
     const { fleet } = site.scene.fleet('first');
     const manifest = site.scene.manifests.get('first')!;
     const pinned = serialiseTrustFile({

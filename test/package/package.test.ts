@@ -93,7 +93,7 @@ beforeAll(async () => {
     chmodSync(join(installed, path), 0o755);
     symlinkSync(join('..', manifest.name, path), join(commands, name));
   }
-}, 600_000);
+});
 
 function link(name: string): void {
   const path = join(project, 'node_modules', name);

@@ -180,7 +180,7 @@ describe('a journal that has grown', () => {
       }),
       { numRuns: 15 },
     );
-  }, 60_000);
+  });
 });
 
 /** Ends, as a machine does, at one call; `lost` calls were made, and a power cut took them back. */

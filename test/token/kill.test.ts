@@ -73,7 +73,7 @@ it('a process killed in the middle of writing loses no acknowledged anchor', asy
     await token.close();
     from = newest(anchors) + 1;
   }
-}, 300_000);
+});
 
 function objectFiles(): Map<string, string> {
   const folder = join(hsm.directory, 'tokens');

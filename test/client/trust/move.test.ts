@@ -66,7 +66,7 @@ describe('moving', () => {
     expect(await vault.status()).toMatchObject({ fleet: 'second', state: 'active' });
   });
 
-  it('is resumed after a crash after any request, and loses nothing at any point', { timeout: 120_000 }, async () => {
+  it('is resumed after a crash after any request, and loses nothing at any point', async () => {
     const { scene } = await retiredWithRecord('user 0');
     const seen = new Set<string>();
     let done = false;
