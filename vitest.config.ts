@@ -80,7 +80,7 @@ export default defineConfig({
     retry: 0,
     // A `.only` left behind would hide all other tests of its file.
     allowOnly: false,
-    teardownTimeout: 10_000,
+    teardownTimeout: 60_000,
     globalSetup: ['test/run-directory.ts'],
     setupFiles: ['test/file-directory.ts'],
     projects: [
