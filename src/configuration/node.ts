@@ -124,7 +124,8 @@ export const NODE_SETTINGS: readonly Setting[] = [
     minimum: 1,
     maximum: 100_000,
     default: 60,
-    description: 'Requests of one record that are opened per 10 seconds.',
+    description:
+      'Requests of one record, allowed by a user token for it, that are taken in 10 seconds; others do not count.',
   },
   maximumInFlightSetting(2000, '`overloaded`'),
   LOG_LEVEL_SETTING,

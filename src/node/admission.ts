@@ -19,6 +19,7 @@ import {
   type Fleet,
   type Operation,
   type Outer,
+  RATE_WINDOW,
   type RequestContent,
 } from '../protocol/index.ts';
 import type { ClientAuthentication, RequestSealing } from './ports.ts';
@@ -36,21 +37,26 @@ export interface AdmissionOptions {
   readonly sealing: RequestSealing;
   readonly authentication: ClientAuthentication;
   readonly clock: Clock;
-  /** Requests of one record that are opened per ten seconds; opening costs a token operation. */
+  /** Requests of one record, by whoever is entitled to it, that are taken in `RATE_WINDOW`; opening costs a token operation. */
   readonly requestsPerRecord: number;
 }
 
 /** How long an opened request is kept for its second step, in ms, and how many at most. */
 const KEEP_MILLISECONDS = 30_000;
 const KEEP_REQUESTS = 8192;
-const RATE_WINDOW = 10_000;
 /** Operations of two steps. What is kept of the others would only be copied about by the collector. */
 const EVALUATED: ReadonlySet<Operation> = new Set(['open', 'attempt']);
+
+/** Requests of one record that were taken since a time in ms, by their names. */
+interface Rate {
+  readonly taken: Set<string>;
+  readonly since: number;
+}
 
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #kept = new Map<string, { readonly request: AdmittedRequest; readonly until: number }>();
-  readonly #rates = new Map<string, { count: number; since: number }>();
+  readonly #rates = new Map<string, Rate>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -58,6 +64,10 @@ export class Admission {
 
   /**
    * The opened request. The second step of an operation finds what the first one opened.
+   *
+   * Counted against the record's limit are only requests that its user's token allows, each once: a record's id is no
+   * secret, and neither whoever knows one nor whoever saw a request of its owner's must be able to have the owner turned
+   * away. A record that is over its limit costs no token operation any more.
    * @throws HoldfastError `malformed`, `rate_limited` or `forbidden`; whoever is not entitled learns nothing more.
    */
   async admit(request: ClientRequest): Promise<AdmittedRequest> {
@@ -81,7 +91,8 @@ export class Admission {
     const name = bytesToHex(sha256(concatBytes(encodeOuter(outer), sealed.enc, sealed.ciphertext)));
     const known = this.#kept.get(name);
     if (known && known.until > clock.now()) return known.request;
-    this.#limit(bytesToHex(request.record));
+    const record = bytesToHex(request.record);
+    this.#requireRoom(this.#rates.get(record));
     const opened = await sealing.open(outer, sealed.enc, sealed.ciphertext);
     const content = decodeRequestContent(opened.plaintext);
     const seal = (answer: Partial<AnswerContent>) =>
@@ -94,6 +105,7 @@ export class Admission {
       if (!(error instanceof HoldfastError) || error.code !== 'forbidden') throw error;
       throw new RefusedRequest(error, seal({ code: 'forbidden', reason: String(error.details.reason ?? '') }));
     }
+    this.#take(name, this.#rate(record), seal);
     const admitted = { outer, content, seal };
     if (EVALUATED.has(request.operation)) this.#keep(name, admitted);
     return admitted;
@@ -109,21 +121,40 @@ export class Admission {
     this.#kept.set(name, { request, until: now + KEEP_MILLISECONDS });
   }
 
-  #limit(record: string): void {
-    const { clock, requestsPerRecord } = this.#options;
-    const now = clock.now();
-    let rate = this.#rates.get(record);
-    if (!rate || Math.abs(now - rate.since) >= RATE_WINDOW) {
-      this.#rates.delete(record);
-      if (this.#rates.size >= KEEP_REQUESTS) this.#rates.delete(this.#rates.keys().next().value!);
-      rate = { count: 0, since: now };
-      this.#rates.set(record, rate);
+  /** Counts a request, once: who repeats what its sender sent, as a coordinator can, uses nothing up. */
+  #take(name: string, rate: Rate, seal: AdmittedRequest['seal']): void {
+    if (rate.taken.has(name)) return;
+    try {
+      // Others may have been opened meanwhile.
+      this.#requireRoom(rate);
+    } catch (thrown) {
+      const error = asHoldfastError(thrown);
+      throw new RefusedRequest(error, seal({ code: error.code, until: Number(error.details.until) }));
     }
-    if (++rate.count > requestsPerRecord) {
-      throw new HoldfastError('rate_limited', 'too many requests for this record', {
-        details: { until: rate.since + RATE_WINDOW },
-      });
-    }
+    rate.taken.add(name);
+  }
+
+  /** What was counted of this record in the window that runs, or in a new one. */
+  #rate(record: string): Rate {
+    const known = this.#rates.get(record);
+    if (known && this.#runs(known)) return known;
+    this.#rates.delete(record);
+    if (this.#rates.size >= KEEP_REQUESTS) this.#rates.delete(this.#rates.keys().next().value!);
+    const rate = { taken: new Set<string>(), since: this.#options.clock.now() };
+    this.#rates.set(record, rate);
+    return rate;
+  }
+
+  #runs({ since }: Rate): boolean {
+    // A clock that stepped back must not make a window longer.
+    return Math.abs(this.#options.clock.now() - since) < RATE_WINDOW;
+  }
+
+  #requireRoom(rate: Rate | undefined): void {
+    if (!rate || rate.taken.size < this.#options.requestsPerRecord || !this.#runs(rate)) return;
+    throw new HoldfastError('rate_limited', 'too many requests for this record', {
+      details: { until: rate.since + RATE_WINDOW },
+    });
   }
 }
 

@@ -10,6 +10,9 @@ const { bytes, fixed, flag, list, message, optional, struct, text, uint, word } 
 export const OPERATIONS = ['status', 'open', 'stage', 'activate', 'attempt', 'confirm', 'delete', 'cancel'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
+/** Milliseconds in which a node takes so many requests of one record, and turns further ones away as `rate_limited`. */
+export const RATE_WINDOW = 10_000;
+
 const outer = struct({
   fleet: text(64),
   epoch: uint,

@@ -122,6 +122,10 @@ export class InProcessFleet {
   crowdedBucket: number | undefined;
   /** Records of one bucket beside which a node opens no new one, from its next start on. */
   fullBucket: number | undefined;
+  /** Requests of one record that a node takes in ten seconds, from its next start on. */
+  requestsPerRecord = 10_000;
+  /** The nodes' clock, each from its next start on. */
+  nodeClock: Clock = systemClock;
 
   #changes: Patience = {};
 
@@ -179,16 +183,16 @@ export class InProcessFleet {
       authentication: createClientAuthentication({
         fleet: this.fleet.fleet,
         tenants: this.#tenants,
-        clock: systemClock,
+        clock: this.nodeClock,
       }),
       checks,
-      clock: systemClock,
+      clock: this.nodeClock,
       random: systemRandom,
       observer: silentObserver,
       batchInterval: 0,
       ...(this.crowdedBucket !== undefined && { crowdedBucket: this.crowdedBucket }),
       ...(this.fullBucket !== undefined && { fullBucket: this.fullBucket }),
-      requestsPerRecord: 10_000,
+      requestsPerRecord: this.requestsPerRecord,
       repairOverride,
       onFatal: () => {
         member.node = undefined;
@@ -268,7 +272,7 @@ export class InProcessFleet {
   async credential(
     subject: string,
     operations?: readonly string[],
-  ): Promise<Credential & { readonly record: Uint8Array }> {
+  ): Promise<Credential & { readonly record: Uint8Array; readonly clientKey: ReturnType<typeof generateClientKey> }> {
     const clientKey = generateClientKey();
     const record = this.record(subject);
     const userToken = await createUserToken({
