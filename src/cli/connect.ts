@@ -3,13 +3,15 @@
 import { resolve } from 'node:path';
 import {
   type ClientStep,
+  type ClientWait,
   HttpTransport,
   TrustedFleet,
   TrustedVault,
   type Vault,
   VaultClient,
+  type VaultClientOptions,
 } from '../client/index.ts';
-import { HoldfastError, parseJson } from '../core/index.ts';
+import { ERROR_KINDS, HoldfastError, parseJson } from '../core/index.ts';
 import {
   MAXIMUM_TRUST_ANCHOR,
   MAXIMUM_TRUST_FILE,
@@ -25,7 +27,7 @@ import { type CredentialFile, readCredentials } from './credential.ts';
 import { readParsed } from './files.ts';
 import { FleetFetch } from './fleet-fetch.ts';
 import { formatDuration, formatWhen } from './output.ts';
-import { StepLine } from './progress.ts';
+import { type ProgressOutput, StepLine } from './progress.ts';
 import { defaultTrustStatePath, FileTrustSetCache, FileTrustStateStore } from './trust-state.ts';
 
 /** Options that every command of a client takes; each also comes from an environment variable. */
@@ -36,6 +38,8 @@ export interface ConnectFlags {
   readonly url?: readonly string[] | undefined;
   /** Seconds during which what may pass is tried again. */
   readonly patience?: number | undefined;
+  /** For a program: what is going on is shown to nobody. */
+  readonly json?: boolean | undefined;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -79,7 +83,11 @@ const STEPS: Readonly<Record<ClientStep, string>> = {
  * @throws HoldfastError `usage` for what is missing or cannot be read, `bad_input`, `trust_expired`, `untrusted`, and what
  *   a trust anchor's policy is refused with.
  */
-export async function connect(flags: ConnectFlags, environment: Environment = process.env): Promise<Connection> {
+export async function connect(
+  flags: ConnectFlags,
+  environment: Environment = process.env,
+  screen: ProgressOutput = process.stderr,
+): Promise<Connection> {
   const path = flags.trust ?? environment.HOLDFAST_TRUST;
   if (!path)
     throw new HoldfastError('usage', 'name the trust anchor, or the trust file: --trust FILE or HOLDFAST_TRUST');
@@ -92,10 +100,14 @@ export async function connect(flags: ConnectFlags, environment: Environment = pr
   const users = flags.user ?? (environment.HOLDFAST_USER ? [environment.HOLDFAST_USER] : []);
   if (users.length === 0) throw new HoldfastError('usage', 'name your credential file: --user FILE or HOLDFAST_USER');
   const fetcher = new FleetFetch(undefined, environment);
-  const line = new StepLine();
+  const line = new StepLine(flags.json ? { write: () => {} } : screen);
   const common = {
     patience: (flags.patience ?? 15) * 1000,
     onStep: (step: ClientStep) => line.show(`${STEPS[step]} …`),
+    onWait: ({ code, until }: ClientWait) => {
+      const seconds = Math.max(1, Math.ceil((until - Date.now()) / 1000));
+      line.show(`${ERROR_KINDS[code].title} Trying again in ${formatDuration(seconds)} …`);
+    },
   };
   const context = { flags, environment, users, fetcher, common };
   const mode = given.anchor ? await connectBundle(given.anchor, context) : await connectPinned(given.pinned, context);
@@ -115,7 +127,7 @@ interface Context {
   readonly environment: Environment;
   readonly users: readonly string[];
   readonly fetcher: FleetFetch;
-  readonly common: { readonly patience: number; readonly onStep: (step: ClientStep) => void };
+  readonly common: Required<Pick<VaultClientOptions, 'patience' | 'onStep' | 'onWait'>>;
 }
 
 type Mode = Pick<Connection, 'client' | 'trustOf' | 'notices'>;

@@ -72,13 +72,14 @@ const REFUSALS: Readonly<Record<string, string>> = {
  * user token why it was refused.
  */
 export function factsOf(error: HoldfastError, now: number): string[] {
-  const { attemptsLeft, nextAttemptAt, reason } = error.details;
+  const { attemptsLeft, nextAttemptAt, reason, retryAt } = error.details;
   const lines: string[] = [];
   if (error.code === 'forbidden' && typeof reason === 'string' && Object.hasOwn(REFUSALS, reason))
     lines.push(`The nodes refuse the token: ${REFUSALS[reason]} (${reason}).`);
   if (typeof attemptsLeft === 'number') lines.push(`Attempts left: ${attemptsLeft}.`);
   if (typeof nextAttemptAt === 'number' && attemptsLeft !== 0)
     lines.push(`Next attempt: ${formatWhen(nextAttemptAt, now)}.`);
+  if (typeof retryAt === 'number') lines.push(`Try again: ${formatWhen(retryAt, now)}.`);
   return lines;
 }
 

@@ -124,6 +124,7 @@ class Tally {
   async ask(until: number): Promise<void> {
     this.rounds++;
     this.#refusals = 0;
+    this.#failure = undefined;
     let reply: Reply;
     try {
       reply = await this.#send(until);
@@ -149,13 +150,18 @@ class Tally {
 
   /** Why this number could not be had, when patience has ended. */
   failure(): HoldfastError {
+    const limited = this.#failure?.code === 'rate_limited' ? this.#failure : undefined;
     if (this.#certified || this.#standing('voted') > 0) {
-      return new HoldfastError(
-        'no_majority',
-        `attempt ${this.number} is counted, but too few nodes answered it; run it again when more nodes can be reached`,
-        { details: { attempt: this.number, generation: this.#status.generation } },
-      );
+      const { retryAt } = limited?.details ?? {};
+      const why = limited
+        ? 'the nodes turn away what would fetch its answers (rate_limited): run it again later'
+        : 'too few nodes answered it; run it again when more nodes can be reached';
+      return new HoldfastError('no_majority', `attempt ${this.number} is counted, but ${why}`, {
+        ...(limited && { cause: limited }),
+        details: { attempt: this.number, generation: this.#status.generation, ...(limited && { retryAt }) },
+      });
     }
+    if (limited) return limited;
     if (this.#standing('refused') > 0) {
       return new HoldfastError('conflict', 'other devices are trying at the same time; try again in a moment');
     }

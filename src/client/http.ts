@@ -130,7 +130,7 @@ export class HttpTransport implements CoordinatorTransport {
       throw unreachable(url, thrown, timeout.aborted);
     }
     this.#noteSerial(url, response);
-    if (response.status !== 200) throw refusal(url, response.status, bytes);
+    if (response.status !== 200) throw refusal(url, response, bytes);
     try {
       return clientAnswerFromJson(parseJson(fromUtf8(bytes), 'malformed').value);
     } catch (cause) {
@@ -174,8 +174,11 @@ function unreachable(url: string, thrown: unknown, timedOut: boolean): HoldfastE
   return new HoldfastError('no_majority', message, { cause: thrown });
 }
 
-/** A refusal is problem+json (RFC 9457) of the coordinator, or whatever stands in front of it has to say. */
-function refusal(url: string, status: number, bytes: Uint8Array): HoldfastError {
+/**
+ * A refusal is problem+json (RFC 9457) of the coordinator, or whatever stands in front of it has to say. Where it says after
+ * how many seconds to come back (RFC 9110, section 10.2.3), that is the detail `retryAfter`.
+ */
+function refusal(url: string, { status, headers }: FetchAnswer, bytes: Uint8Array): HoldfastError {
   let code: unknown;
   let detail: unknown;
   try {
@@ -183,11 +186,14 @@ function refusal(url: string, status: number, bytes: Uint8Array): HoldfastError 
   } catch {
     // Not a problem document: the status alone speaks.
   }
+  const after = headers.get('retry-after')?.trim() ?? '';
+  // The other form, a date, is no coordinator's; five digits are more than a day.
+  const time = (status === 429 || status === 503) && /^[0-9]{1,5}$/.test(after) && { retryAfter: Number(after) };
   if (typeof code === 'string' && isErrorCode(code) && TAKEN_OVER.has(code)) {
     const words = typeof detail === 'string' && detail !== '' ? detail.slice(0, 500) : `it answered ${status}`;
-    return new HoldfastError(code, `the coordinator at ${url} refused: ${words}`);
+    return new HoldfastError(code, `the coordinator at ${url} refused: ${words}`, { details: { ...time } });
   }
-  const details = { status, ...(typeof code === 'string' && { reported: code.slice(0, 32) }) };
+  const details = { status, ...time, ...(typeof code === 'string' && { reported: code.slice(0, 32) }) };
   if (status === 404)
     return new HoldfastError('usage', `there is no coordinator of this version at ${url}`, { details });
   if (status === 429) return new HoldfastError('rate_limited', `${url} refuses more requests for now`, { details });

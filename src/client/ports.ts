@@ -1,6 +1,6 @@
 /** What the client needs from outside: a way to a coordinator, the user's credential, time, and cryptography. */
 
-import type { Clock } from '../core/index.ts';
+import type { Clock, ErrorCode } from '../core/index.ts';
 import type { Ed25519Key } from '../crypto/index.ts';
 import type { ClientAnswer, ClientRequest } from '../protocol/index.ts';
 import type { ClientSuite } from './suite.ts';
@@ -38,3 +38,11 @@ export type ClientStep =
   | 'confirm'
   | 'delete'
   | 'waiting';
+
+/** Something that may pass is tried again: told when the waiting for it begins. */
+export interface ClientWait {
+  /** What went wrong: `rate_limited` where too many requests came, `no_majority`, `not_ready`, `overloaded` and the like. */
+  readonly code: ErrorCode;
+  /** Milliseconds since 1970 at which it is tried again. */
+  readonly until: number;
+}

@@ -17,11 +17,12 @@ import {
   type Fleet,
   type Operation,
   type Outer,
+  RATE_WINDOW,
   type SignedStatement,
   StatementVerifier,
   threshold,
 } from '../protocol/index.ts';
-import type { ClientPorts } from './ports.ts';
+import type { ClientPorts, ClientWait } from './ports.ts';
 import type { NodeSealer, SealedForNode } from './suite.ts';
 
 /** What one node answered, verified. */
@@ -57,6 +58,8 @@ export interface SessionOptions extends ClientPorts {
   /** Milliseconds during which what may pass is tried again. */
   readonly patience: number;
   readonly signal?: AbortSignal | undefined;
+  /** Told whenever it waits before it tries again. */
+  readonly onWait?: ((wait: ClientWait) => void) | undefined;
 }
 
 export class Session {
@@ -77,13 +80,14 @@ export class Session {
    * retry costs a guess.
    * @param limits.until ms since 1970 at which to give up; `patience` from now by default.
    * @param limits.telling whether a reply of fewer nodes tells the caller enough.
-   * @throws HoldfastError `no_majority` after `patience`, `forbidden` where the user token is refused, `cancelled`.
+   * @throws HoldfastError `no_majority` after `patience`, or `rate_limited`, whose detail `retryAt` is the time in ms at which
+   *   it may be tried again; `forbidden` where the user token is refused; `cancelled`.
    */
   async perform<O extends Operation>(
     request: OperationRequest<O>,
     limits: { readonly until?: number; readonly telling?: (reply: Reply) => boolean } = {},
   ): Promise<Reply> {
-    const { clock, patience, signal } = this.options;
+    const { clock, patience, signal, onWait } = this.options;
     const end = limits.until ?? clock.now() + patience;
     for (let pause = 100; ; pause = Math.min(pause * 2, 2000)) {
       let failure: HoldfastError;
@@ -92,14 +96,19 @@ export class Session {
         const reply = await this.#once(request);
         this.#requireEntitled(reply);
         if (tookPart(reply) >= this.threshold || limits.telling?.(reply)) return reply;
-        failure = new HoldfastError('no_majority', 'no majority of nodes took part; nothing was lost, try again later');
+        failure = this.#rateLimited(reply) ?? noMajority();
       } catch (thrown) {
         throwIfCancelled(signal);
-        failure = asHoldfastError(thrown);
+        failure = withTime(asHoldfastError(thrown), clock.now());
         if (!failure.retryable || failure.code === 'cancelled') throw failure;
       }
-      if (clock.now() + pause > end) throw failure;
-      await this.pause(pause);
+      // Coordinators know when their window ends. What they say costs no more time than there is: anybody may pose as one.
+      const { retryAfter } = failure.details;
+      const asked = typeof retryAfter === 'number' && clock.now() + retryAfter * 1000 <= end ? retryAfter * 1000 : 0;
+      const wait = Math.max(pause, asked);
+      if (clock.now() + wait > end) throw failure;
+      onWait?.({ code: failure.code, until: clock.now() + wait });
+      await this.pause(wait);
     }
   }
 
@@ -258,12 +267,42 @@ export class Session {
     return refusing.length > this.options.fleet.nodes.length - needed ? refusing[0] : undefined;
   }
 
+  /**
+   * The error where nodes turned requests of this record away that would make a majority together with those that took part.
+   * A coordinator may make that up, as it may withhold answers; and no node's word makes it later than a window from now.
+   */
+  #rateLimited(reply: Reply): HoldfastError | undefined {
+    const now = this.options.clock.now();
+    const ends = reply.nodes
+      .filter(({ code }) => code === 'rate_limited')
+      .map(({ sealed }) => Math.min(Math.max(sealed?.until || now + RATE_WINDOW, now), now + RATE_WINDOW))
+      .sort((a, b) => a - b);
+    const retryAt = ends[this.threshold - tookPart(reply) - 1];
+    if (retryAt === undefined) return undefined;
+    return new HoldfastError(
+      'rate_limited',
+      'the nodes turn requests for this record away: there were too many lately, perhaps because several devices use it at once',
+      { details: { retryAt } },
+    );
+  }
+
   #requireEntitled(reply: Reply): void {
     const refused = this.majorityRefusal(reply, 'forbidden');
     if (!refused) return;
     const reason = refused.sealed?.reason ?? '';
     throw new HoldfastError('forbidden', 'the user token does not allow this; get a new one', { details: { reason } });
   }
+}
+
+const noMajority = () =>
+  new HoldfastError('no_majority', 'no majority of nodes took part; nothing was lost, try again later');
+
+/** An error with the time at which to try again, where it says in how many seconds. */
+function withTime(error: HoldfastError, now: number): HoldfastError {
+  const { retryAfter } = error.details;
+  if (typeof retryAfter !== 'number') return error;
+  const details = { ...error.details, retryAt: now + retryAfter * 1000 };
+  return new HoldfastError(error.code, error.message, { cause: error, details });
 }
 
 /** Codes of a node that took no part in an operation. */

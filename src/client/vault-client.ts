@@ -6,7 +6,7 @@ import { checkFleet, encodeOwnerAction, type Fleet } from '../protocol/index.ts'
 import { attempt, stretchInput, wipeKeys } from './attempt.ts';
 import { requireActive } from './counting.ts';
 import { type Enrolled, enrol } from './enrol.ts';
-import type { ClientStep, CoordinatorTransport, Credential } from './ports.ts';
+import type { ClientStep, ClientWait, CoordinatorTransport, Credential } from './ports.ts';
 import { Session } from './session.ts';
 import { readStatus } from './status.ts';
 import { type ClientSuite, standardSuite } from './suite.ts';
@@ -25,6 +25,8 @@ export interface VaultClientOptions {
   readonly patience?: number;
   /** Told of each step, for progress displays. */
   readonly onStep?: (step: ClientStep) => void;
+  /** Told whenever it waits before it tries again what may pass, and why: `rate_limited`, `no_majority` and the like. */
+  readonly onWait?: (wait: ClientWait) => void;
   /**
    * Asked before anything that makes a record; throws where the fleet may only keep what it has, as bundle mode has it
    * for a retired fleet or without fresh witnesses. By default everything is allowed.
@@ -391,7 +393,7 @@ export class VaultClient {
   readonly #step = (step: ClientStep): void => this.#options.onStep?.(step);
 
   #session(call: CallOptions): Session {
-    const { fleet, record, transport, credential, clock, suite, patience } = this.#options;
+    const { fleet, record, transport, credential, clock, suite, patience, onWait } = this.#options;
     return new Session({
       fleet,
       record,
@@ -401,6 +403,7 @@ export class VaultClient {
       suite: suite ?? standardSuite(),
       patience: patience ?? 15_000,
       signal: call.signal,
+      onWait,
     });
   }
 }

@@ -89,6 +89,22 @@ describe('a coordinator', () => {
     },
   );
 
+  test.each<[string, number, string | undefined, number | undefined]>([
+    ['in seconds', 429, '7', 7],
+    ['with a 503', 503, '120', 120],
+    ['with what is no refusal for now', 400, '7', undefined],
+    ['as a date', 429, 'Wed, 21 Oct 2026 07:28:00 GMT', undefined],
+    ['below nothing', 429, '-1', undefined],
+    ['without end', 429, '9'.repeat(30), undefined],
+    ['not at all', 429, undefined, undefined],
+  ])('that says when to come back, %s, is taken at its word', async (_how, status, header, retryAfter) => {
+    const headers = header === undefined ? {} : { 'retry-after': header };
+    for (const body of [JSON.stringify({ code: 'rate_limited', detail: 'words' }), '<html>']) {
+      const { transport: way } = transport({ [A]: () => new Response(body, { status, headers }) });
+      expect((await failure(way.send(request))).details.retryAfter).toBe(retryAfter);
+    }
+  });
+
   test('that answers without end is cut off', async () => {
     let sent = 0;
     const endless = () =>

@@ -4,7 +4,7 @@ import { readUserToken } from '../../access/client.ts';
 import { asHoldfastError, type Clock, HoldfastError } from '../../core/index.ts';
 import type { ClientAnswer, ClientRequest } from '../../protocol/index.ts';
 import { HttpTransport } from '../http.ts';
-import type { ClientStep, CoordinatorTransport, Credential } from '../ports.ts';
+import type { ClientStep, ClientWait, CoordinatorTransport, Credential } from '../ports.ts';
 import type { ClientSuite } from '../suite.ts';
 import type { UnansweredGuesses } from '../unanswered.ts';
 import { type CallOptions, type Status, VaultClient } from '../vault-client.ts';
@@ -28,6 +28,8 @@ export interface TrustedVaultOptions {
   readonly patience?: number;
   /** Told of each step, for progress displays. */
   readonly onStep?: (step: ClientStep) => void;
+  /** Told whenever it waits before it tries again what may pass, and why. */
+  readonly onWait?: (wait: ClientWait) => void;
   /** Guesses that were counted and not answered, from call to call. */
   readonly unanswered?: UnansweredGuesses;
 }
@@ -88,7 +90,7 @@ async function placeOf(
 }
 
 function clientOf(options: TrustedVaultOptions, standing: FleetStanding, record: Uint8Array): VaultClient {
-  const { trust, clock, suite, patience, onStep, unanswered } = options;
+  const { trust, clock, suite, patience, onStep, onWait, unanswered } = options;
   const { fleet } = standing.fleet;
   return new VaultClient({
     fleet: standing.fleet,
@@ -104,6 +106,7 @@ function clientOf(options: TrustedVaultOptions, standing: FleetStanding, record:
     ...(suite && { suite }),
     ...(patience !== undefined && { patience }),
     ...(onStep && { onStep }),
+    ...(onWait && { onWait }),
     ...(unanswered && { unanswered }),
   });
 }

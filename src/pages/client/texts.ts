@@ -48,6 +48,11 @@ const EXPLAINED: Partial<Record<ErrorCode, Explanation>> = {
     text: 'Too few of its nodes answered. Nothing was counted and nothing is lost; try again in a while.',
     mild: true,
   },
+  rate_limited: {
+    title: 'Too many requests',
+    text: 'Perhaps several of your devices use the vault at once. Nothing is lost; try again in a minute.',
+    mild: true,
+  },
   recovery_code_wrong: {
     title: 'This code is for another backup',
     text: 'You typed it correctly, but it does not open this backup.',
