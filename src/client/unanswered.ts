@@ -2,6 +2,7 @@
  * Guesses that were counted and not answered (docs/protocol.md, section 6). Whoever tries the same PIN again sends the same
  * element for the same number, which costs nothing: else a coordinator that withholds answers would use up a budget with
  * one person's patience. In memory only: whoever reads it can test PINs offline, by the input's hash or by blind and answers.
+ * So it is wiped when its time is over, whether or not anybody calls again.
  */
 
 import { bytesToHex, type Clock, equalBytes, sha256 } from '../core/index.ts';
@@ -17,6 +18,8 @@ interface Unanswered {
   /** Of the OPRF input: it tells the same PIN from another one, and cannot be evaluated with. */
   readonly inputHash: Uint8Array;
   readonly until: number;
+  /** Ends the timer that wipes it. */
+  readonly stop: (() => void) | undefined;
 }
 
 /** What a guess is for. */
@@ -48,21 +51,28 @@ export class UnansweredGuesses {
       this.#forget(nameOf(place));
       return undefined;
     }
-    this.#kept.delete(nameOf(place));
+    this.#remove(nameOf(place));
     return { guess: { ...known.guess, input }, number: known.number };
   }
 
-  /** Keeps a guess that was counted under `number`; from here on its blind is wiped here. */
+  /** Keeps a guess that was counted under `number`; from here on its blind is wiped here, at the latest after `KEPT`. */
   keep(place: GuessPlace, guess: Guess, number: number): void {
     const name = nameOf(place);
-    if (this.#kept.get(name)?.guess.blind !== guess.blind) this.#forget(name);
+    if (this.#kept.get(name)?.guess.blind === guess.blind) this.#remove(name);
+    else this.#forget(name);
     this.#kept.set(name, {
       guess: { ...guess, input: new Uint8Array(0) },
       generation: place.generation,
       number,
       inputHash: sha256(guess.input),
       until: this.#clock.now() + KEPT,
+      stop: this.#clock.later?.(KEPT, () => this.#forget(name)),
     });
+  }
+
+  /** Wipes and forgets all guesses. */
+  clear(): void {
+    for (const name of [...this.#kept.keys()]) this.#forget(name);
   }
 
   #current(place: GuessPlace): Unanswered | undefined {
@@ -74,8 +84,16 @@ export class UnansweredGuesses {
   }
 
   #forget(name: string): void {
-    this.#kept.get(name)?.guess.blind.wipe();
+    const known = this.#remove(name);
+    known?.guess.blind.wipe();
+    known?.inputHash.fill(0);
+  }
+
+  #remove(name: string): Unanswered | undefined {
+    const known = this.#kept.get(name);
+    known?.stop?.();
     this.#kept.delete(name);
+    return known;
   }
 }
 

@@ -390,6 +390,19 @@ export class VaultClient {
     return stretchInput(session, bytes);
   }
 
+  /**
+   * Wipes what is kept from call to call: guesses that were counted and not answered, else for ten minutes, and what
+   * `prepare` began. The client can still be used.
+   */
+  [Symbol.dispose](): void {
+    this.#unanswered.clear();
+    this.#prepared?.input.then(
+      (input) => input.fill(0),
+      () => {},
+    );
+    this.#prepared = undefined;
+  }
+
   readonly #step = (step: ClientStep): void => this.#options.onStep?.(step);
 
   #session(call: CallOptions): Session {

@@ -5,6 +5,11 @@ export interface Clock {
   now(): number;
   /** Resolves after `milliseconds`; rejects with the signal's reason if that aborts first. */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Calls `what` once after `milliseconds`, unless what this returns is called before. Keeps no process running for that.
+   * Where a clock has none, what would be wiped by it is wiped at the next use.
+   */
+  later?(milliseconds: number, what: () => void): () => void;
 }
 
 /** `length` bytes from a cryptographic generator. */
@@ -25,6 +30,12 @@ export const systemClock: Clock = {
       };
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
+  later(milliseconds, what) {
+    const timer: unknown = setTimeout(what, milliseconds);
+    // Node's timers keep the process running unless told otherwise; a browser's are numbers.
+    (timer as { unref?: () => void }).unref?.();
+    return () => clearTimeout(timer as ReturnType<typeof setTimeout>);
+  },
 };
 
 export const systemRandom: Random = (length) => crypto.getRandomValues(new Uint8Array(length));

@@ -1,8 +1,9 @@
 /** A guess that was counted and not answered costs one number, however often the same PIN is tried again. */
 
-import { expect, it } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
 import { UnansweredGuesses } from '../../src/client/unanswered.ts';
-import { bytesToHex, Secret, sha256, utf8 } from '../../src/core/index.ts';
+import { bytesToHex, type Clock, Secret, sha256, utf8 } from '../../src/core/index.ts';
 import { ARGUMENTS } from '../../src/protocol/index.ts';
 import { hasty, InProcessFleet } from '../node/in-process.ts';
 import { TrustScene } from './trust/trust-scene.ts';
@@ -87,6 +88,71 @@ it('also where a trust anchor leads to the fleet, anew for each call', async () 
   withholding = false;
   expect((await vault.recover(PIN)).secret.reveal()).toEqual(secret);
   expect(elements.size).toBe(1);
+});
+
+describe('what is kept', () => {
+  /** A guess, and a clock whose timers are run by hand. */
+  function waiting() {
+    const timers = new Map<() => void, number>();
+    const clock: Clock = {
+      now: () => 1_000_000,
+      sleep: async () => {},
+      later: (milliseconds, what) => {
+        timers.set(what, milliseconds);
+        return () => timers.delete(what);
+      },
+    };
+    const element = sha256(utf8('a'));
+    const guess = { input: utf8('a'), blind: new Secret(sha256(element)), blindedElement: element, hash: element };
+    const place = { fleet: 'f', record: element, generation: 1 };
+    return { guesses: new UnansweredGuesses(clock), guess, place, timers };
+  }
+
+  it('is wiped after ten minutes without anybody calling', () => {
+    const { guesses, guess, place, timers } = waiting();
+    guesses.keep(place, guess, 7);
+    expect([...timers.values()]).toEqual([600_000]);
+    expect(isWiped(guess.blind)).toBe(false);
+    for (const run of timers.keys()) run();
+    expect(isWiped(guess.blind)).toBe(true);
+    expect(guesses.has(place)).toBe(false);
+  });
+
+  it('is nobody’s to wipe once it was taken, and has its ten minutes anew when it is kept again', () => {
+    const { guesses, guess, place, timers } = waiting();
+    guesses.keep(place, guess, 7);
+    const taken = guesses.take(place, utf8('a'));
+    expect(timers.size).toBe(0);
+    guesses.keep(place, taken!.guess, 7);
+    guesses.keep(place, taken!.guess, 7);
+    expect(timers.size).toBe(1);
+    expect(isWiped(guess.blind)).toBe(false);
+    guesses.clear();
+    expect(timers.size).toBe(0);
+    expect(isWiped(guess.blind)).toBe(true);
+  });
+
+  it('is wiped when the client is let go of', async () => {
+    const { device, withhold } = await besieged();
+    await expect(device.recover(PIN)).rejects.toMatchObject(unanswered);
+    device[Symbol.dispose]();
+    withhold(false);
+    // Its number went with it.
+    expect(await device.recover(PIN)).toMatchObject({ earlierAttempts: 1 });
+  });
+
+  it('keeps no process running', () => {
+    const program = `import { systemClock } from ${JSON.stringify(import.meta.resolve('../../src/core/index.ts'))};
+      systemClock.later(3_600_000, () => console.log('called'));
+      systemClock.later(0, () => console.log('never'))();
+      systemClock.later(1, () => console.log('once'));
+      await systemClock.sleep(50);`;
+    const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+      timeout: 120_000,
+    });
+    expect({ stdout, status }).toEqual({ stdout: 'once\n', status: 0 });
+  });
 });
 
 it('and is kept for its own record, generation and input only, for ten minutes', () => {

@@ -24,10 +24,16 @@ interface ActivePlace extends Place {
 
 export class TrustedVault implements Vault {
   readonly #options: TrustedVaultOptions;
+  readonly #unanswered: UnansweredGuesses;
 
   constructor(options: TrustedVaultOptions) {
-    const unanswered = options.unanswered ?? new UnansweredGuesses(options.clock ?? systemClock);
-    this.#options = { ...options, unanswered };
+    this.#unanswered = options.unanswered ?? new UnansweredGuesses(options.clock ?? systemClock);
+    this.#options = { ...options, unanswered: this.#unanswered };
+  }
+
+  /** Wipes the guesses that were counted and not answered, which else are kept for ten minutes. The vault can still be used. */
+  [Symbol.dispose](): void {
+    this.#unanswered.clear();
   }
 
   /** Where the record stands, in the newest fleet that has it. Costs no attempt. */
