@@ -1,29 +1,61 @@
-/** A disk that is full while a backup is restored is not taken for a damaged backup. */
+/** A disk that is full while a backup is made or restored is not taken for a damaged backup, and nothing half-done stays. */
 
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
-import { createBackup, generateIdentity, restoreBackup } from '../../src/backup/index.ts';
-import { failureOf, scratch, writeFiles } from './helpers.ts';
+import { expect, test } from 'vitest';
+import { createBackup, generateIdentity } from '../../src/backup/index.ts';
+import { runUnshared, SMALL_DISK, withoutNamespace } from '../unshare.ts';
+import { scratch, writeFiles } from './helpers.ts';
 
-const disk = vi.hoisted(() => ({ room: 0 }));
-vi.mock('../../src/backup/positioned.ts', () => ({
-  async writeUnlessZero(_handle: unknown, bytes: Uint8Array) {
-    disk.room -= bytes.length;
-    if (disk.room < 0) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
-  },
-}));
+const missing = withoutNamespace(SMALL_DISK);
+const modules = import.meta.resolve('../../src/backup/index.ts');
 
-it.each([0, 100_000, 600_000])('at %i bytes it says so, and leaves nothing', async (room) => {
+/** Runs `work` where `folder` is a disk of so many bytes. @returns how it failed, and what is in the folder then. */
+const onDisk = (bytes: number, folder: string, work: string): unknown =>
+  runUnshared(SMALL_DISK, {
+    disk: { folder, bytes },
+    program: `
+      import { readdirSync } from 'node:fs';
+      import { createBackup, restoreBackup } from ${JSON.stringify(modules)};
+      const folder = ${JSON.stringify(folder)};
+      const error = await ${work}.then(() => ({}), (thrown) => thrown);
+      console.log(JSON.stringify({ code: error.code, message: error.message, left: readdirSync(folder) }));`,
+  });
+
+async function backedUp() {
   const root = scratch();
   const keys = await generateIdentity();
-  writeFiles(root, { 'tree/a': 'a'.repeat(500_000), 'tree/b': 'b'.repeat(500_000) });
-  await createBackup({ paths: [join(root, 'tree')], out: join(root, 'b.age'), ...keys });
-  disk.room = room;
-  const error = await failureOf(restoreBackup({ file: join(root, 'b.age'), directory: join(root, 'to'), ...keys }));
-  expect(error).toMatchObject({
+  writeFiles(root, { 'tree/a': 'a'.repeat(500_000), 'tree/b': 'b'.repeat(500_000), 'disk/..keep': '' });
+  const tree = join(root, 'tree');
+  const file = join(root, 'b.age');
+  await createBackup({ paths: [tree], out: file, ...keys });
+  return { keys, tree, file, disk: join(root, 'disk') };
+}
+
+test.for([4_096, 100_000, 600_000])('of %i bytes: a restore says so, and leaves nothing', async (bytes, { skip }) => {
+  skip(missing !== undefined, missing);
+  const { keys, file, disk } = await backedUp();
+  const options = JSON.stringify({ ...keys, file, directory: join(disk, 'to') });
+  expect(onDisk(bytes, disk, `restoreBackup(${options})`)).toEqual({
     code: 'unexpected',
     message: expect.stringMatching(/cannot restore .*tree\/[ab].*no space left on the disk/),
+    left: [],
   });
-  expect(readdirSync(root).sort()).toEqual(['b.age', 'tree']);
+});
+
+test.for([4_096, 600_000])('of %i bytes: a backup says so, and is not there', async (bytes, { skip }) => {
+  skip(missing !== undefined, missing);
+  const { keys, tree, disk } = await backedUp();
+  const options = JSON.stringify({ ...keys, paths: [tree], out: join(disk, 'b.age') });
+  expect(onDisk(bytes, disk, `createBackup(${options})`)).toEqual({
+    code: 'unexpected',
+    message: expect.stringMatching(/cannot write .*b\.age.*no space left on the disk/),
+    left: [],
+  });
+});
+
+test('with room enough takes all of it', async ({ skip }) => {
+  skip(missing !== undefined, missing);
+  const { keys, file, disk } = await backedUp();
+  const options = JSON.stringify({ ...keys, file, directory: join(disk, 'to') });
+  expect(onDisk(2_000_000, disk, `restoreBackup(${options})`)).toEqual({ left: ['to'] });
 });
