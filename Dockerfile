@@ -63,7 +63,7 @@ ARG SOURCE_DATE_EPOCH=0
 RUN node scripts/build.ts --command-only --out /out/app/dist && rm /out/app/dist/cli/*.map \
  && node scripts/build-pages.ts --out /out/app/dist/pages \
  && cp -r package.json LICENSE softhsm container /out/app/ \
- && printf '#!/bin/sh\nexec /usr/local/bin/node --max-semi-space-size=8 /app/dist/cli/main.js "$@"\n' >/out/usr/local/bin/holdfast \
+ && printf '#!/bin/sh\nexec /usr/local/bin/node /app/dist/cli/main.js "$@"\n' >/out/usr/local/bin/holdfast \
  && /out/usr/local/bin/node container/bill-of-materials.mjs /tmp/npm.json /tmp/status /tmp/os-release /out/app >/out/app/sbom.cdx.json \
  && chmod -R u=rwX,go=rX /out && chmod 755 /out/usr/local/bin/* /out/app/softhsm/initialise
 
@@ -79,5 +79,6 @@ USER 10001:10001
 WORKDIR /var/lib/holdfast
 # 7443 nodes, 8443 coordinators, 8444 and 8445 cosigners, 8446 witnesses; monitoring at 9464 to 9468.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["node", "/app/container/health.mjs"]
-ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/dist/cli/main.js"]
+# A service begins anew with its engine's options (src/cli/engine.ts), as the same process.
+ENTRYPOINT ["node", "/app/dist/cli/main.js"]
 CMD ["--help"]

@@ -2,6 +2,7 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, inject, it } from 'vitest';
+import { engineOptions } from '../../src/cli/engine.ts';
 import { root } from './engine.ts';
 import { build } from './images.ts';
 
@@ -21,6 +22,29 @@ describe('the container image', () => {
     expect(docker(...isolated, image, '--help')).toContain('Usage: holdfast');
     const listed = ['token', 'list', '--module', '/usr/lib/softhsm/libsofthsm2.so'];
     expect(spawnSync('docker', [...isolated, image, ...listed]).status).not.toBe(2);
+  });
+
+  it.each([
+    ['node', 'run'],
+    ['coordinator', 'run'],
+  ] as const)('gives the engine of %s %s the options of its kind, as the first process', (role, verb) => {
+    const tell = '--import=data:text/javascript,console.error(JSON.stringify([process.pid,...process.execArgv]))';
+    const environment = ['--env', `NODE_OPTIONS=${tell}`];
+    const { stderr, status } = spawnSync(
+      'docker',
+      [...isolated, ...environment, image, role, verb, '--config', '/nowhere'],
+      { encoding: 'utf8' },
+    );
+    expect(status, stderr).toBe(2);
+    const [first, second, ...more] = stderr.split('\n').flatMap((line) => {
+      return line.startsWith('[') ? [JSON.parse(line) as unknown[]] : [];
+    });
+    expect([first, more]).toEqual([[1], []]);
+    // Besides, how large a heap may be: that depends on the container's limit.
+    expect(second?.filter((word) => !String(word).startsWith('--max-old-space-size'))).toEqual([
+      1,
+      ...engineOptions(role, 1),
+    ]);
   });
 
   it('has no compiler, package manager of Node, or set-uid program of ours', () => {
