@@ -20,12 +20,12 @@ const TOGETHER = [
   ...['operator', 'pki', 'protocol', 'recovery', 'store', 'trust'],
 ].map((folder) => `test/${folder}/**/*.test.ts`);
 TOGETHER.push(
-  // But those that bundle, that use tokens, or that replace or count what others of the process call.
+  // But those that bundle, that use tokens, or that count what others of the process call.
   'test/access/!(verifier).test.ts',
   'test/audit/!(browser).test.ts',
-  'test/backup/!(full-disk).test.ts',
+  'test/backup/**/*.test.ts',
   'test/ceremony/{conduct,transcript}.test.ts',
-  'test/cli/{built,bundle,files,fleet-fetch,output,page,program,tenant,trust,trust-state}.test.ts',
+  'test/cli/{built,bundle,connect,files,fleet-fetch,home,output,page,program,tenant,trust,trust-state}.test.ts',
   'test/cosigner/**/!(command).test.ts',
   'test/deploy/**/*.test.ts',
   'test/http/!(service).test.ts',

@@ -134,8 +134,15 @@ export class Stage {
       return await action();
     } catch (cause) {
       if (cause instanceof HoldfastError) throw cause;
-      const code = systemCode(cause) === 'ENAMETOOLONG' ? 'bad_input' : 'unexpected';
-      throw new HoldfastError(code, `cannot restore ${printablePath(path)}: ${systemReason(cause)}`, { cause });
+      const what = `cannot restore ${printablePath(path)}: ${systemReason(cause)}`;
+      if (systemCode(cause) !== 'ENAMETOOLONG') throw new HoldfastError('unexpected', what, { cause });
+      throw new HoldfastError(
+        'bad_input',
+        `${what}, at its place here; restore to a folder nearer the root, or elsewhere`,
+        {
+          cause,
+        },
+      );
     }
   }
 

@@ -62,7 +62,9 @@ export function unreadable(options: WalkOptions, path: ByteString, reason: strin
     options.warnings.add(`skipped ${printablePath(path)}: ${reason}`);
     return;
   }
-  const message = `cannot read ${printablePath(path)}: ${reason}; make it readable, leave it out, or use --skip-unreadable`;
+  const tooLong = systemCode(cause) === 'ENAMETOOLONG';
+  const remedy = tooLong ? 'move it further up, or give its folders shorter names' : 'make it readable';
+  const message = `cannot read ${printablePath(path)}: ${reason}; ${remedy}, leave it out, or use --skip-unreadable`;
   throw new HoldfastError('bad_input', message, {
     cause,
     details: { path: nativePath(path).toString('utf8') },

@@ -14,7 +14,7 @@ export function addBackup(program: Command): void {
     .requiredOption('--out <file>', 'the age file to write; - is standard output')
     .option(...profile)
     .option('--overwrite', 'replace the age file')
-    .option('--skip-unreadable', 'leave out what cannot be read, with a warning')
+    .option('--skip-unreadable', 'leave out what cannot be read, or whose path is too long, with a warning')
     .option('--offline', 'do not ask the fleet whether the record is still there')
     .option('--recovery-code-file <file>', 'let this recovery code open this backup and later ones; - asks for it')
     .option('--accept-degraded', 'go on where not all nodes take part in a first enrolment');
@@ -28,7 +28,7 @@ export function addBackup(program: Command): void {
 
   const restore = withPin(backup.command('restore').description('decrypt and unpack an age file'))
     .argument('<file>', 'the age file')
-    .requiredOption('--to <folder>', 'where to')
+    .requiredOption('--to <folder>', 'where to; nearer the root, if a path gets too long there')
     .option(...profile)
     .option('--overwrite', 'the folder may hold something already; files of the same name are replaced')
     .option('--keep-partial', 'of a damaged backup, keep what was whole')
