@@ -322,5 +322,5 @@ function differingBelow(left: Uint8Array, right: Uint8Array): number[] {
   const all = Array.from({ length: 256 }, (_, child) => child);
   if (!isDigests(left) || !isDigests(right)) return all;
   const [a, b] = [left, right].map((content) => CONTENT.digests.decode(content).digests);
-  return all.filter((child) => bytesToHex(a![child] ?? EMPTY) !== bytesToHex(b![child] ?? EMPTY));
+  return all.filter((child) => !equalBytes(a![child] ?? EMPTY, b![child] ?? EMPTY));
 }

@@ -108,8 +108,7 @@ class Reader {
     const at = this.#at;
     if (length > this.#end - at) throw malformed('message ends early');
     this.#at = at + length;
-    const view = this.#bytes.subarray(at, at + length);
-    return length > LONGEST_COPY ? view : view.slice();
+    return length > LONGEST_COPY ? this.#bytes.subarray(at, at + length) : this.#bytes.slice(at, at + length);
   }
 
   /** Passes over exactly these bytes. @returns whether they were there. */
@@ -177,10 +176,10 @@ export const uint: Codec<number> = {
 /** A boolean, one byte 0 or 1. */
 export const flag: Codec<boolean> = {
   write(writer, value) {
-    writer.raw(Uint8Array.of(value ? 1 : 0));
+    writer.byte(value ? 1 : 0);
   },
   read(reader) {
-    const byte = reader.raw(1)[0]!;
+    const byte = reader.byte();
     if (byte > 1) throw malformed('flag is neither 0 nor 1');
     return byte === 1;
   },

@@ -64,6 +64,23 @@ const anchorValue = codec.message('holdfast/anchor-value/v1', {
   mac: codec.fixed(32),
 });
 
+/** Of anchor values, which nobody changes: asked for with each answer. */
+const sequences = new WeakMap<Uint8Array, number>();
+
+/** 0 for one that is torn. */
+function sequenceIn(value: Uint8Array): number {
+  let sequence = sequences.get(value);
+  if (sequence === undefined) {
+    try {
+      ({ sequence } = anchorValue.decode(value));
+    } catch {
+      sequence = 0;
+    }
+    sequences.set(value, sequence);
+  }
+  return sequence;
+}
+
 class Process {
   alive = true;
   node: VaultNode | undefined;
@@ -263,11 +280,7 @@ export class Host {
   get anchoredSequence(): number {
     let newest = 0;
     for (const value of this.token.anchors.values) {
-      try {
-        if (value) newest = Math.max(newest, anchorValue.decode(value).sequence);
-      } catch {
-        // Torn.
-      }
+      if (value) newest = Math.max(newest, sequenceIn(value));
     }
     return newest;
   }
