@@ -65,10 +65,15 @@ export class CosignerBench {
   readonly policy: SignedPolicy;
   readonly witnesses;
   readonly evidence: EvidencePort = {
-    verify: async () => void this.evidenceChecks.push('asked'),
+    verify: async () => {
+      this.evidenceChecks.push('asked');
+      await this.whileEvidence();
+    },
     checkLeaf: async () => {},
   };
   readonly evidenceChecks: string[] = [];
+  /** What happens while the evidence of a proposal is looked at. */
+  whileEvidence: () => Promise<void> = async () => {};
   /** What the bundle key was asked to sign, whatever became of it. */
   readonly signedBundles: string[] = [];
   disk = new MemoryKeyValueStore<LogTable>(undefined, LOG_TABLES);
@@ -77,6 +82,8 @@ export class CosignerBench {
   roster: NoteSigner = ROSTER;
   approval = false;
   sound: () => void = () => {};
+  /** Told before each step with a file. */
+  onStep: () => void = () => {};
   crashAt = Number.POSITIVE_INFINITY;
   events = 0;
   #dead = false;
@@ -111,7 +118,7 @@ export class CosignerBench {
       roster: this.roster.verifierKey,
       checkpoint: LOG.verifierKey,
     });
-    const files = new TileFiles({ folder, rows: readRows(store), onStep: () => this.#event() });
+    const files = new TileFiles({ folder, rows: readRows(store), onStep: () => this.#step() });
     this.log = await TransparencyLog.open({
       ...{ origin: ORIGIN, store, files, content: this.ledger, create: true, clock },
       checkpointSigner: this.#signer(LOG),
@@ -124,7 +131,10 @@ export class CosignerBench {
       evidence: this.evidence,
       requireSound: () => this.sound(),
     });
-    this.plexi = new PlexiView({ store, ledger: this.ledger, signer: key('cosigner.example/plexi'), notBefore: NOW });
+    this.plexi = new PlexiView({
+      ...{ store, ledger: this.ledger, signer: key('cosigner.example/plexi'), notBefore: NOW },
+      size: () => this.log.head.size,
+    });
     this.trustSets = new TrustSets({ log: this.log, ledger: this.ledger, files, folder, clock, keep: DAY });
     await this.cosigner.resume();
   }
@@ -166,6 +176,11 @@ export class CosignerBench {
         return signature;
       },
     };
+  }
+
+  #step(): void {
+    this.#event();
+    this.onStep();
   }
 
   #event(): void {

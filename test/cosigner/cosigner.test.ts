@@ -314,7 +314,7 @@ test('proposals that wait are bounded, and a rejected one makes room', async () 
   expect(await failure(bench.cosigner.propose(text(all[16]!), 'olga'))).toBe('overloaded');
   for (const [i, one] of all.slice(16, 64).entries()) await bench.cosigner.propose(text(one), `omar-${i % 3}`);
   expect(await failure(bench.cosigner.propose(text(all[64]!), 'otto'))).toBe('overloaded');
-  await bench.approvals!.remove(digest(all[0]!));
+  await bench.cosigner.reject(digest(all[0]!));
   expect(await bench.cosigner.propose(text(all[64]!), 'otto')).toMatchObject({ status: 'pending' });
 });
 

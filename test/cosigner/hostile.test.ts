@@ -78,9 +78,13 @@ test('what anybody may send is refused before it waits for the log', async () =>
   const proposed = await bench.cosigner.propose(text(manifest), 'olga');
   if (proposed.status !== 'logged') throw new Error('it waits');
   let queued = 0;
-  const log: Pick<TransparencyLog, 'append' | 'appendPrepared' | 'entry'> = {
+  const log: Pick<TransparencyLog, 'append' | 'appendPrepared' | 'entry' | 'head' | 'settle'> = {
     append: (leaf) => bench.log.append(leaf),
     entry: (index) => bench.log.entry(index),
+    settle: () => bench.log.settle(),
+    get head() {
+      return bench.log.head;
+    },
     appendPrepared: (prepare) => {
       queued++;
       return bench.log.appendPrepared(prepare);

@@ -54,6 +54,19 @@ test('a checkpoint is shown to nobody before the files of all its leaves are in 
   await log.close();
 });
 
+test('whoever reads in the store that a leaf is in the log finds it, however late the log itself hears of it', async () => {
+  const bench = new LogBench();
+  const log = await bench.open();
+  const { head } = readRows(bench.store);
+  const found: boolean[] = [];
+  bench.onEvent = () => void found.push(log.entry(head()!.size - 1) !== undefined);
+  await log.append(leaf(0));
+  expect(found.length).toBeGreaterThan(3);
+  expect(found).not.toContain(false);
+  expect(log.entry(log.head.size)).toBeUndefined();
+  await log.close();
+});
+
 test('every batch ends in a roster, and submissions at the same time share one', async () => {
   const bench = new LogBench();
   const log = await bench.open();

@@ -78,9 +78,12 @@ export class ServiceBench {
     });
   }
 
+  get signers() {
+    return { bundle: COSIGNER, roster: ROSTER, checkpoint: LOG, plexi: PLEXI };
+  }
+
   #logOptions() {
-    const signers = { bundle: COSIGNER, roster: ROSTER, checkpoint: LOG, plexi: PLEXI };
-    return { policy: this.policy, store: this.disk, signers, folder: this.folder };
+    return { policy: this.policy, store: this.disk, signers: this.signers, folder: this.folder };
   }
 
   /** A connection of its own kind: to the public listener, or as an operator of that name. */

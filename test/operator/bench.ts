@@ -111,7 +111,7 @@ export class OperatorBench {
     waiting: async () =>
       (this.bench.approvals?.waiting ?? []).map(({ text, since }) => ({ text, since, digest: digestOf(text) })),
     approve: (digest) => this.bench.cosigner.approve(digest, 'carla'),
-    reject: async (digest) => this.bench.approvals?.remove(digest),
+    reject: (digest) => this.bench.cosigner.reject(digest),
   };
 }
 

@@ -124,9 +124,13 @@ export class TransparencyLog {
     return this.#head;
   }
 
-  /** Rows as they are committed, which may be a batch before they are published. */
+  /**
+   * Rows as they are committed, which may be a batch before they are published. The store shows a commit to all its readers a
+   * moment before this log hears that it is done: whoever read of a leaf there finds it here.
+   */
   entry(index: number): Uint8Array | undefined {
-    return index < this.#size ? this.#rows.entry(index) : undefined;
+    if (index >= this.#size && index >= (this.#rows.head()?.size ?? 0)) return undefined;
+    return this.#rows.entry(index);
   }
 
   /** The index of this very leaf, or undefined. */

@@ -62,6 +62,12 @@ export class Approvals {
     return typeof this.find(digest)?.approver === 'string';
   }
 
+  /** The same once all changes that have begun are on the disk. */
+  async isStillApproved(digest: string): Promise<boolean> {
+    await this.#last;
+    return this.isApproved(digest);
+  }
+
   /** Keeps a proposal; one that waits already stays as it is. @throws HoldfastError `overloaded`. */
   add({ digest, text }: Bundle<LiveManifest>, operator: string): Promise<void> {
     return this.#change((waiting) => {
@@ -74,18 +80,35 @@ export class Approvals {
     });
   }
 
-  /** Notes who approved, durably. */
-  approve(digest: string, approver: string): Promise<void> {
-    return this.#change((waiting) =>
-      waiting.map((each) => (each.digest === digest ? { ...each, approver: each.approver ?? approver } : each)),
-    );
+  /** Notes who approved, durably. @returns what waited. @throws HoldfastError `not_found`. */
+  async approve(digest: string, approver: string): Promise<WaitingProposal> {
+    let found: WaitingProposal | undefined;
+    await this.#change((waiting) => {
+      found = waiting.find((each) => each.digest === digest);
+      if (!found) throw notWaiting();
+      return waiting.map((each) => (each.digest === digest ? { ...each, approver: each.approver ?? approver } : each));
+    });
+    return found!;
   }
 
-  /** Forgets a proposal: it is logged, or rejected. @throws HoldfastError `not_found`. */
-  remove(digest: string): Promise<void> {
+  /** Forgets a proposal that is in the log, if it still waits. */
+  forget(digest: string): Promise<void> {
+    return this.#change((waiting) => waiting.filter((each) => each.digest !== digest));
+  }
+
+  /**
+   * Forgets a proposal that is not to be signed.
+   * @param isBeingSigned asked when its turn has come.
+   * @throws HoldfastError `not_found`, `conflict`.
+   */
+  reject(digest: string, isBeingSigned: () => boolean): Promise<void> {
     return this.#change((waiting) => {
-      if (!waiting.some((each) => each.digest === digest)) {
-        throw new HoldfastError('not_found', 'no proposal with this digest waits for approval');
+      if (!waiting.some((each) => each.digest === digest)) throw notWaiting();
+      if (isBeingSigned()) {
+        throw new HoldfastError(
+          'conflict',
+          'this proposal is being signed: look at the log, and revoke the bundle where it must not count',
+        );
       }
       return waiting.filter((each) => each.digest !== digest);
     });
@@ -100,3 +123,6 @@ export class Approvals {
     return result;
   }
 }
+
+export const notWaiting = () =>
+  new HoldfastError('not_found', 'no proposal with this digest waits for approval; it was rejected, or is in the log');

@@ -32,7 +32,7 @@ import {
   verifySignature,
 } from '../../trust/index.ts';
 import type { TransparencyLog } from '../log/index.ts';
-import type { Approvals } from './approvals.ts';
+import { type Approvals, notWaiting } from './approvals.ts';
 import { type ClaimRules, Claims } from './claims.ts';
 import { EvidencePace } from './evidence-pace.ts';
 import type { Ledger } from './ledger.ts';
@@ -65,7 +65,7 @@ export interface EvidenceContext {
 }
 
 export interface CosignerOptions {
-  readonly log: Pick<TransparencyLog, 'append' | 'appendPrepared' | 'entry'>;
+  readonly log: Pick<TransparencyLog, 'append' | 'appendPrepared' | 'entry' | 'head' | 'settle'>;
   readonly ledger: Ledger;
   readonly bundleSigner: NoteSigner;
   readonly rules: ProposalRules & ClaimRules;
@@ -98,6 +98,8 @@ export class Cosigner {
   readonly #options: CosignerOptions;
   readonly #claims: Claims;
   readonly #pace: EvidencePace;
+  /** Digests of proposals that are being approved or signed, each with how many requests do so. */
+  readonly #underWay = new Map<string, number>();
 
   constructor(options: CosignerOptions) {
     this.#options = options;
@@ -129,7 +131,7 @@ export class Cosigner {
   async propose(text: string, operator: string): Promise<Logged | Pending> {
     const bundle = requireLive(parseBundle(text));
     const known = this.#loggedProposal(bundle);
-    if (known) return known;
+    if (known) return this.#published(known);
     const { ledger, approvals } = this.#options;
     this.#check(ledger.state, bundle, operator);
     await this.#options.evidence.verify(bundle, {
@@ -139,23 +141,47 @@ export class Cosigner {
       isLogged: (file) => ledger.hasEvidence(file),
       placeOf: (sha256) => ledger.evidence(sha256),
     });
-    if (approvals && !approvals.isApproved(bundle.digest)) {
-      await approvals.add(bundle, operator);
-      return { status: 'pending', digest: bundle.digest };
+    // It may have been approved, signed and logged while its evidence was looked at: then it must not wait once more.
+    const meanwhile = this.#loggedProposal(bundle);
+    if (meanwhile) return this.#published(meanwhile);
+    if (!approvals) return this.#append(bundle, operator);
+    if (approvals.isApproved(bundle.digest)) {
+      const logged = await this.#whileUnderWay(bundle.digest, async () => {
+        // A rejection may be on its way to the disk: whoever gave it is told that nothing is signed.
+        const still = await approvals.isStillApproved(bundle.digest);
+        return still ? this.#append(bundle, operator) : undefined;
+      });
+      if (logged) return logged;
     }
-    return this.#append(bundle, operator);
+    await approvals.add(bundle, operator);
+    return { status: 'pending', digest: bundle.digest };
   }
 
-  /** Signs and logs what waits for approval, now that `approver` has given it. @throws HoldfastError `not_found`. */
+  /**
+   * Signs and logs what waits for approval, now that `approver` has given it.
+   * @throws HoldfastError `not_found` where it does not wait, or was rejected a moment before.
+   */
   async approve(digest: string, approver: string): Promise<Logged> {
     const { approvals } = this.#options;
-    const waiting = approvals?.find(digest);
-    if (!approvals || waiting === undefined) throw new HoldfastError('not_found', 'nothing with this digest waits');
-    await approvals.approve(digest, approver);
-    const bundle = requireLive(parseBundle(waiting.text));
-    const logged = this.#loggedProposal(bundle) ?? (await this.#append(bundle, waiting.operator));
-    await approvals.remove(digest);
-    return logged;
+    if (!approvals) throw notWaiting();
+    return this.#whileUnderWay(digest, async () => {
+      const waiting = await approvals.approve(digest, approver);
+      const bundle = requireLive(parseBundle(waiting.text));
+      const known = this.#loggedProposal(bundle);
+      const logged = known ? await this.#published(known) : await this.#append(bundle, waiting.operator);
+      await approvals.forget(digest);
+      return logged;
+    });
+  }
+
+  /**
+   * Forgets a proposal that waits: from then on nobody can approve it.
+   * @throws HoldfastError `not_found`; `conflict` where it is being signed, which nothing takes back.
+   */
+  async reject(digest: string): Promise<void> {
+    const { approvals } = this.#options;
+    if (!approvals) throw notWaiting();
+    await approvals.reject(digest, () => this.#underWay.has(digest));
   }
 
   /**
@@ -166,7 +192,7 @@ export class Cosigner {
     const parsed = parseSubmitted(note);
     const bundle = requireLive(parseBundle(parsed.text));
     const known = this.#accepted(bundle);
-    if (known) return known;
+    if (known) return this.#published(known);
     return this.#appendLeaf(bundle.digest, (state) => {
       const repeated = this.#accepted(bundle);
       if (repeated) throw new Known(repeated);
@@ -194,7 +220,7 @@ export class Cosigner {
     if (manifest.kind !== 'revoke')
       throw new HoldfastError('bad_input', 'this is a bundle of another kind than revoke');
     const known = this.#revoked(manifest.fleet, digest);
-    if (known) return known;
+    if (known) return this.#published(known);
     return this.#appendLeaf(digest, (state) => {
       const repeated = this.#revoked(manifest.fleet, digest);
       if (repeated) throw new Known(repeated);
@@ -210,7 +236,7 @@ export class Cosigner {
     const policy = parseSignedPolicy(note);
     for (const index of this.#options.ledger.policies) {
       const known = this.#noteAt(index, policy.digest);
-      if (known.digestOfText === policy.digest) return known.logged;
+      if (known.digestOfText === policy.digest) return this.#published(known.logged);
     }
     return this.#appendLeaf(policy.digest, (state) => {
       const keys = [...state.policy.policy.policyKeys.keys, ...policy.policy.policyKeys.keys];
@@ -235,6 +261,28 @@ export class Cosigner {
     if (!isThere) this.#pace.take(operator);
     const { index } = await log.append(leaf);
     return { index };
+  }
+
+  /** Whoever is told where something stands in the log finds it there: a leaf may be committed and not published yet. */
+  async #published(logged: Logged): Promise<Logged> {
+    const { log } = this.#options;
+    if (logged.index >= log.head.size) await log.settle();
+    return logged;
+  }
+
+  /** From before a proposal is approved until it is logged, or that has failed, nobody is told that it was rejected. */
+  async #whileUnderWay<T>(digest: string, work: () => Promise<T>): Promise<T> {
+    const count = (change: number) => {
+      const now = (this.#underWay.get(digest) ?? 0) + change;
+      if (now > 0) this.#underWay.set(digest, now);
+      else this.#underWay.delete(digest);
+    };
+    count(1);
+    try {
+      return await work();
+    } finally {
+      count(-1);
+    }
   }
 
   async #append(bundle: Bundle<LiveManifest>, operator: string): Promise<Logged> {
@@ -272,7 +320,7 @@ export class Cosigner {
       });
       return this.#loggedAt(index, digest);
     } catch (error) {
-      if (error instanceof Known) return error.logged;
+      if (error instanceof Known) return this.#published(error.logged);
       throw error;
     }
   }

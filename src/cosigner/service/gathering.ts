@@ -91,7 +91,10 @@ export class Gathering {
   /** For the policy in force: a later one may have other witnesses. */
   #current(): Gatherer {
     const { ledger, log, store, transport, clock, timeout, metrics, logger } = this.#options;
-    const { digest, policy, tlog } = ledger.state.policy;
+    const { size, policy: newest } = ledger.state;
+    // A policy counts for checkpoints that have it. While its leaf's files are being written, the newest one has not.
+    if (this.#gatherer && size !== log.head.size) return this.#gatherer.gatherer;
+    const { digest, policy, tlog } = newest;
     if (this.#gatherer?.digest === digest) return this.#gatherer.gatherer;
     this.#alarm ??= this.#gatherer?.gatherer.alarm;
     const gatherer = new Gatherer({

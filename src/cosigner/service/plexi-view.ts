@@ -25,6 +25,11 @@ export interface PlexiViewOptions {
   readonly signer: NoteSigner;
   /** Milliseconds since 1970 from which the key was in use; what `/info` says. */
   readonly notBefore: number;
+  /**
+   * Leaves of the log's checkpoint that readers are shown, which a quorum of witnesses has confirmed: the view says nothing of
+   * what comes after them, so that nobody who compares the two finds it ahead of the log.
+   */
+  readonly size: () => number;
 }
 
 const NO_DIGEST = '0'.repeat(64);
@@ -42,15 +47,15 @@ export class PlexiView {
   }
 
   /**
-   * Signs what was accepted and has no statement yet. The statement's time is that of the acceptance, so that the same
-   * bytes are signed where a crash came between signing and storing.
+   * Signs what was accepted in the first `size` leaves and has no statement yet. The statement's time is that of the acceptance,
+   * so that the same bytes are signed where a crash came between signing and storing.
    */
-  async signMissing(): Promise<void> {
+  async signMissing(size: number): Promise<void> {
     const { ledger, store, signer } = this.#options;
     for (const fleet of ledger.state.fleets.keys()) {
       for (const bundle of ledger.fleet(fleet).accepted) {
         const key = signatureKey(fleet, bundle.serial);
-        if (ledger.read(key) !== undefined) continue;
+        if (bundle.index >= size || ledger.read(key) !== undefined) continue;
         const statement = this.#statement(fleet, bundle);
         const signature = await signer.sign(plexiMessage(statement));
         if (!verifyPlexi(this.#publicKey, statement, signature)) {
@@ -85,7 +90,8 @@ export class PlexiView {
   /** `/namespaces/{ns}/audits/{epoch}`, or undefined. */
   audit(namespace: string, epoch: number): unknown {
     const fleet = this.#fleetOf(namespace);
-    const row = fleet === undefined ? undefined : this.#options.ledger.read(signatureKey(fleet, epoch));
+    const isShown = fleet !== undefined && this.#signed(fleet).some(({ serial }) => serial === epoch);
+    const row = isShown ? this.#options.ledger.read(signatureKey(fleet, epoch)) : undefined;
     return row === undefined ? undefined : parseJson(row, 'bad_input').value;
   }
 
@@ -124,8 +130,11 @@ export class PlexiView {
   }
 
   #signed(fleet: string): AcceptedBundle[] {
-    const { ledger } = this.#options;
-    return ledger.fleet(fleet).accepted.filter(({ serial }) => ledger.read(signatureKey(fleet, serial)) !== undefined);
+    const { ledger, size } = this.#options;
+    const shown = size();
+    return ledger
+      .fleet(fleet)
+      .accepted.filter(({ serial, index }) => index < shown && ledger.read(signatureKey(fleet, serial)) !== undefined);
   }
 
   #fleets(): string[] {

@@ -25,7 +25,7 @@ import { createCosignerApp, submit, textBody } from './http-common.ts';
 import type { CosignerMetrics } from './metrics.ts';
 import type { PlexiView } from './plexi-view.ts';
 import { SITE_FILES } from './site-files.ts';
-import { fleetPath, setPath } from './trust-sets.ts';
+import { setPath } from './trust-sets.ts';
 
 export interface PublicServerOptions {
   /** Folder of the static files. */
@@ -38,6 +38,10 @@ export interface PublicServerOptions {
   readonly checkpoint: () => string | undefined;
   /** The newest checkpoint with what cosignatures it has. */
   readonly newestCheckpoint: () => string | undefined;
+  /** SHA-256, in hexadecimal, of the fleet's trust set that goes with that checkpoint. */
+  readonly trustSet: (fleet: string) => string | undefined;
+  /** What the file of a site of this name says that goes with it. */
+  readonly site: (name: string) => string | undefined;
   /** A signed trust policy by its version. */
   readonly policy: (version: number) => string | undefined;
   /** The text of an accepted bundle by its digest, in hexadecimal. */
@@ -103,7 +107,7 @@ function addLog(app: FastifyInstance, { folder, checkpoint, newestCheckpoint }: 
   });
 }
 
-function addTrust(app: FastifyInstance, { folder, policy, bundle }: PublicServerOptions): void {
+function addTrust(app: FastifyInstance, { folder, trustSet, policy, bundle }: PublicServerOptions): void {
   app.get<{ Params: { digest: string } }>('/trust/sets/:digest', async (request, reply) => {
     const { digest } = request.params;
     if (!/^[0-9a-f]{64}$/.test(digest)) throw new HoldfastError('not_found', 'this is no SHA-256 in hexadecimal');
@@ -117,8 +121,9 @@ function addTrust(app: FastifyInstance, { folder, policy, bundle }: PublicServer
   });
   app.get<{ Params: { fleet: string } }>('/trust/:fleet', async (request, reply) => {
     const { fleet } = request.params;
-    if (!/^[a-z0-9-]{1,64}$/.test(fleet)) throw new HoldfastError('not_found', 'this is no name of a fleet');
-    return sendFile(reply, join(folder, fleetPath(fleet)), 'application/json', BRIEF);
+    const digest = trustSet(fleet);
+    if (digest === undefined) throw new HoldfastError('not_found', 'there is no trust set of a fleet of this name');
+    return sendFile(reply, join(folder, setPath(digest)), 'application/json', BRIEF);
   });
   app.get<{ Params: { version: string } }>('/policies/:version', async (request, reply) => {
     const { version } = request.params;
@@ -129,9 +134,13 @@ function addTrust(app: FastifyInstance, { folder, policy, bundle }: PublicServer
 }
 
 /** Where an audit begins, and the evidence that it reads (docs/cosigner.md). */
-function addSite(app: FastifyInstance, { folder, evidenceFiles }: PublicServerOptions): void {
+function addSite(app: FastifyInstance, { site, evidenceFiles }: PublicServerOptions): void {
   for (const name of SITE_FILES) {
-    app.get(`/${name}`, (_request, reply) => sendFile(reply, join(folder, name), 'application/json', BRIEF));
+    app.get(`/${name}`, async (_request, reply) => {
+      const text = site(name);
+      if (text === undefined) throw new HoldfastError('not_found', 'the trust policy names no address to begin from');
+      return reply.headers({ 'content-type': 'application/json', 'cache-control': BRIEF }).send(Buffer.from(text));
+    });
   }
   app.get<{ Params: { name: string } }>('/evidence/:name', async (request, reply) => {
     const [, digest] = /^([0-9a-f]{64})(?:\.[a-z0-9]{1,8})?$/.exec(request.params.name) ?? [];

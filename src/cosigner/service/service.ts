@@ -23,7 +23,7 @@ import { CosignerMetrics } from './metrics.ts';
 import { PlexiView } from './plexi-view.ts';
 import { createPublicServer } from './public-server.ts';
 import type { ProposalRules } from './rules.ts';
-import { publishSite } from './site-files.ts';
+import { publishSite, type SiteTexts } from './site-files.ts';
 import { createSubmissionServer } from './submission-server.ts';
 import { TrustSets } from './trust-sets.ts';
 
@@ -82,6 +82,15 @@ export interface RunningCosigner {
   close(): Promise<void>;
 }
 
+/** What follows from one checkpoint. */
+interface Shown {
+  /** The newest with a quorum; undefined before the first. */
+  readonly checkpoint: CosignedCheckpoint | undefined;
+  /** Digests of trust sets, by fleet. */
+  readonly sets: ReadonlyMap<string, string>;
+  readonly site: SiteTexts;
+}
+
 /** Milliseconds that requests in flight get to finish. */
 const CLOSE_DEADLINE = 10_000;
 /** Milliseconds for which an older trust set can still be fetched. */
@@ -138,18 +147,26 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
   const { ledger, files, log } = await openLog(options, { create: false, onPublished: () => onPublished() });
   const rows = readRows(store);
   const trustSets = new TrustSets({ log, ledger, files, folder, clock, keep: KEEP_SETS });
-  const plexi = new PlexiView({ store, ledger, signer: signers.plexi, notBefore: options.plexiNotBefore });
+  /** What readers are shown. It changes as a whole, once all is in place: whatever they ask for first, the rest fits it. */
+  let shown: Shown = { checkpoint: undefined, sets: new Map(), site: new Map() };
+  const plexi = new PlexiView({
+    ...{ store, ledger, signer: signers.plexi, notBefore: options.plexiNotBefore },
+    size: () => shown.checkpoint?.size ?? 0,
+  });
   const approvals = options.approvers && new Approvals(store, (key) => ledger.read(key), clock);
   const site = (checkpoint: CosignedCheckpoint | undefined) => {
-    const { policyLogged } = ledger.state;
-    return publishSite({ files, log, policy: newestPolicy(log, ledger) ?? policy, policyLogged, checkpoint });
+    const logged = policyAt(checkpoint?.size ?? 0, log, ledger);
+    return publishSite({ files, log, policy: logged ?? policy, policyLogged: logged !== undefined, checkpoint });
+  };
+  const show = async (checkpoint: CosignedCheckpoint) => {
+    const sets = await trustSets.publish(checkpoint);
+    // What witnesses may still contradict gets no signature.
+    if (gathering.fault === '') await plexi.signMissing(checkpoint.size);
+    shown = { checkpoint, sets, site: await site(checkpoint) };
   };
   const gathering: Gathering = new Gathering({
     ...{ log, ledger, store, clock, metrics, logger, ...options.witnesses, transport: options.transport },
-    onQuorum: async (checkpoint) => {
-      await trustSets.publish(checkpoint);
-      await site(checkpoint);
-    },
+    onQuorum: show,
     onRound: () => housekeeping(),
   });
   const cosigner = new Cosigner({
@@ -165,13 +182,13 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
     if (gathering.fault !== '') return;
     await cosigner.resume();
     if (!ledger.state.policyLogged) await cosigner.addPolicy(serialiseNote(policy.note));
-    await plexi.signMissing();
+    await plexi.signMissing(shown.checkpoint?.size ?? 0);
   };
   onPublished = () => gathering.poke();
   // What was published before an end in between.
   const quorum = rows.cosigned('quorum');
-  if (quorum) await trustSets.publish(quorum);
-  await site(quorum);
+  if (quorum) await show(quorum);
+  else shown = { ...shown, site: await site(undefined) };
   let closing = false;
   const readiness = (): Readiness => {
     if (closing) return { ready: false, reason: 'the cosigner is stopping' };
@@ -181,7 +198,9 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
   const { evidenceFiles } = options;
   const publicServer = await createPublicServer({
     ...{ evidenceFiles, folder, cosigner, plexi, metrics, readiness, log: logger, ...options.public },
-    checkpoint: () => (rows.cosigned('quorum') ?? rows.cosigned('newest'))?.note ?? log.head.checkpoint,
+    checkpoint: () => (shown.checkpoint ?? rows.cosigned('newest'))?.note ?? log.head.checkpoint,
+    trustSet: (fleet) => shown.sets.get(fleet),
+    site: (name) => shown.site.get(name),
     newestCheckpoint: () => newest(log, rows),
     policy: (version) => policyOf(log, ledger, version),
     bundle: (digest) => bundleOf(log, ledger, digest),
@@ -231,23 +250,28 @@ function newest(log: TransparencyLog, rows: ReturnType<typeof readRows>): string
   return cosigned && cosigned.size === log.head.size ? cosigned.note : log.head.checkpoint;
 }
 
-function newestPolicy(log: TransparencyLog, ledger: Ledger): SignedPolicy | undefined {
-  const index = ledger.policies.at(-1);
+/** The newest of a log's first `size` leaves that is a trust policy. */
+function policyAt(size: number, log: TransparencyLog, ledger: Ledger): SignedPolicy | undefined {
+  const index = ledger.policies.findLast((each) => each < size);
   const leaf = index === undefined ? undefined : parseLeaf(log.entry(index)!);
   return leaf?.type === 'policy' ? { ...leaf.policy, note: leaf.note } : undefined;
 }
 
 function policyOf(log: TransparencyLog, ledger: Ledger, version: number): string | undefined {
   for (const index of ledger.policies) {
-    const leaf = parseLeaf(log.entry(index)!);
-    if (leaf.type === 'policy' && leaf.policy.policy.version === version) return serialiseNote(leaf.note);
+    const leaf = publishedLeaf(index, log);
+    if (leaf?.type === 'policy' && leaf.policy.policy.version === version) return serialiseNote(leaf.note);
   }
   return undefined;
 }
 
+/** Nobody is shown what the log's newest checkpoint has not got yet. */
+function publishedLeaf(index: number | undefined, log: TransparencyLog) {
+  return index === undefined || index >= log.head.size ? undefined : parseLeaf(log.entry(index)!);
+}
+
 /** The text of an accepted bundle: what clients go along to the bundle that they trusted last. */
 function bundleOf(log: TransparencyLog, ledger: Ledger, digest: string): string | undefined {
-  const index = ledger.bundle(digest);
-  const leaf = index === undefined ? undefined : parseLeaf(log.entry(index)!);
+  const leaf = publishedLeaf(ledger.bundle(digest), log);
   return leaf?.type === 'acceptance' ? leaf.bundle.text : undefined;
 }

@@ -17,24 +17,37 @@ import {
 import type { CosignedCheckpoint, TileFiles, TransparencyLog } from '../log/index.ts';
 
 export const SITE_FILES = ['anchor.json', 'site.json'] as const;
+/** What the two say, by their names. */
+export type SiteTexts = ReadonlyMap<string, string>;
 export const SITE_FORMAT = 'holdfast/site/v1';
 
 export interface SiteOptions {
   readonly files: Pick<TileFiles, 'replace'>;
   readonly log: Pick<TransparencyLog, 'entry'>;
-  /** The newest trust policy with its signatures. */
+  /**
+   * The trust policy that counts at the checkpoint, with its signatures: whoever begins with a later one does not believe trust
+   * sets whose checkpoint only the witnesses of this one have cosigned.
+   */
   readonly policy: SignedPolicy;
+  /** Whether it is in the log at the checkpoint. */
   readonly policyLogged: boolean;
   /** The checkpoint whose trust sets are published: the index leads to no set that is not there yet. */
   readonly checkpoint: CosignedCheckpoint | undefined;
 }
 
-/** Writes both files anew. Without an address of the log in the policy there is nothing that an audit could begin from. */
-export async function publishSite(options: SiteOptions): Promise<void> {
+/**
+ * Writes both files anew. Without an address of the log in the policy there is nothing that an audit could begin from.
+ * @returns what they say.
+ */
+export async function publishSite(options: SiteOptions): Promise<SiteTexts> {
   const { files, policy } = options;
   const anchor = anchorText(policy);
-  if (anchor !== undefined) await files.replace('anchor.json', utf8(anchor));
-  await files.replace('site.json', utf8(`${canonicalJson(indexOf(options))}\n`));
+  const texts = new Map([
+    ...(anchor === undefined ? [] : [['anchor.json', anchor] as const]),
+    ['site.json', `${canonicalJson(indexOf(options))}\n`] as const,
+  ]);
+  for (const [name, text] of texts) await files.replace(name, utf8(text));
+  return texts;
 }
 
 /** Undefined where the policy names no origin that clients may fetch from. */

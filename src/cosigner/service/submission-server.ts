@@ -95,7 +95,7 @@ function addApprovals(app: FastifyInstance, options: SubmissionServerOptions): v
     const approver = approverOf(request, options);
     const { digest } = request.params;
     if (!approvals) throw new HoldfastError('not_found', 'this cosigner asks nobody for approval');
-    await approvals.remove(digest);
+    await cosigner.reject(digest);
     log.info({ event: 'proposal rejected', digest, approver });
     return reply.header('cache-control', 'no-store').send({ status: 'rejected', digest });
   });

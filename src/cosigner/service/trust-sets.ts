@@ -40,6 +40,8 @@ export const fleetPath = (fleet: string) => `trust/fleets/${fleet}`;
 export class TrustSets {
   readonly #options: TrustSetsOptions;
   #last: Promise<unknown> = Promise.resolve();
+  /** Digests of the newest sets: whoever serves them may do so until those that follow are all in place. */
+  #newest: ReadonlyMap<string, string> = new Map();
 
   constructor(options: TrustSetsOptions) {
     this.#options = options;
@@ -67,7 +69,8 @@ export class TrustSets {
       digests.set(entry.fleet, digest);
     }
     await files.replace(CHECKPOINT, utf8(checkpoint.note));
-    await this.#prune(new Set(digests.values()));
+    await this.#prune(new Set([...digests.values(), ...this.#newest.values()]));
+    this.#newest = digests;
     return digests;
   }
 
