@@ -8,7 +8,7 @@ import { type JournalSource, journalFindings } from './journal.ts';
 import { breachFindings, proposalFindings } from './leaves.ts';
 import { type PlexiSource, plexiFindings } from './plexi.ts';
 import type { MonitorState } from './store.ts';
-import { lookAround, type ViewsOptions } from './views.ts';
+import { catchUp, lookAround, type ViewsOptions } from './views.ts';
 
 export interface LookOptions extends Omit<ViewsOptions, 'clock'> {
   readonly clock?: Clock;
@@ -54,7 +54,8 @@ export async function look(options: LookOptions, signal?: AbortSignal): Promise<
   const proposals = proposalFindings(replay, before.proposals, clock.now(), unacceptedAfter);
   const evidence = await evidenceFindings({ ...options.evidence, replay, store, clock }, before, signal);
   const journal = await journalFindings(options.journal, replay, clock.now() - withheldAfter);
-  const plexi = await plexiFindings(options.plexi, replay, signal);
+  const log = { replay, served: views.served, catchUp: () => catchUp({ ...options, clock }, signal) };
+  const plexi = await plexiFindings(options.plexi, log, signal);
   const findings = [
     ...views.findings,
     ...floorFindings(options),

@@ -16,23 +16,41 @@ export interface PlexiSource {
   readonly get: (path: string, signal?: AbortSignal) => Promise<Uint8Array | undefined>;
 }
 
-/** The newest accepted bundle of each fleet, and that the view claims nothing beyond it. */
+/** The log that the view is held against. */
+export interface ComparedLog {
+  readonly replay: Pick<LogReplay, 'state'>;
+  /** Leaves of the largest tree that the log itself has shown: of what witnesses alone have seen, the view says nothing yet. */
+  readonly served: number;
+  /** Reads the log anew, and resolves with the size of what it shows now. */
+  readonly catchUp: () => Promise<number>;
+}
+
+/**
+ * The newest accepted bundle of each fleet, and that the view claims nothing beyond it. The view is read after the log, and may
+ * tell of what was accepted in between: before it is called wrong, the log is read again.
+ */
 export async function plexiFindings(
   source: PlexiSource | undefined,
-  { state }: Pick<LogReplay, 'state'>,
+  { replay, served, catchUp }: ComparedLog,
   signal?: AbortSignal,
 ): Promise<Finding[]> {
   if (!source) return [];
-  const { vault, environment, plexi } = state.policy.policy;
+  const { vault, environment, plexi } = replay.state.policy.policy;
   const findings: Finding[] = [];
-  for (const [fleet, { accepted }] of state.fleets) {
-    if (!accepted) continue;
+  for (const fleet of replay.state.fleets.keys()) {
     const namespace = plexiNamespace({ vault, environment, fleet });
-    const { serial } = accepted.manifest;
-    try {
-      const fault =
+    const faultIn = async (size: number) => {
+      const accepted = replay.state.fleets.get(fleet)?.accepted;
+      if (!accepted || accepted.index >= size) return undefined;
+      const { serial } = accepted.manifest;
+      return (
         (await statementFault(source, { namespace, serial, digest: accepted.digest }, plexi.publicKey, signal)) ??
-        (await lastFault(source, namespace, serial, accepted.digest, signal));
+        (await lastFault(source, namespace, serial, accepted.digest, signal))
+      );
+    };
+    try {
+      let fault = await faultIn(served);
+      if (fault !== undefined) fault = await faultIn(Math.max(served, await catchUp()));
       if (fault === undefined) continue;
       const message = `the Plexi view of ${namespace} is not what the log says: ${fault}`;
       findings.push({ rule: 'plexi_differs', subject: namespace, message });

@@ -109,6 +109,17 @@ export async function lookAround(options: ViewsOptions, state: MonitorState, sig
   return { findings, served, ahead: behind, quorum: quorumOf(policy, heads, options.clock.now()) };
 }
 
+/**
+ * Reads what the log shows now, for who compares it with something that was read later. What is amiss with it the next look says.
+ * @returns the size of the tree that it shows; 0 where nothing can be read, or that is not right.
+ */
+export async function catchUp(options: ViewsOptions, signal?: AbortSignal): Promise<number> {
+  const { reader, replay } = options;
+  const head = await readHead(LOG, () => reader.checkpoint(signal), replay.state.policy);
+  if (!head || head instanceof HoldfastError) return 0;
+  return (await judge(options, head, signal)).right ? head.checkpoint.size : 0;
+}
+
 /** What a place showed when the log had not come so far: it must agree now, whatever that place shows today. */
 async function compareEarlier(options: ViewsOptions, { ahead }: MonitorState, signal?: AbortSignal): Promise<void> {
   const { replay } = options;

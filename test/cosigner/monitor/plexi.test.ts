@@ -2,8 +2,22 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hexToBytes, utf8 } from '../../../src/core/index.ts';
-import { parseVerifierKey, plexiMessage, plexiResponse, type SignedPolicy } from '../../../src/trust/index.ts';
-import { digestOfManifest, key, signPolicy, type TestLog, trustPolicy } from '../../trust/fixture.ts';
+import {
+  type LiveManifest,
+  parseVerifierKey,
+  plexiMessage,
+  plexiResponse,
+  type SignedPolicy,
+} from '../../../src/trust/index.ts';
+import {
+  acceptance,
+  digestOfManifest,
+  key,
+  proposal,
+  signPolicy,
+  type TestLog,
+  trustPolicy,
+} from '../../trust/fixture.ts';
 import { NOW } from '../../trust/manifests.ts';
 import { MonitorBench, manifest, orderlyLog } from './fixtures.ts';
 
@@ -20,14 +34,16 @@ async function view(
   statement: object = {},
   last: object = {},
   signer = key('cosigner.example/plexi'),
+  bundle: LiveManifest = manifest(),
 ): Promise<Map<string, Uint8Array>> {
-  const digest = digestOfManifest(manifest());
-  const stated = { namespace: NAMESPACE, timestamp: NOW, epoch: 1, digest: hexToBytes(digest) };
+  const digest = digestOfManifest(bundle);
+  const epoch = bundle.serial;
+  const stated = { namespace: NAMESPACE, timestamp: NOW, epoch, digest: hexToBytes(digest) };
   const { publicKey } = parseVerifierKey(signer.verifierKey);
   const response = plexiResponse(stated, publicKey, await signer.sign(plexiMessage(stated)));
   return new Map([
-    [`namespaces/${NAMESPACE}/audits/1`, utf8(JSON.stringify({ ...response, ...statement }))],
-    [`namespaces/${NAMESPACE}/last-verified-epoch`, utf8(JSON.stringify({ epoch: 1, end_hash: digest, ...last }))],
+    [`namespaces/${NAMESPACE}/audits/${epoch}`, utf8(JSON.stringify({ ...response, ...statement }))],
+    [`namespaces/${NAMESPACE}/last-verified-epoch`, utf8(JSON.stringify({ epoch, end_hash: digest, ...last }))],
   ]);
 }
 
@@ -50,6 +66,31 @@ describe('a Plexi view', () => {
     ['another last hash', {}, { end_hash: 'a'.repeat(64) }],
   ])('with %s is an alert', async (_what, statement, last) => {
     expect(await rules(await view(statement, last))).toEqual(['plexi_differs']);
+  });
+
+  it('that tells of what was accepted since the log was read gives no alert', async () => {
+    const first = manifest();
+    const second = manifest({ serial: 2, previous: digestOfManifest(first), accepted: digestOfManifest(first) });
+    const answers = new Map([...(await view()), ...(await view({}, {}, undefined, second))]);
+    const served = log.fork();
+    const get = async (path: string) => {
+      // The log has been read by now.
+      if (served.entries.length === log.entries.length) {
+        await served.append(await proposal(second), await acceptance(second));
+      }
+      return answers.get(path);
+    };
+    expect(await new MonitorBench(policy, served).rules({ plexi: { get } })).toEqual([]);
+  });
+
+  it('need not know what only a witness has seen yet, and what the log itself shows it must', async () => {
+    const bench = new MonitorBench(policy, log.fork());
+    bench.vantages.set('a witness', { log });
+    bench.size = 1;
+    const plexi = { get: async () => undefined };
+    expect(await bench.rules({ plexi })).toEqual([]);
+    bench.size = undefined;
+    expect(await bench.rules({ plexi })).toEqual(['vantage_unreachable']);
   });
 
   it('signed by another key is an alert', async () => {
