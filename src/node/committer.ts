@@ -170,7 +170,8 @@ export class Committer {
 
   /** Resolves when no batch is in flight; later calls are refused. */
   async drain(): Promise<void> {
-    await this.#running;
+    // Who was answered by one batch may have begun the next in the same turn. Between the last look and the refusal is nothing.
+    while (this.#running !== undefined) await this.#running;
     this.#fatal ??= new HoldfastError('not_ready', 'the node is shutting down');
   }
 

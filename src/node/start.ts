@@ -14,7 +14,8 @@ import {
   threshold,
 } from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
-import { anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } from './anchor.ts';
+import type { Token } from '../token/port.ts';
+import { type AnchorOwner, anchorMac, encodeAnchor, judgeStart, readAnchor, type StartVerdict } from './anchor.ts';
 import { signLeave } from './leave.ts';
 import type { DictionarySource } from './ports.ts';
 import { VaultNode } from './vault-node.ts';
@@ -38,8 +39,8 @@ export type StartOptions = Omit<VaultNodeOptions, 'dictionary' | 'intact' | 'anc
 
 /**
  * Writes the first batch and anchor of a new node. Done once, when the fleet is created: a node without an anchor is
- * afterwards one whose token was lost, and is refused.
- * @throws HoldfastError `conflict` where the token already has an anchor or the store an entry.
+ * afterwards one whose token was lost, and is refused. Where the power was cut between the two, it goes on with the anchor.
+ * @throws HoldfastError `conflict` where the token already has an anchor or the store an entry of anything else.
  */
 export async function initialiseNode(
   options: Pick<StartOptions, 'fleet' | 'node' | 'token' | 'dictionaries'>,
@@ -47,14 +48,31 @@ export async function initialiseNode(
   const { fleet, node, token, dictionaries } = options;
   const dictionary = await dictionaries.open();
   const owner = { fleet: fleet.fleet, node };
-  if ((await readAnchor(token, owner)) || dictionary.size > 0) {
+  const value = encodeNodeState(newNodeState(fleet));
+  if (
+    (await readAnchor(token, owner)) ||
+    (dictionary.size > 0 && !(await isFirstBatch(token, owner, dictionary, value)))
+  ) {
     throw new HoldfastError('conflict', 'this node has been initialised before');
   }
-  const value = encodeNodeState(newNodeState(fleet));
-  const prepared = dictionary.prepare([{ key: NODE_STATE_KEY, value, syncHash: NOT_COMPARED }]);
-  const mac = await anchorMac(token, owner, prepared.head);
-  await dictionary.commit(prepared, mac);
-  await token.writeAnchor(encodeAnchor(prepared.head, mac));
+  if (dictionary.size === 0) {
+    const prepared = dictionary.prepare([{ key: NODE_STATE_KEY, value, syncHash: NOT_COMPARED }]);
+    await dictionary.commit(prepared, await anchorMac(token, owner, prepared.head));
+  }
+  await token.writeAnchor(encodeAnchor(dictionary.head, dictionary.mac!));
+}
+
+/** Whether the store is what a new node's first batch makes of it, by this very token: so nothing was ever acknowledged. */
+async function isFirstBatch(
+  token: Token,
+  owner: AnchorOwner,
+  dictionary: AuthenticatedDictionary,
+  value: Uint8Array,
+): Promise<boolean> {
+  const { head, mac, size } = dictionary;
+  const stored = dictionary.get(NODE_STATE_KEY);
+  if (head.sequence !== 1 || size !== 1 || !mac || !stored || !equalBytes(stored, value)) return false;
+  return equalBytes(await anchorMac(token, owner, head), mac);
 }
 
 /**

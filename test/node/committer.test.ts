@@ -315,6 +315,19 @@ describe('a failure', () => {
 });
 
 describe('drain', () => {
+  it('waits for what those begin who were answered by the batch in flight: nothing is written after it', async () => {
+    const { committer, steps } = await setup();
+    const chained = committer
+      .update(record, raise)
+      .then(() => committer.update(record, raise))
+      .catch(() => 'refused');
+    await committer.drain();
+    const written = steps.length;
+    await expect(committer.update(record, raise)).rejects.toMatchObject({ code: 'not_ready' });
+    await chained;
+    expect(steps.length).toBe(written);
+  });
+
   it('waits for the batch in flight, and then refuses', async () => {
     const one = await setup();
     const waiting = one.committer.update(record, raise);

@@ -249,6 +249,42 @@ describe('a start', () => {
   });
 });
 
+describe('a power cut between the first batch and its anchor', () => {
+  async function cut(): Promise<Node> {
+    const one = new Node();
+    one.store.crashAtNextCommit('after');
+    await expect(one.initialise()).rejects.toMatchObject({ code: 'unexpected' });
+    one.store = one.store.reopen();
+    expect(await readAnchor(one.token, owner)).toBeUndefined();
+    return one;
+  }
+
+  it('is made good by initialising it again, which writes the anchor of that very batch', async () => {
+    const one = await cut();
+    const { head } = await openDictionary(one.store);
+    await one.initialise();
+    expect(await readAnchor(one.token, owner)).toMatchObject({ sequence: 1, root: head.root });
+    await expect(one.initialise()).rejects.toMatchObject({ code: 'conflict' });
+    expect((await one.start()).phase).toBe('repairing');
+    expect(await one.verdict()).toBe('matches');
+  });
+
+  it('is no excuse for a store of another token, nor for one that has gone on', async () => {
+    const stranger = new Node();
+    stranger.store = (await cut()).store;
+    await expect(stranger.initialise()).rejects.toMatchObject({ code: 'conflict' });
+    const one = await cut();
+    const blank = one.token.snapshot();
+    await one.initialise();
+    const node = await one.start();
+    await node.stop();
+    one.store = one.store.reopen();
+    one.token.rollback(blank);
+    expect(await readAnchor(one.token, owner)).toBeUndefined();
+    await expect(one.initialise()).rejects.toMatchObject({ code: 'conflict' });
+  });
+});
+
 describe('no plain crash makes a node refuse its own store', () => {
   it.each<[string, (one: Node) => void]>([
     ...(['before', 'after'] as const).map((point: CrashPoint): [string, (one: Node) => void] => [
