@@ -6,7 +6,7 @@ import { type FleetFolder, type ProcessRole, processNames, readPlan, roleOf } fr
 import { isAlive, signalProcess, waitUntilGone } from './process.ts';
 import { readState } from './state.ts';
 import { type FleetStatus, fleetStatus, lastWords, type ProcessStatus, type StatusParts } from './status.ts';
-import { endProcess, GRACE, KILLED_GRACE } from './supervisor.ts';
+import { endProcess, GRACE, KILLED_GRACE, lockRun } from './supervisor.ts';
 
 /** Milliseconds for the supervisor to stop everything: one group of processes after the other, each of which has its own time. */
 const DOWN_GRACE = 2 * GRACE + 10_000;
@@ -112,10 +112,20 @@ export async function stopFleet(folder: FleetFolder): Promise<boolean> {
   if (!state) return false;
   const ran = isAlive(state.supervisor) || state.processes.some((one) => isAlive(one.process));
   await endProcess(state.supervisor, DOWN_GRACE);
-  // Whatever an unclean end left behind.
-  await Promise.all((readState(folder)?.processes ?? []).map((one) => endProcess(one.process, DOWN_GRACE)));
-  rmSync(folder.state, { force: true });
-  for (const name of processNames(readPlan(folder))) rmSync(folder.held(name), { force: true });
+  const lock = await lockRun(folder).catch((error: unknown) => {
+    if (error instanceof HoldfastError && error.code === 'conflict') return undefined;
+    throw error;
+  });
+  // Somebody has brought it up again meanwhile: those are no leftovers.
+  if (!lock) return ran;
+  try {
+    // Whatever an unclean end left behind.
+    await Promise.all((readState(folder)?.processes ?? []).map((one) => endProcess(one.process, DOWN_GRACE)));
+    rmSync(folder.state, { force: true });
+    for (const name of processNames(readPlan(folder))) rmSync(folder.held(name), { force: true });
+  } finally {
+    lock.release();
+  }
   return ran;
 }
 

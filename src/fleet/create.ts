@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { generateTenantKey } from '../access/index.ts';
-import { HoldfastError, systemRandom, toBase64Url } from '../core/index.ts';
+import { HoldfastError, parseJson, systemRandom, toBase64Url } from '../core/index.ts';
 import { createAuthority, type PeerRole } from '../pki/index.ts';
 import { checkFleet, type Fleet, type NodeKeys, type Policy, threshold } from '../protocol/index.ts';
 import { createTokenSigner, findSoftHsm } from '../token/index.ts';
@@ -45,6 +45,7 @@ import {
 import { HOST } from './host.ts';
 import { logUrl, makeParties, OPERATOR, PUBLIC_FILES, partyNames } from './parties.ts';
 import { findFreePorts } from './ports.ts';
+import { identityOf, isAlive, type ProcessIdentity } from './process.ts';
 import { TokenWorkshop } from './workshop.ts';
 
 type TokenSigner = Awaited<ReturnType<typeof createTokenSigner>>;
@@ -172,16 +173,30 @@ async function makePartial(path: string): Promise<FleetFolder> {
     if (!existsSync(join(partial, MARKER))) {
       throw new HoldfastError('usage', `${partial} is in the way; move it elsewhere`);
     }
+    const maker = await makerOf(partial);
+    if (isAlive(maker)) {
+      throw new HoldfastError('conflict', `process ${maker.pid} is making this fleet now; wait for it`);
+    }
     await rm(partial, { recursive: true, force: true });
   }
   try {
     await mkdir(dirname(partial), { recursive: true });
     await mkdir(partial, { mode: 0o700 });
-    await write(join(partial, MARKER), '', 0o600);
+    await write(join(partial, MARKER), json(identityOf(process.pid)), 0o600);
   } catch (cause) {
     throw new HoldfastError('usage', `${partial} cannot be made: ${(cause as NodeJS.ErrnoException).code}`, { cause });
   }
   return new FleetFolder(partial);
+}
+
+/** Who makes the fleet in a folder that is not finished; undefined where the marker does not say. */
+async function makerOf(partial: string): Promise<ProcessIdentity | undefined> {
+  try {
+    const maker = parseJson(await readFile(join(partial, MARKER), 'utf8'), 'bad_input').object(['pid', 'started']);
+    return { pid: maker.required('pid').integer(1), started: maker.required('started').text(200) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Runs `work` for each item, two at a time: children are busy with cryptography, not with waiting. */

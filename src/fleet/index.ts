@@ -33,5 +33,5 @@ export {
   type ProcessStatus,
   type StatusParts,
 } from './status.ts';
-export { Supervisor, type SupervisorOptions } from './supervisor.ts';
+export { endProcess, Supervisor, type SupervisorOptions } from './supervisor.ts';
 export { readTenantKey } from './tenant.ts';

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError, parseJson, Secret, utf8 } from '../core/index.ts';
+import { lockFile } from '../lock/index.ts';
 import { endangeredEpochs, successorOf, threshold } from '../protocol/index.ts';
 import { findSoftHsm, openTokenSigner } from '../token/index.ts';
 import { type PinnedTrust, parseTrustFile, serialiseTrustFile } from '../trust/index.ts';
@@ -58,13 +59,27 @@ const SERVE_TIMEOUT = 180_000;
  *   is under way, `not_ready` where too few nodes leave in time: then run it again.
  */
 export async function replaceNode(options: ReplaceNodeOptions): Promise<Replaced> {
-  const { folder, node, signal, onProgress } = options;
+  const { folder, node } = options;
   const plan = readPlan(folder);
   if (plan.nodes < 3)
     throw new HoldfastError('usage', 'a fleet of one node has no others to go on with; make a new fleet');
   if (node > plan.nodes) throw new HoldfastError('usage', `the fleet has no node ${node}`);
   requireUp(folder);
   const paths = new ReplacementPaths(folder, node);
+  const lock = await lockFile(paths.marker, 0).catch((cause: unknown) => {
+    if (!(cause instanceof HoldfastError) || cause.code !== 'not_ready') throw cause;
+    throw new HoldfastError('conflict', 'another process replaces a node of this fleet now; wait for it', { cause });
+  });
+  try {
+    return await replaced(options, plan, paths);
+  } finally {
+    lock.release();
+  }
+}
+
+/** Whoever does this has the lock: the steps that are done are told by files, which nobody else makes meanwhile. */
+async function replaced(options: ReplaceNodeOptions, plan: FleetPlan, paths: ReplacementPaths): Promise<Replaced> {
+  const { folder, node, signal, onProgress } = options;
   const epoch = await begin(options, paths, plan);
   if (!existsSync(paths.swapped(epoch))) {
     await stopOld(folder, nodeName(node));

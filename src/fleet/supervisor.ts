@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { HoldfastError } from '../core/index.ts';
+import { type Lock, lockFile } from '../lock/index.ts';
 import type { HoldfastCommand } from './command.ts';
 import { type FleetFolder, type FleetPlan, type ProcessRole, processNames, roleOf } from './folder.ts';
 import { identityOf, isAlive, type ProcessIdentity, signalProcess, waitUntilGone } from './process.ts';
@@ -37,6 +38,7 @@ export class Supervisor {
   readonly #own: ProcessIdentity;
   readonly #processes: readonly Supervised[];
   #stopping = false;
+  #lock: Lock | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -53,16 +55,21 @@ export class Supervisor {
     );
   }
 
-  /** @throws HoldfastError `conflict` where another supervisor runs this fleet. */
+  /** @throws HoldfastError `conflict` where another supervisor runs this fleet, or a stopped one's processes are being ended. */
   async start(): Promise<void> {
     const { folder } = this.#options;
     folder.makeRunFolders();
-    const before = readState(folder);
-    if (before && isAlive(before.supervisor)) {
-      throw new HoldfastError('conflict', `this fleet is up already (process ${before.supervisor.pid})`);
+    this.#lock = await lockRun(folder);
+    try {
+      const before = readState(folder);
+      // One of a version that took no lock.
+      if (before && isAlive(before.supervisor)) throw isUp(before.supervisor.pid);
+      // Processes of a supervisor that was killed end by themselves; a node's store must be free before it is opened.
+      for (const { process: left } of before?.processes ?? []) await endProcess(left, GRACE);
+    } catch (error) {
+      this.#lock.release();
+      throw error;
     }
-    // Processes of a supervisor that was killed end by themselves; a node's store must be free before it is opened.
-    for (const { process: left } of before?.processes ?? []) await endProcess(left, GRACE);
     for (const supervised of this.#processes) supervised.start();
     this.#changed();
   }
@@ -81,6 +88,8 @@ export class Supervisor {
     for (const group of [this.#processes.filter(asking), this.#processes.filter((one) => !asking(one))]) {
       await Promise.all(group.map((supervised) => supervised.stop()));
     }
+    this.#lock?.release();
+    this.#lock = undefined;
   }
 
   #changed(): void {
@@ -90,6 +99,26 @@ export class Supervisor {
     });
   }
 }
+
+/**
+ * Who holds this starts and ends the fleet's processes, and writes its state. The system drops it with its holder.
+ * @throws HoldfastError `conflict` where somebody else does.
+ */
+export async function lockRun(folder: FleetFolder): Promise<Lock> {
+  return await lockFile(folder.state, 0).catch((error: unknown) => {
+    if (!(error instanceof HoldfastError) || error.code !== 'not_ready') throw error;
+    throw isUp(readState(folder)?.supervisor.pid, error);
+  });
+}
+
+const isUp = (pid: number | undefined, cause?: unknown) =>
+  new HoldfastError(
+    'conflict',
+    pid === undefined
+      ? 'this fleet is being started or stopped by another process'
+      : `this fleet is up already (process ${pid})`,
+    { cause },
+  );
 
 /** Asks a process to end, and ends it after `grace` milliseconds. */
 export async function endProcess(identity: ProcessIdentity | undefined, grace: number): Promise<void> {

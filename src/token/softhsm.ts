@@ -1,6 +1,6 @@
 /** SoftHSM 2, the software token for development and tests: where its module is, and its configuration file. */
 
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { HoldfastError } from '../core/index.ts';
 
@@ -63,7 +63,10 @@ export function writeSoftHsmConfiguration(directory: string): string {
     'log.level = ERROR',
     'slots.removable = false',
   ];
-  writeFileSync(path, `${lines.join('\n')}\n`, { mode: 0o600 });
-  chmodSync(path, 0o600);
+  // In one step: another process may be opening its module by this file right now.
+  const temporary = `${path}.${process.pid}.new`;
+  writeFileSync(temporary, `${lines.join('\n')}\n`, { mode: 0o600 });
+  chmodSync(temporary, 0o600);
+  renameSync(temporary, path);
   return path;
 }

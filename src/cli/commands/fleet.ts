@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
 import { ERROR_KINDS, HoldfastError } from '../../core/index.ts';
 import {
+  endProcess,
   FleetFolder,
   type FleetStatus,
   fleetStatus,
@@ -29,6 +30,9 @@ const UP_TIMEOUT = 300_000;
 /** Milliseconds between looks at processes that start: what somebody waits for, and what only goes into a log meanwhile. */
 const WATCHED_POLL = 100;
 const UNWATCHED_POLL = 500;
+
+/** Milliseconds that a supervisor in the background gets to end. */
+const CHILD_GRACE = 35_000;
 
 /** And for its bundle to be accepted. */
 const BUNDLE_TIMEOUT = 180_000;
@@ -140,7 +144,9 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
     announced = await waitForBundle(folder, signal);
   } catch (error) {
     // Also where it has ended by itself: what it started and noted down must not stay.
-    if (isAlive(own) || readState(folder)?.supervisor.pid === child.pid) await stopFleet(folder);
+    if (readState(folder)?.supervisor.pid === child.pid) await stopFleet(folder);
+    // It may not have noted down anything yet, or the fleet that runs here may be somebody else's.
+    else await endProcess(own, CHILD_GRACE);
     throw error;
   }
   child.unref();
