@@ -1,6 +1,6 @@
 /** Opens an age file (C2SP age.md, version 1) as a stream of authenticated plaintext; refuses anything else in plain words. */
 
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Decrypter } from 'age-encryption';
 import { HoldfastError, utf8 } from '../core/index.ts';
 import { methodsIn } from '../recovery/index.ts';
@@ -46,6 +46,13 @@ export class EncryptedFile {
       await handle.close();
       throw error;
     }
+  }
+
+  /** Whether its name leads to the same content still: another process may have replaced the file, or written to it. */
+  async isCurrent(): Promise<boolean> {
+    const now = await stat(this.#path, { bigint: true }).catch(() => undefined);
+    const { dev, ino, size } = await this.#handle.stat({ bigint: true });
+    return now?.dev === dev && now.ino === ino && size === BigInt(this.size);
   }
 
   /** Encrypted bytes read so far. */

@@ -1,5 +1,6 @@
 /** Writes a backup again: the same content for another key, or with another list of ways, as an age file of its own. */
 
+import { resolve } from 'node:path';
 import { Encrypter } from 'age-encryption';
 import { HoldfastError } from '../core/index.ts';
 import { methodsStanza } from '../recovery/index.ts';
@@ -31,7 +32,7 @@ export interface RewriteBackupOptions {
  * `file` was authenticated.
  * @returns the path that was written.
  * @throws HoldfastError `bad_input` for a file that is damaged or for another key, `usage` for an output that cannot be
- *   used, `cancelled`.
+ *   used, `conflict` where another process has replaced a `file` that is itself to be replaced, `cancelled`.
  */
 export async function rewriteBackup(options: RewriteBackupOptions): Promise<string> {
   const { file, identity, recipient, methods, signal, onProgress } = options;
@@ -51,6 +52,12 @@ export async function rewriteBackup(options: RewriteBackupOptions): Promise<stri
     onProgress?.({ bytes: source.bytesRead, totalBytes: source.size, entries: 0 });
   }
   throwIfCancelled(signal);
+  if (output.path === resolve(file) && !(await source.isCurrent())) {
+    throw new HoldfastError(
+      'conflict',
+      'the backup was changed by another command meanwhile; nothing was written, try again',
+    );
+  }
   await output.commit();
   return output.path;
 }

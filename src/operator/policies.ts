@@ -10,6 +10,7 @@ import {
   lintPolicy,
   MAXIMUM_POLICY_NOTE,
   MAXIMUM_POLICY_TEXT,
+  type NoteSignature,
   type NoteSigner,
   POLICY_TYPE,
   type PolicyFinding,
@@ -201,6 +202,24 @@ export async function signPolicy(
     return { ...file, note: file.note };
   }
   return { ...file, note: { text, signatures: [...lines, await signText(text, signer)] } };
+}
+
+/**
+ * What was signed, with the lines that others have put into its file while this keyholder read and approved it.
+ * @param now the file as it is now.
+ * @throws HoldfastError `conflict` where it has become another policy.
+ */
+export function joinSignatures(now: PolicyFile, signed: SignedPolicy): SignedPolicy {
+  if (now.text !== signed.text) {
+    throw new HoldfastError(
+      'conflict',
+      'the file has become another policy while it was signed; nothing was written, look at it again',
+    );
+  }
+  const there = now.note?.signatures ?? [];
+  const isThere = ({ name, id }: NoteSignature) => there.some((line) => line.name === name && line.id === id);
+  const added = signed.note.signatures.filter((line) => !isThere(line));
+  return { ...signed, note: { text: signed.text, signatures: [...there, ...added] } };
 }
 
 /** @throws HoldfastError `chain_broken` unless the policy may come after `previous`, its signatures left aside. */

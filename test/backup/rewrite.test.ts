@@ -1,6 +1,6 @@
 /** A backup written again for another key: the same content, or nothing at all. */
 
-import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import {
@@ -41,6 +41,22 @@ it('opens with the new key only, and carries the new list, also in the place of 
   expect(openMethods((await methodsOf(out))!, after.identity).methods).toHaveLength(1);
   await rewriteBackup({ ...options, out: file, overwrite: true });
   expect(await restored(file, after.identity)).toEqual(content);
+});
+
+it('does not undo what another command has made of the same file meanwhile', async () => {
+  const { root, file, after, options } = await backup();
+  const other = join(root, 'other.age');
+  await rewriteBackup({ ...options, out: other, overwrite: false });
+  const theirs = readFileSync(other);
+  let replaced = false;
+  const onProgress = () => {
+    if (!replaced) renameSync(other, file);
+    replaced = true;
+  };
+  const failure = await failureOf(rewriteBackup({ ...options, out: file, overwrite: true, onProgress }));
+  expect(failure).toMatchObject({ code: 'conflict' });
+  expect(readFileSync(file).equals(theirs)).toBe(true);
+  expect(await isOpenedBy(file, after.identity)).toBe(true);
 });
 
 it('tells whose key it is for', async () => {

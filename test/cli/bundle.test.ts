@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { diffLines, manifestLines } from '../../src/cli/bundle-text.ts';
 import { moment } from '../../src/cli/options.ts';
 import { policyLines } from '../../src/cli/policy-text.ts';
+import { FileTrustStateStore } from '../../src/cli/trust-state.ts';
 import { toBase64Url } from '../../src/core/index.ts';
 import {
   parsePolicy,
@@ -161,7 +162,33 @@ describe('commands on files', () => {
     expect(json(await verify(newer, '--update-state')).code).toBe('usage');
     expect(json(await verify(newer, '--operation', 'steal')).code).toBe('usage');
     put('damaged', 'no state');
-    expect(json(await verify(newer, '--state', at('damaged'))).code).toBe('bad_input');
+    expect(json(await verify(newer, '--state', at('damaged'))).code).toBe('trust_state_damaged');
+  });
+
+  it('take nothing back that another process has kept in the state meanwhile', async () => {
+    const policy = await signPolicy(trustPolicy());
+    const note = put('policy.note', serialiseNote(policy.note));
+    const log = new TestLog(policy);
+    await log.accept(deployment());
+    const older = put('older.json', await log.trustSet());
+    await log.append();
+    const newer = put('newer.json', await log.trustSet());
+    const verify = (set: string, state: string) =>
+      run('bundle', 'verify', set, '--policy', note, '--json', '--state', at(state), '--update-state');
+    expect((await verify(newer, 'other')).code).toBe(0);
+    const { compareAndSwap } = FileTrustStateStore.prototype;
+    const swap = vi.spyOn(FileTrustStateStore.prototype, 'compareAndSwap');
+    swap.mockImplementationOnce(async function (this: FileTrustStateStore, previous, next) {
+      put('shared', readFileSync(at('other')));
+      return compareAndSwap.call(this, previous, next);
+    });
+    try {
+      expect(json(await verify(older, 'shared')).code).toBe('rolled_back');
+      expect(swap).toHaveBeenCalledTimes(1);
+    } finally {
+      swap.mockRestore();
+    }
+    expect(readFileSync(at('shared'))).toEqual(readFileSync(at('other')));
   });
 
   it('write an anchor only of a policy that clients take', async () => {

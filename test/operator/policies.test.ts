@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   approvalsOf,
   createPolicy,
+  joinSignatures,
   lintReport,
   type PolicyFile,
   parsePolicyFile,
@@ -38,6 +39,22 @@ async function signed(of: PolicyFile, ...signers: readonly (typeof COSIGNER)[]):
   for (const signer of signers) current = await signPolicy(current, signer, { now: NOW });
   return current;
 }
+
+describe('a file that two keyholders sign at the same time', () => {
+  it('gets both lines, whoever is done last, and each line once', async () => {
+    const made = file();
+    const [byAnna, byBela] = await Promise.all([ANNA, BELA].map((signer) => signPolicy(made, signer, { now: NOW })));
+    const both = joinSignatures(byAnna!, byBela!);
+    expect(approvalsOf(both, undefined)).toEqual(approvalsOf(await signed(made, ANNA, BELA), undefined));
+    expect(joinSignatures(both, byBela!).note).toEqual(both.note);
+    expect(joinSignatures(made, byAnna!).note).toEqual(byAnna!.note);
+  });
+
+  it('is not written where it has become another policy', async () => {
+    const byAnna = await signPolicy(file(), ANNA, { now: NOW });
+    expect(await codeOf(() => joinSignatures(file({ maxAge: 3600 }), byAnna))).toBe('conflict');
+  });
+});
 
 describe('a new policy', () => {
   it('has safe defaults', () => {

@@ -1,21 +1,21 @@
 /** `holdfast bundle verify`, `show`, `diff`: what a client would make of a trust set, and what bundles say. */
 
-import { stat } from 'node:fs/promises';
 import { type ErrorDetails, HoldfastError } from '../../core/index.ts';
 import { parseBundleFile } from '../../operator/index.ts';
 import {
+  establishTrust,
   MAXIMUM_TRUST_SET,
   parseTrustState,
-  serialiseTrustState,
   type TrustOperation,
   type TrustReader,
   verifyTrustSet,
 } from '../../trust/index.ts';
 import { diffLines, diffValue, manifestLines, passedLine, signatureLines } from '../bundle-text.ts';
-import { readSmallFile, writeWholeFile } from '../files.ts';
+import { readSmallFile } from '../files.ts';
 import { say } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { openSite, readTrustSource, type TrustFlags } from '../trust-source.ts';
+import { FileTrustStateStore } from '../trust-state.ts';
 
 export interface VerifyFlags extends TrustFlags {
   readonly state?: string;
@@ -43,7 +43,6 @@ const OPERATIONS = [
   'delete',
   'follow',
 ] as const satisfies readonly TrustOperation[];
-const MAXIMUM_STATE = 65_536;
 
 /** Runs a client's steps on a trust set, and prints each with its result. */
 export async function verify(path: string, flags: VerifyFlags): Promise<CommandResult> {
@@ -55,7 +54,8 @@ export async function verify(path: string, flags: VerifyFlags): Promise<CommandR
   const trust = await readTrustSource(flags);
   const { vault, environment } = trust.policy.policy;
   const configuration = { vault, environment, fleet: flags.fleetName ?? trust.fleet };
-  const state = flags.state === undefined ? undefined : await readState(flags.state);
+  const store = flags.state === undefined ? undefined : new FileTrustStateStore(flags.state);
+  const stored = await store?.load();
   await using site = trust.url === undefined ? undefined : openSite(trust);
   let passed = 0;
   const onStep = (step: number) => {
@@ -63,12 +63,14 @@ export async function verify(path: string, flags: VerifyFlags): Promise<CommandR
   };
   const reader = site?.trustReader ?? OFFLINE;
   try {
-    const request = { policy: trust.policy, set, configuration, operation, state, clock: Date.now(), builtAt: 0 };
-    const verified = await verifyTrustSet({ ...request, reader, onStep });
-    const { manifest, digest, standing, witnessedAt, notice, nextState } = verified;
-    if (flags.updateState && flags.state !== undefined) {
-      await writeWholeFile(flags.state, serialiseTrustState(nextState), { mode: 0o600, overwrite: true });
-    }
+    const given = { policy: trust.policy, set, configuration, operation, clock: Date.now(), builtAt: 0 };
+    const request = { ...given, reader, onStep };
+    // Another process may verify by the same state: what it has seen meanwhile must not be forgotten for what this one saw.
+    const verified =
+      store && flags.updateState
+        ? await establishTrust(request, store)
+        : await verifyTrustSet({ ...request, state: stored && parseTrustState(stored) });
+    const { manifest, digest, standing, witnessedAt, notice } = verified;
     const { fleet, serial } = manifest;
     const policyVersion = verified.policy.policy.version;
     return {
@@ -110,14 +112,6 @@ const offline = async (): Promise<never> => {
 const OFFLINE: TrustReader = { consistencyProof: offline, bundleText: offline };
 
 /** Undefined for a file that is not there: a first use. */
-async function readState(path: string) {
-  const isThere = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  return isThere ? parseTrustState(await readSmallFile(path, 'the trust state', MAXIMUM_STATE)) : undefined;
-}
-
 export async function show(path: string): Promise<CommandResult> {
   const { kind, bundle, signatures } = await readBundle(path);
   const { manifest, digest, text } = bundle;

@@ -4,6 +4,7 @@ import { HoldfastError } from '../../core/index.ts';
 import {
   approvalsOf,
   createPolicy,
+  joinSignatures,
   lintReport,
   type PolicyFile,
   parsePolicyFile,
@@ -98,8 +99,9 @@ export async function sign(path: string, flags: SignFlags, signal: AbortSignal):
   };
   const signed = await withSigningKey(flags, key, (signer) => signPolicy(file, signer, { previous, now: Date.now() }));
   const out = flags.out ?? path;
-  await writeWholeFile(out, serialiseNote(signed.note), { mode: 0o644, overwrite: flags.out === undefined });
-  const approvals = approvalsOf(signed, previous);
+  const whole = flags.out === undefined ? joinSignatures(await readPolicy(path), signed) : signed;
+  const approvals = approvalsOf(whole, previous);
+  await writeWholeFile(out, serialiseNote(whole.note), { mode: 0o644, overwrite: flags.out === undefined });
   return {
     value: {
       version: file.policy.version,
