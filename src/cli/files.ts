@@ -72,12 +72,30 @@ export async function writeWholeFile(path: string, content: Uint8Array | string,
     await file.sync();
     if (options.overwrite) await rename(temporary, path);
     else await link(temporary, path);
+    await syncFolder(dirname(path));
   } catch (cause) {
     const exists = (cause as { code?: unknown } | null)?.code === 'EEXIST';
     const reason = exists ? 'exists already; nothing was written' : `cannot be written: ${reasonOf(cause)}`;
     throw new HoldfastError('usage', `${quote(path)} ${reason}`, { cause });
   } finally {
     await rm(temporary, { force: true });
+  }
+}
+
+/**
+ * A name is durable once its folder is: what a command says is written must outlast a power cut. A folder that this user may
+ * write to and not read has to do without.
+ */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EACCES') return undefined;
+    throw error;
+  });
+  if (!folder) return;
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 

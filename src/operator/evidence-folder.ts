@@ -167,4 +167,6 @@ async function place(folder: string, name: string, content: Uint8Array): Promise
   await file.writeFile(content);
   await file.sync();
   await rename(temporary, join(folder, name));
+  await using place = await open(folder, 'r');
+  await place.sync();
 }

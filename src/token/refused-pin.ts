@@ -86,6 +86,9 @@ async function remember(path: string, memory: PinMemory, pin: Secret): Promise<v
       await file.close();
     }
     await rename(`${path}.new`, path);
+    await using folder = await open(memory.folder, 'r');
+    // Its new name too: a power cut would else cost the token another try.
+    await folder.sync();
   } catch (cause) {
     throw new HoldfastError(
       'token_pin_incorrect',
