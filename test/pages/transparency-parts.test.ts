@@ -1,8 +1,9 @@
 /** Parts of the transparency page that need no browser: which site, and what changed in plain words. */
 
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { changesOf } from '../../src/pages/transparency/changes.ts';
+import { recall, remember } from '../../src/pages/transparency/memory.ts';
 import { siteOf } from '../../src/pages/transparency/site.ts';
 import { TEXTS } from '../../src/pages/transparency/texts.ts';
 import type { LiveManifest } from '../../src/trust/index.ts';
@@ -97,5 +98,34 @@ describe('what changed', () => {
     expect(changesOf(first, second(retired)).sentences[0]).toBe(
       `The fleet is retired: records move to second, and can be recovered here until ${TEXTS.words.date(retired.sunset)}.`,
     );
+  });
+});
+
+describe('what is remembered of a log', () => {
+  const seenAt = (size: number, root: string) => ({
+    seen: { origin: 'log.example', size, root: root.repeat(64) },
+    at: size,
+    passed: true,
+  });
+
+  test('is never taken back by a check of another tab that saw less, or something else', () => {
+    const stored = new Map<string, string>();
+    vi.stubGlobal('localStorage', {
+      getItem: (key: string) => stored.get(key) ?? null,
+      setItem: (key: string, value: string) => void stored.set(key, value),
+    });
+    try {
+      const site = 'https://log.example';
+      remember(site, seenAt(12, 'b'));
+      remember(site, seenAt(10, 'a'));
+      remember(site, seenAt(12, 'c'));
+      expect(recall(site)!.seen).toEqual(seenAt(12, 'b').seen);
+      remember(site, { ...seenAt(12, 'b'), at: 20 });
+      expect(recall(site)!.at).toBe(20);
+      remember(site, seenAt(13, 'd'));
+      expect(recall(site)!.seen.size).toBe(13);
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 });

@@ -135,3 +135,44 @@ describe('a device', () => {
     expect(() => readNotes(fromBase64Url('_w'))).toThrowError(expect.objectContaining({ code: 'malformed' }));
   });
 });
+
+describe('two tabs of one browser', () => {
+  const place = { recipient: 'age1first', sealed: new Uint8Array([1]), savedAt: NOW, generation: 1 };
+
+  it('take over what the other one has changed, and change only what they mean to', () => {
+    const other = Device.load()!;
+    device.notes = [note('a')];
+    other.backup = place;
+    other.notes = [note('b'), ...other.notes];
+    expect([device.notes, other.notes].map((notes) => notes.map(({ id }) => id))).toEqual([
+      ['b', 'a'],
+      ['b', 'a'],
+    ]);
+    expect(device.backup).toEqual(place);
+  });
+
+  it('bring nothing back that the other one has forgotten', () => {
+    const other = Device.load()!;
+    device.forget();
+    other.notes = [note('a')];
+    expect(Device.load()).toBeUndefined();
+  });
+
+  it('a save that ends after the key was renewed does not go back to the old key', async () => {
+    await account.restore([await backupOf(first, [note('a')])], byCode);
+    const opened = device.backup!;
+    const other = Device.load()!;
+    Object.assign(account, { vault: { status: async () => ({ state: 'none', generation: 0 }) } });
+    let kept = 0;
+    vi.stubGlobal('fetch', async (_path: string, init?: RequestInit) => {
+      if (init?.method !== 'PUT') return Response.json({ backups: [] });
+      // The other tab renews the key while this one's backup is on its way.
+      other.backup = { ...opened, recipient: second.list.recipient, generation: 2 };
+      kept++;
+      return new Response(null, { status: 204 });
+    });
+    await account.save();
+    expect(kept).toBe(1);
+    expect(device.backup?.recipient).toBe(second.list.recipient);
+  });
+});

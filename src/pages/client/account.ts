@@ -35,7 +35,7 @@ import {
   standingOf,
   type Way,
 } from '../../recovery/index.ts';
-import type { Device, Note } from './device.ts';
+import type { BackupPlace, Device, Note } from './device.ts';
 import {
   backupId,
   dropBackup,
@@ -153,7 +153,14 @@ export class Account {
       throw new HoldfastError('superseded', 'the backup was changed on another device; open it here once to go on');
     }
     await storeBackup(name, id, await encryptNotes(notes, recipient, sealed));
-    this.device.backup = { ...backup, savedAt: Date.now() };
+    this.#note(backup, { savedAt: Date.now() });
+  }
+
+  /** Notes something of a backup place, unless another tab or task has put another one there meanwhile. */
+  #note({ recipient, sealed }: BackupPlace, change: Partial<Pick<BackupPlace, 'savedAt' | 'generation'>>): void {
+    const { backup } = this.device;
+    if (backup?.recipient !== recipient || !equalBytes(backup.sealed, sealed)) return;
+    this.device.backup = { ...backup, ...change };
   }
 
   /** 0 where the vault has no record to recover from. */
@@ -331,7 +338,7 @@ export class Account {
   /** The record's generation, after this device has changed it. */
   async #remember(): Promise<void> {
     const { backup } = this.device;
-    if (backup) this.device.backup = { ...backup, generation: await this.#generation() };
+    if (backup) this.#note(backup, { generation: await this.#generation() });
   }
 
   async #adopt(unlocked: Unlocked): Promise<void> {

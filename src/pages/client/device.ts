@@ -30,7 +30,10 @@ interface Stored {
 
 const KEY = 'keepsake/v1';
 
-/** One person's data in this browser. Several people on one device would each need a profile of their own. */
+/**
+ * One person's data in this browser. Several people on one device would each need a profile of their own. Several tabs share it:
+ * each reads what is there now, and changes only what it means to change, in one turn.
+ */
 export class Device {
   #stored: Stored;
 
@@ -39,31 +42,26 @@ export class Device {
   }
 
   static load(): Device | undefined {
-    const text = localStorage.getItem(KEY);
-    if (text === null) return undefined;
-    try {
-      return new Device(JSON.parse(text) as Stored);
-    } catch {
-      return undefined;
-    }
+    const stored = read();
+    return stored && new Device(stored);
   }
 
   static create(name: string): Device {
-    const device = new Device({ name, clientKey: clientKeyToJwk(generateClientKey()), notes: [] });
-    device.#save({});
-    return device;
+    const stored = { name, clientKey: clientKeyToJwk(generateClientKey()), notes: [] };
+    localStorage.setItem(KEY, JSON.stringify(stored));
+    return new Device(stored);
   }
 
   get name(): string {
-    return this.#stored.name;
+    return this.#now.name;
   }
 
   get clientKey() {
-    return clientKeyFromJwk(this.#stored.clientKey);
+    return clientKeyFromJwk(this.#now.clientKey);
   }
 
   get notes(): readonly Note[] {
-    return this.#stored.notes;
+    return this.#now.notes;
   }
 
   set notes(notes: readonly Note[]) {
@@ -71,7 +69,7 @@ export class Device {
   }
 
   get backup(): BackupPlace | undefined {
-    const { backup } = this.#stored;
+    const { backup } = this.#now;
     return backup && { ...backup, sealed: fromBase64Url(backup.sealed) };
   }
 
@@ -83,8 +81,25 @@ export class Device {
     localStorage.removeItem(KEY);
   }
 
+  /** As another tab may have left it; where one has forgotten this device, as it was last. */
+  get #now(): Stored {
+    this.#stored = read() ?? this.#stored;
+    return this.#stored;
+  }
+
   #save(change: Partial<Stored>): void {
-    this.#stored = { ...this.#stored, ...change };
-    localStorage.setItem(KEY, JSON.stringify(this.#stored));
+    this.#stored = { ...this.#now, ...change };
+    // What was forgotten in another tab does not come back.
+    if (read()) localStorage.setItem(KEY, JSON.stringify(this.#stored));
+  }
+}
+
+function read(): Stored | undefined {
+  const text = localStorage.getItem(KEY);
+  if (text === null) return undefined;
+  try {
+    return JSON.parse(text) as Stored;
+  } catch {
+    return undefined;
   }
 }

@@ -30,9 +30,16 @@ export function recall(site: string): Memory | undefined {
   }
 }
 
-/** Keeps what a check has seen, never in place of something newer that it contradicts. */
-export function remember(site: string, { seen, at, passed }: AuditReport): void {
+/**
+ * Keeps what a check has seen, never in place of something newer that it contradicts: another tab may have checked the same log
+ * meanwhile, and what it has seen must not be forgotten for what this one saw before.
+ */
+export function remember(site: string, { seen, at, passed }: Pick<AuditReport, 'seen' | 'at' | 'passed'>): void {
   if (!seen || !passed) return;
+  const known = recall(site)?.seen;
+  if (known?.origin === seen.origin) {
+    if (known.size > seen.size || (known.size === seen.size && known.root !== seen.root)) return;
+  }
   try {
     localStorage.setItem(keyOf(site), JSON.stringify({ ...seen, at }));
   } catch (error) {
