@@ -9,12 +9,12 @@ import { Gathering } from '../../src/cosigner/service/gathering.ts';
 import type { Ledger } from '../../src/cosigner/service/ledger.ts';
 import { CosignerMetrics } from '../../src/cosigner/service/metrics.ts';
 import { createLogger } from '../../src/http/index.ts';
-import { parseCheckpoint, parseNote } from '../../src/trust/index.ts';
+import { parseCheckpoint, parseNote, parseTlogPolicy } from '../../src/trust/index.ts';
 import { REVOKER } from '../trust/fixture.ts';
 import { DAY, deployment, NOW, revocation } from '../trust/manifests.ts';
 import { CosignerBench, countersigned, digest, EVIDENCE, signedBy, text } from './cosigner-fixture.ts';
 import { get, PLEXI, post, ServiceBench, until } from './service-fixture.ts';
-import { testWitnesses } from './witnesses.ts';
+import { TestWitness, testWitnesses } from './witnesses.ts';
 
 const outcome = (work: Promise<unknown>) =>
   work.then(
@@ -218,8 +218,12 @@ test('a new policy’s witnesses are asked for checkpoints that have the policy,
   });
   gathering.start();
   await until(async () => (gathering.fault === '' ? true : undefined));
-  // The policy’s leaf is committed, and its files are being written: the second policy’s witnesses have confirmed nothing.
-  Object.assign(ledger.state, { size: 3, policy: { digest: 'two', policy, tlog: made.policy } });
+  // The policy’s leaf is committed, and its files are being written: the second policy’s witness has confirmed nothing.
+  const logKey = tlog.logs[0]!.key.text;
+  const { verifierKey } = new TestWitness('w9.example', logKey, () => Date.now()).signer;
+  const lines = [`log ${logKey}`, `witness w9.example ${verifierKey} https://w9.example`, 'quorum w9.example', ''];
+  const second = { digest: 'two', policy, tlog: parseTlogPolicy(lines.join('\n')) };
+  Object.assign(ledger.state, { size: 3, policy: second });
   expect(gathering.fault).toBe('');
   Object.assign(log.head, { size: 3 });
   expect(gathering.fault).toContain('too few witnesses');
