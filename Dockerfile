@@ -10,8 +10,10 @@ ARG BUILDER=${BASE}
 # ---- What runs: the base with SoftHSM and a user ----------------------------------------------------------------------
 FROM ${BASE} AS runtime
 ARG ANEW
-RUN apt-get -q update \
- && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends softhsm2 \
+# A mirror that fails for a moment, or changes between its list and the package, is asked again.
+RUN get() { apt-get -q update \
+      && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends softhsm2; } \
+ && { get || { sleep 5 && get; } || { sleep 30 && get; }; } \
  && echo 'holdfast:x:10001:' >>/etc/group \
  && echo 'holdfast:x:10001:10001:Holdfast:/var/lib/holdfast:/usr/sbin/nologin' >>/etc/passwd \
  && install -d -o 10001 -g 10001 -m 700 /var/lib/holdfast /var/lib/holdfast/own /var/lib/holdfast/store \
@@ -26,17 +28,18 @@ FROM ${BUILDER} AS build
 WORKDIR /build
 ENV PATH=/opt/npm/node_modules/.bin:$PATH
 COPY package.json package-lock.json ./
-# Of packages of others, each by the hash that the lock file has of it.
-RUN if ! { command -v npm && command -v g++ && command -v make && command -v python3; } >/dev/null; then \
-      apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-        ca-certificates g++ make npm python3; \
-    fi \
+# Of packages of others, each by the hash that the lock file has of it. Whatever is fetched is asked for again where it fails:
+# npm does not by itself where a transfer breaks off.
+RUN try() { "$@" || { sleep 5 && "$@"; } || { sleep 30 && "$@"; }; } \
+ && get() { apt-get -q update \
+      && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends ca-certificates g++ make npm python3; } \
+ && if ! { command -v npm && command -v g++ && command -v make && command -v python3; } >/dev/null; then try get; fi \
  # Debian's npm knows nothing of bills of materials; on Debian's Node it leaves out what wants a newer one, without a word.
- && npm install --silent --no-audit --no-fund --prefix /opt/npm npm@10.9.4 \
+ && try npm install --silent --no-audit --no-fund --prefix /opt/npm npm@10.9.4 \
       node@$(node -p 'require("./package-lock.json").packages["node_modules/node"].version') \
  # The shell remembers where it found Debian's.
  && hash -r \
- && npm ci --ignore-scripts --no-audit --no-fund --include=dev \
+ && try npm ci --ignore-scripts --no-audit --no-fund --include=dev \
  && npm sbom --omit=dev --sbom-format=cyclonedx >/tmp/npm.json \
  && npm cache clean --force --silent
 ARG ANEW
