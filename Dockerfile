@@ -81,7 +81,8 @@ ENV NODE_ENV=production MALLOC_ARENA_MAX=2
 USER 10001:10001
 WORKDIR /var/lib/holdfast
 # 7443 nodes, 8443 coordinators, 8444 and 8445 cosigners, 8446 witnesses; monitoring at 9464 to 9468.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["node", "/app/container/health.mjs"]
+# What takes longer than that hangs: a busy machine's containers are not ill.
+HEALTHCHECK --interval=10s --timeout=20s --start-period=60s --retries=3 CMD ["node", "/app/container/health.mjs"]
 # A service begins anew with its engine's options (src/cli/engine.ts), as the same process.
 ENTRYPOINT ["node", "/app/dist/cli/main.js"]
 CMD ["--help"]

@@ -17,7 +17,7 @@ const port = process.env.HOLDFAST_HEALTH_PORT || setting || (role && PORTS[role]
 if (port !== undefined) {
   const path = process.env.HOLDFAST_HEALTH_PATH || '/healthz';
   try {
-    const status = await statusOf({ host: '127.0.0.1', port, path, signal: AbortSignal.timeout(4000) });
+    const status = await statusOf({ host: '127.0.0.1', port, path, signal: AbortSignal.timeout(15_000) });
     if (status !== 200) throw new Error(`${path} answered ${status}`);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
