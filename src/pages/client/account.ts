@@ -73,6 +73,8 @@ export class Account {
   #tokens: Readonly<Record<string, string>> = {};
   #unlocked: Unlocked | undefined;
   #isTakenOver = false;
+  /** Done once the last change that was begun is. */
+  #last: Promise<void> = Promise.resolve();
 
   private constructor(device: Device, anchor: string) {
     this.device = device;
@@ -127,11 +129,29 @@ export class Account {
     throw new HoldfastError('forbidden', 'this needs one of the ways to the backup first');
   }
 
+  /**
+   * One change after another: a slow one would put what it knew when it began over what another has changed meanwhile, here and
+   * at the server, such as a way that was just added.
+   */
+  async #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const before = this.#last;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#last = promise;
+    await before;
+    try {
+      return await change();
+    } finally {
+      resolve();
+    }
+  }
+
   /** Turns the backup on: a new key, kept by the vault under the PIN, and a first backup. */
   async turnOn(pin: string): Promise<void> {
-    const identity = await generateX25519Identity();
-    const { fleet } = await this.vault.enrol(pin, utf8(identity));
-    await this.#adopt({ identity, list: addPin(await noMethods({ identity }), { fleet, now: Date.now() }) });
+    await this.#inTurn(async () => {
+      const identity = await generateX25519Identity();
+      const { fleet } = await this.vault.enrol(pin, utf8(identity));
+      await this.#adopt({ identity, list: addPin(await noMethods({ identity }), { fleet, now: Date.now() }) });
+    });
   }
 
   /**
@@ -140,6 +160,10 @@ export class Account {
    *   one knows might not open with what the person has now.
    */
   async save(): Promise<void> {
+    await this.#inTurn(() => this.#save());
+  }
+
+  async #save(): Promise<void> {
     const { backup, notes, name } = this.device;
     if (!backup) return;
     const { recipient, sealed } = backup;
@@ -223,6 +247,10 @@ export class Account {
    * @throws HoldfastError as `openWith` for the first of them.
    */
   async restore(backups: readonly FoundBackup[], way: Way): Promise<boolean> {
+    return await this.#inTurn(() => this.#restore(backups, way));
+  }
+
+  async #restore(backups: readonly FoundBackup[], way: Way): Promise<boolean> {
     const known = this.device.backup;
     let failure: unknown;
     let isLeft = false;
@@ -261,26 +289,34 @@ export class Account {
 
   /** Wraps the key for a code that the person has confirmed. */
   async addCode(code: RecoveryCode): Promise<void> {
-    const { identity, list } = this.#key;
-    await this.#adopt({ identity, list: await addRecoveryCode(list, { identity }, { code, now: Date.now() }) });
+    await this.#inTurn(async () => {
+      const { identity, list } = this.#key;
+      await this.#adopt({ identity, list: await addRecoveryCode(list, { identity }, { code, now: Date.now() }) });
+    });
   }
 
   async addPasskey(name: string): Promise<void> {
-    const { identity, list } = this.#key;
-    await this.#adopt({ identity, list: await addPasskey(list, { identity }, { name, now: Date.now() }) });
+    await this.#inTurn(async () => {
+      const { identity, list } = this.#key;
+      await this.#adopt({ identity, list: await addPasskey(list, { identity }, { name, now: Date.now() }) });
+    });
   }
 
   /** A new PIN for the same key, where the old one is forgotten. */
   async replacePin(pin: string): Promise<void> {
-    const { identity, list } = this.#key;
-    const { fleet } = await this.vault.enrol(pin, utf8(identity), { takeover: true });
-    await this.#adopt({ identity, list: addPin(list, { fleet, now: Date.now() }) });
+    await this.#inTurn(async () => {
+      const { identity, list } = this.#key;
+      const { fleet } = await this.vault.enrol(pin, utf8(identity), { takeover: true });
+      await this.#adopt({ identity, list: addPin(list, { fleet, now: Date.now() }) });
+    });
   }
 
   /** Takes a way off the list only. @throws HoldfastError `last_method`, `passkey_alone`. */
   async remove(id: Uint8Array): Promise<void> {
-    const { identity, list } = this.#key;
-    await this.#adopt({ identity, list: removeMethod(list, id) });
+    await this.#inTurn(async () => {
+      const { identity, list } = this.#key;
+      await this.#adopt({ identity, list: removeMethod(list, id) });
+    });
   }
 
   /** Whether the way may go, before anything is asked of the person. @throws HoldfastError `last_method`, `passkey_alone`. */
@@ -299,40 +335,46 @@ export class Account {
    * @returns passkeys that could not be taken along.
    */
   async renew(id: Uint8Array | undefined, pin: string, code: RecoveryCode): Promise<readonly RecoveryMethod[]> {
-    const { identity, list } = this.#key;
-    // Before anything is changed: with a wrong PIN the vault could not follow.
-    if ((await this.identityByPin(pin)) !== identity) {
-      throw new HoldfastError('untrusted', 'the PIN leads to another key than this backup’s');
-    }
-    const old = list.recipient;
-    const next = { identity: await generateX25519Identity() };
-    const codes = list.methods.filter((method) => method.kind === 'recovery-code').map((method) => method.id);
-    const without = [...codes, ...(id ? [id] : [])];
-    const withCode = await addRecoveryCode(list, { identity }, { code, now: Date.now() });
-    const { list: renewed, dropped } = await renewKey(withCode, next, { without, codes: [code] });
-    await this.#adopt({ identity: next.identity, list: renewed });
-    if (renewed.methods.some(({ kind }) => kind === 'pin')) {
-      await this.vault.changePin(pin, pin, { secret: utf8(next.identity) });
-    } else {
-      await this.vault.delete(pin);
-    }
-    await this.#remember();
-    await dropBackup(this.device.name, backupId(old));
-    return dropped;
+    return await this.#inTurn(async () => {
+      const { identity, list } = this.#key;
+      // Before anything is changed: with a wrong PIN the vault could not follow.
+      if ((await this.identityByPin(pin)) !== identity) {
+        throw new HoldfastError('untrusted', 'the PIN leads to another key than this backup’s');
+      }
+      const old = list.recipient;
+      const next = { identity: await generateX25519Identity() };
+      const codes = list.methods.filter((method) => method.kind === 'recovery-code').map((method) => method.id);
+      const without = [...codes, ...(id ? [id] : [])];
+      const withCode = await addRecoveryCode(list, { identity }, { code, now: Date.now() });
+      const { list: renewed, dropped } = await renewKey(withCode, next, { without, codes: [code] });
+      await this.#adopt({ identity: next.identity, list: renewed });
+      if (renewed.methods.some(({ kind }) => kind === 'pin')) {
+        await this.vault.changePin(pin, pin, { secret: utf8(next.identity) });
+      } else {
+        await this.vault.delete(pin);
+      }
+      await this.#remember();
+      await dropBackup(this.device.name, backupId(old));
+      return dropped;
+    });
   }
 
   /** Deletes the record and all backups at the application's server. The notes stay on this device. */
   async turnOff(pin: string): Promise<void> {
-    if (this.ways.some(({ kind }) => kind === 'pin')) await this.vault.delete(pin);
-    const { name } = this.device;
-    for (const { id } of await listBackups(name)) await dropBackup(name, id);
-    this.device.backup = undefined;
-    this.#unlocked = undefined;
+    await this.#inTurn(async () => {
+      if (this.ways.some(({ kind }) => kind === 'pin')) await this.vault.delete(pin);
+      const { name } = this.device;
+      for (const { id } of await listBackups(name)) await dropBackup(name, id);
+      this.device.backup = undefined;
+      this.#unlocked = undefined;
+    });
   }
 
   async changePin(oldPin: string, newPin: string): Promise<void> {
-    await this.vault.changePin(oldPin, newPin);
-    await this.#remember();
+    await this.#inTurn(async () => {
+      await this.vault.changePin(oldPin, newPin);
+      await this.#remember();
+    });
   }
 
   /** The record's generation, after this device has changed it. */
