@@ -15,7 +15,7 @@ export const NO_BROWSER =
  */
 export function findBrowser(names: readonly string[] = NAMES): string | undefined {
   return names.find((name) => {
-    const { status, stdout } = spawnSync(name, ['--version'], { encoding: 'utf8', timeout: 30_000 });
+    const { status, stdout } = spawnSync(name, ['--version'], { encoding: 'utf8', timeout: 120_000 });
     return status === 0 && /chrom/i.test(stdout);
   });
 }

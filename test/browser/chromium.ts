@@ -75,7 +75,7 @@ export class Browser implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
     this.#child.kill('SIGTERM');
-    const timer = setTimeout(this.#kill, 5000);
+    const timer = setTimeout(this.#kill, 60_000);
     await this.#ended;
     clearTimeout(timer);
     rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });

@@ -19,6 +19,8 @@ import { computeValues, type OprfVector, outputOf, SEED, THRESHOLD, type ValueIn
 
 const PIN = '493027';
 const WRONG = '111111';
+/** What a trust set may cost to verify: it has about twelve, and some of the kind that takes longer. */
+const MOST_SIGNATURES = 40;
 const SECRET = Uint8Array.from({ length: 32 }, (_, i) => 255 - i);
 /** The page that docs/browser.md describes, at an origin that the coordinator knows. */
 let home: string;
@@ -57,12 +59,18 @@ beforeAll(async () => {
 
 afterAll(() => resources.disposeAsync());
 
-/** Has the coordinator answer pages of this origin, as an operator would: in its configuration. */
+/**
+ * Has the coordinator answer pages of this origin, as an operator would: in its configuration. An enrolment waits for all nodes
+ * as long as it can: on a slow machine it would be degraded.
+ */
 async function letIn(origin: string): Promise<void> {
   const { folder } = fleet;
   const path = folder.configuration('coordinator-1');
   const configuration = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
-  writeFileSync(path, JSON.stringify({ ...configuration, allowedOrigins: [origin] }));
+  writeFileSync(
+    path,
+    JSON.stringify({ ...configuration, allowedOrigins: [origin], timeouts: { enrolmentGrace: 60_000 } }),
+  );
   await fleet.ok('fleet', 'kill', folder.path, 'coordinator-1');
   await fleet.ok('fleet', 'start', folder.path, 'coordinator-1');
   await fleet.until(({ processes }) => processes.every(({ ready }) => ready));
@@ -152,7 +160,7 @@ test('a record deleted in the browser is gone for good', async () => {
   await expect(recover(account)).rejects.toMatchObject({ code: 'destroyed' });
 });
 
-test('a fleet is verified from a trust anchor in less than 50 ms, and what was seen is stored in one step', async () => {
+test('a fleet is verified from a trust anchor at the price of its signatures, and what was seen is stored in one step', async () => {
   const { log, policy } = await scene();
   const result = await page.call('trust', {
     anchor: serialiseTrustAnchor(anchorOf(policy, ['https://cosigner.example'])),
@@ -164,11 +172,13 @@ test('a fleet is verified from a trust anchor in less than 50 ms, and what was s
   expect(result.store).toHaveLength(11);
   const [first, ...later] = result.milliseconds;
   const fastest = Math.min(...later);
+  const signatures = fastest / Math.min(...result.ofSignature);
   console.log(
-    `A trust set is verified in ${fastest.toFixed(1)} ms in the browser, the first time in ${first!.toFixed(1)} ms`,
+    `A trust set is verified in ${fastest.toFixed(1)} ms in the browser, the first time in ${first!.toFixed(1)} ms: ` +
+      `as long as ${signatures.toFixed(1)} signatures`,
   );
-  // Other work on this machine only ever makes it slower.
-  expect(fastest).toBeLessThan(50);
+  // Not so many milliseconds: a slow machine takes longer, for signatures as well. Other work only ever makes either slower.
+  expect(signatures).toBeLessThan(MOST_SIGNATURES);
 });
 
 test('nothing that the SDK did so far was against the policy of the page', () => {
@@ -187,7 +197,7 @@ test('without WebAssembly in the policy a PIN cannot be stretched, and nothing i
 test('a page of an origin that the coordinator does not know cannot reach it', async () => {
   const { account } = await newUser('grace');
   await page.call('navigate', { url: `${elsewhere}/` });
-  await expect(status(account)).rejects.toMatchObject({ code: 'no_majority' });
+  await expect(status({ ...account, patience: 3000 })).rejects.toMatchObject({ code: 'no_majority' });
   await page.call('navigate', { url: `${home}/` });
   expect(await status(account)).toMatchObject({ state: 'none' });
 });

@@ -9,6 +9,8 @@ export interface Account {
   readonly trust: string;
   /** As `holdfast user-token` writes it. */
   readonly credential: { readonly userToken: string; readonly clientKey: unknown };
+  /** Milliseconds; default: as long as the machine takes. */
+  readonly patience?: number;
 }
 
 /** Each command's arguments and result. */
@@ -29,7 +31,11 @@ export interface Commands {
   /** Verifies a fleet from a trust anchor's text, several times, and tries the browser's store of trust state. */
   trust: [
     arguments: { anchor: string; set: readonly number[]; states: readonly (readonly number[])[]; clock: number },
-    result: { fleet: string; serial: number; mode: string; store: readonly string[]; milliseconds: readonly number[] },
+    result: { fleet: string; serial: number; mode: string; store: readonly string[] } & {
+      /** Of each verification of the whole, and beside it of one signature. */
+      milliseconds: readonly number[];
+      ofSignature: readonly number[];
+    },
   ];
   /** Goes to another address, whose page takes the commands that follow. */
   navigate: [arguments: { url: string }, result: Record<string, never>];

@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { CommandName, Commands, Report, ReportedError } from './commands.ts';
 
-/** Milliseconds for the browser to start and to answer. */
-const PATIENCE = 60_000;
+/** Milliseconds for the browser to start and to answer: only what hangs takes so long. */
+const PATIENCE = 240_000;
 
 /** What the page reported of a failed command. */
 export class PageError extends Error {

@@ -9,6 +9,9 @@ import { join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page, type Request } from 'playwright-core';
 import { findBrowser, NO_BROWSER } from '../../scripts/browser.ts';
 
+/** Milliseconds for the browser to start, and for anything that a page is to show: only what hangs takes so long. */
+const PATIENCE = 180_000;
+
 /** Starts a browser; the test closes it. @throws Error where none is found. */
 export async function openBrowser(...more: readonly string[]): Promise<Browser> {
   const command = findBrowser();
@@ -16,6 +19,7 @@ export async function openBrowser(...more: readonly string[]): Promise<Browser> 
   const executablePath = execFileSync('which', [command], { encoding: 'utf8' }).trim();
   return await chromium.launch({
     executablePath,
+    timeout: PATIENCE,
     // Tests run as root in containers, where Chromium's own sandbox cannot; the pages are ours.
     chromiumSandbox: false,
     args: ['--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-proxy-server', ...more],
@@ -55,7 +59,7 @@ export class Visit implements AsyncDisposable {
 
   async #watch(origins: readonly string[]): Promise<void> {
     const { page } = this;
-    page.setDefaultTimeout(30_000);
+    page.setDefaultTimeout(PATIENCE);
     page.on('pageerror', ({ message }) => this.errors.push(message));
     page.on('console', (message) => {
       const text = message.text();

@@ -56,6 +56,8 @@ export class Phone implements AsyncDisposable {
     await this.fill('A new note', note);
     await this.press('Keep this note');
     await this.page.locator('.note', { hasText: note }).waitFor();
+    // It shows before it is backed up: another device finds it only then.
+    await this.page.locator('button[aria-disabled]').waitFor({ state: 'detached' });
   }
 
   /** Turns the backup on as far as the recovery code. */
@@ -70,6 +72,7 @@ export class Phone implements AsyncDisposable {
 
   /** Writes the code down and confirms it. */
   async keepCode(): Promise<string[]> {
+    await this.page.locator('.code li').first().waitFor();
     const groups = await this.page
       .locator('.code li')
       .evaluateAll((items) => items.map((one) => one.lastChild!.textContent!));
