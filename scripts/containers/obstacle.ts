@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 
 const answers = (command: string, ...words: string[]) =>
-  spawnSync(command, words, { stdio: 'ignore', timeout: 30_000 }).status === 0;
+  spawnSync(command, words, { stdio: 'ignore', timeout: 120_000 }).status === 0;
 
 /** Why not, or undefined. */
 export function containerObstacle(): string | undefined {

@@ -1,9 +1,10 @@
 /** A Docker engine for the tests: the one that runs, or one started here as root and stopped afterwards. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { openSync, readFileSync, rmSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { RUNS, removeOldRuns, removeRun } from './old-runs.ts';
 
 export const root = resolve(import.meta.dirname, '../..');
 /** Kept between runs: base images and the engine's cache of built steps. */
@@ -14,11 +15,16 @@ export interface Engine extends AsyncDisposable {
   readonly host: string | undefined;
 }
 
+/** Milliseconds for one answer, and for the engine to come up and to end: only what hangs takes so long. */
+const ANSWER = 120_000;
+const UP = 600_000;
+const DOWN = 120_000;
+
 const answers = (host?: string) =>
   spawnSync('docker', ['version'], {
     stdio: 'ignore',
     env: { ...process.env, ...(host && { DOCKER_HOST: host }) },
-    timeout: 20_000,
+    timeout: ANSWER,
   }).status === 0;
 
 /** @throws Error with the end of the engine's log where it does not start. */
@@ -34,7 +40,8 @@ export async function startEngine(): Promise<Engine> {
 }
 
 async function start(driver: string): Promise<Engine | undefined> {
-  const run = `/run/holdfast-${process.pid}`;
+  removeOldRuns(RUNS);
+  const run = join(RUNS, `holdfast-${process.pid}`);
   const host = `unix://${run}/docker.sock`;
   const log = openSync(join(kept, 'dockerd.log'), 'w', 0o600);
   await mkdir(run, { recursive: true, mode: 0o700 });
@@ -45,26 +52,38 @@ async function start(driver: string): Promise<Engine | undefined> {
   const ended = new Promise<void>((done) => child.once('error', () => done()).once('exit', () => done()));
   const stop = async () => {
     await stopEngine(child, ended);
-    // An engine that had to be killed leaves the network namespaces of its containers mounted there.
-    const mounted = readFileSync('/proc/mounts', 'utf8').matchAll(/^\S+ (\S+)/gm);
-    for (const [, path] of mounted) if (path?.startsWith(`${run}/`)) spawnSync('umount', ['--lazy', path]);
-    rmSync(run, { recursive: true, force: true });
+    // An engine that had to be killed leaves its containers.
+    removeRun(run);
   };
   let gone = false;
   void ended.then(() => {
     gone = true;
   });
-  for (const end = performance.now() + 60_000; performance.now() < end && !gone; ) {
-    if (answers(host)) return { host, [Symbol.asyncDispose]: stop };
+  for (const end = performance.now() + UP; performance.now() < end && !gone; ) {
+    if (answers(host)) {
+      removeContainers(host);
+      return { host, [Symbol.asyncDispose]: stop };
+    }
     await new Promise((done) => setTimeout(done, 250));
   }
   await stop();
   return undefined;
 }
 
+/** Of a run that was killed: those of Compose would be started again, and keep their ports from this one's. */
+function removeContainers(host: string): void {
+  const env = { ...process.env, DOCKER_HOST: host };
+  const docker = (...words: string[]) =>
+    spawnSync('docker', words, { env, encoding: 'utf8', timeout: UP }).stdout ?? '';
+  const left = docker('ps', '--all', '--quiet').split('\n').filter(Boolean);
+  if (left.length > 0) docker('rm', '--force', '--volumes', ...left);
+  docker('network', 'prune', '--force');
+  docker('volume', 'prune', '--all', '--force');
+}
+
 async function stopEngine(child: ChildProcess, ended: Promise<void>): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), 30_000);
+  const timer = setTimeout(() => child.kill('SIGKILL'), DOWN);
   await ended;
   clearTimeout(timer);
 }

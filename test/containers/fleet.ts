@@ -23,8 +23,9 @@ export const COORDINATORS = [1, 2] as const;
 const WITNESSES = [1, 2, 3] as const;
 const OWN = '/var/lib/holdfast/own';
 const STORE = '/var/lib/holdfast/store';
-/** Milliseconds for a container to start on a busy machine. */
-const START = 120_000;
+/** Milliseconds for a container to start, and for a node to serve: only what hangs takes so long, on any machine. */
+const START = 600_000;
+const SERVE = 300_000;
 
 /** As compose.yaml has it: nothing to write to but volumes and /tmp, no capabilities. */
 class Hardened extends GenericContainer {
@@ -42,6 +43,9 @@ class Hardened extends GenericContainer {
     return this;
   }
 }
+
+/** An enrolment waits for all nodes for as long as it can: without one that is late it would be said to be degraded. */
+export const WHOLE = { HOLDFAST_COORDINATOR_TIMEOUTS_ENROLMENT_GRACE: '60000' };
 
 export class ContainerFleet implements AsyncDisposable {
   readonly #prefix = `hf-${randomBytes(4).toString('hex')}`;
@@ -138,6 +142,7 @@ export class ContainerFleet implements AsyncDisposable {
     const container = new Hardened(image)
       .withName(this.#of(name))
       .on(this.#of('public'), name)
+      .withEnvironment(WHOLE)
       .withExposedPorts({ container: 8443, host: this.#basePort + coordinator })
       .withBindMounts([{ source: this.#of(name), target: OWN, mode: 'ro' }])
       .withCommand(['coordinator', 'run', '--config', `${OWN}/config.json`]);
@@ -237,7 +242,7 @@ export class ContainerFleet implements AsyncDisposable {
   }
 
   async untilServing(node: number): Promise<void> {
-    const end = performance.now() + 60_000;
+    const end = performance.now() + SERVE;
     while (!(await this.isServing(node))) {
       if (performance.now() > end) throw new Error(`node ${node} does not serve:\n${await this.log(`node-${node}`)}`);
       await new Promise((done) => setTimeout(done, 250));
