@@ -40,6 +40,9 @@ const together = process.env.HOLDFAST_TEST_TOGETHER === '1' ? TOGETHER : [];
 /** Milliseconds. Only what hangs comes to this end: some take minutes on a machine with a fraction of a processor and a slow disk. */
 const UNIT_LIMIT = 600_000;
 
+/** The same for suites in which one test is hundreds of simulated fleets, or a fleet's whole story. */
+const LATER_LIMIT = 900_000;
+
 /** What has to be there before a suite's tests, made once. */
 const SET_UP: Readonly<Record<string, string>> = { containers: 'test/containers/set-up.ts' };
 
@@ -89,7 +92,7 @@ export default defineConfig({
       ...(together.length > 0 ? [suite('unit-together', together, [], 0, UNIT_LIMIT, SHARED)] : []),
       ...LATER_SUITES.map((name, index) => {
         const include = foldersOf(name).map((folder) => `test/${folder}/**/*.test.ts`);
-        return suite(name, include, [], index + 1, 300_000);
+        return suite(name, include, [], index + 1, LATER_LIMIT);
       }),
       ...(process.env.HOLDFAST_DEVICES ? [suite(DEVICE, [`test/${DEVICE}/**/*.test.ts`], [], 1, 600_000)] : []),
     ],

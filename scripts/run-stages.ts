@@ -43,6 +43,12 @@ const env = {
 
 const running = new Set<ChildProcess>();
 
+/**
+ * For what is fetched and built ahead: a package manager that is killed half-way leaves packages that keep all others from being
+ * installed, and each set-up waits for the one before it.
+ */
+const SETUP_MINUTES = 60;
+
 /** How far behind stages what is made ahead of one stands, where both want a processor. */
 const NICENESS = 5;
 
@@ -128,7 +134,7 @@ function isCommand(name: string): boolean {
 /** Why the stage cannot run on this machine, or undefined. */
 async function obstacle(stage: Stage): Promise<string | undefined> {
   if (stage.group !== undefined) {
-    await run(['scripts/setup', '--with', stage.group], join(output, `${stage.name}.setup.log`), 15);
+    await run(['scripts/setup', '--with', stage.group], join(output, `${stage.name}.setup.log`), SETUP_MINUTES);
   }
   const missing = (stage.needs ?? []).filter((name) => !isCommand(name));
   if (missing.length === 0) return stage.obstacle?.();
@@ -180,7 +186,7 @@ async function runStage(stage: Stage): Promise<{ readonly log: string; readonly 
 async function prepare(stage: Stage): Promise<void> {
   if (stage.prepare === undefined || (await obstacle(stage)) !== undefined) return;
   const taken = stopwatch();
-  const code = await run(stage.prepare, join(output, `${stage.name}.prepare.log`), 15, true);
+  const code = await run(stage.prepare, join(output, `${stage.name}.prepare.log`), SETUP_MINUTES, true);
   say(`${stage.title}: ${code === 0 ? 'prepared' : 'not prepared'} in ${taken()}`);
 }
 

@@ -18,7 +18,7 @@ export interface Stage {
   readonly needs?: readonly string[];
   /** Looked at after the set-up: why else the stage cannot run on this machine, or undefined. */
   readonly obstacle?: () => string | undefined;
-  /** After so many minutes the stage is stopped and has failed. Default 15. */
+  /** After so many minutes the stage is stopped and has failed: only what hangs takes so long. Default 15. */
   readonly minutes?: number;
   /** Test files at a time, where they mostly wait for one another's processes; default as vitest.config.ts has it. */
   readonly workers?: number;
@@ -75,12 +75,12 @@ export const STAGES: readonly Stage[] = [
     exists: hasTests('test'),
     group: 'test',
     aside: true,
-    minutes: 30,
+    minutes: 60,
   }),
   suite('interop', 'Programs of others: Go’s logs, notes and witnesses', {
     group: 'interop',
     aside: true,
-    minutes: 30,
+    minutes: 60,
     needs: ['go'],
     obstacle: goIsTooOld,
   }),
@@ -88,25 +88,25 @@ export const STAGES: readonly Stage[] = [
     group: 'model',
     aside: true,
     needs: ['spin', 'gcc'],
-    minutes: 30,
+    minutes: 60,
   }),
-  suite('simulation', 'Simulated fleets', { aside: true, minutes: 30 }),
-  suite('fleet', 'Fleets of processes on real tokens', { group: 'fleet', minutes: 30 }),
+  suite('simulation', 'Simulated fleets', { aside: true, minutes: 60 }),
+  suite('fleet', 'Fleets of processes on real tokens', { group: 'fleet', minutes: 60 }),
   suite('hil', 'Hardware in the loop: other modules than SoftHSM, and failing ones', {
     group: 'hil',
     needs: ['gcc'],
-    minutes: 30,
+    minutes: 60,
     workers: 3,
   }),
   suite('containers', 'Containers: the image, fleets of them, examples of deployments', {
     group: 'containers',
     obstacle: containerObstacle,
     prepare: ['node', 'test/containers/prepare.ts'],
-    minutes: 40,
+    minutes: 60,
   }),
   suite('browser', 'The client and the pages in a browser', {
     group: 'browser',
-    minutes: 30,
+    minutes: 60,
     obstacle: () => (findBrowser() === undefined ? NO_BROWSER : undefined),
   }),
 ];
