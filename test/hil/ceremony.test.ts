@@ -65,5 +65,4 @@ test.runIf(findKryoptic())(
       ['anchor', 'none'],
     ]);
   },
-  120_000,
 );

@@ -87,14 +87,16 @@ test('for people there is a table, and whether anything was left', async () => {
 });
 
 test.each(['probe', 'bench'])('%s, interrupted, leaves nothing behind', async (command) => {
-  // Begins with a key on the token, which a process that just ended would leave there.
-  control.set('C_GetAttributeValue 1 1 set 0x163 1');
+  // With a key on the token, which a process that just ended would leave there: it waits there until it is interrupted.
+  control.set('C_GetAttributeValue 1 1 wait 0x163');
   const { code } = await holdfast(words(command, '--module', shim), {
     environment: { ...environment, FAULTY_MODULE: hsm.module, FAULTY_CONTROL: control.path },
     onStart: (child) => {
       const watch = setInterval(() => {
-        if (control.done > 0) child.kill('SIGINT');
-        if (control.done > 0) clearInterval(watch);
+        if (control.done === 0) return;
+        child.kill('SIGINT');
+        control.clear();
+        clearInterval(watch);
       }, 5);
       child.once('exit', () => clearInterval(watch));
     },

@@ -16,6 +16,7 @@
  *   flip [TYPE]         one bit of the result is changed: of a signature made with mechanism TYPE, or of attribute TYPE
  *   set TYPE BYTE       attribute TYPE reads as this one byte, where it has one
  *   hang                the call never returns
+ *   wait [TYPE]         the call is made once the control file has changed or is gone
  *   crash               SIGSEGV; the control file is removed first, so that the process which is started next lives
  *
  * With a TYPE only calls of that type count. Types and numbers follow PKCS#11 v2.40; the few declarations are our own.
@@ -55,11 +56,19 @@ static int rule_count;
 static struct stat known;
 static __thread word signing; /* the mechanism of this thread's C_SignInit: a session belongs to one thread */
 
+static int same(const struct stat *a, const struct stat *b) {
+  return a->st_ino == b->st_ino && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static int changed(const char *path, const struct stat *before) {
+  struct stat now;
+  return stat(path, &now) != 0 || !same(&now, before);
+}
+
 static void read_rules(const char *path) {
   struct stat now;
   if (!path || stat(path, &now) != 0) { rule_count = 0; memset(&known, 0, sizeof known); return; }
-  if (now.st_ino == known.st_ino && now.st_mtim.tv_sec == known.st_mtim.tv_sec &&
-      now.st_mtim.tv_nsec == known.st_mtim.tv_nsec) return;
+  if (same(&now, &known)) return;
   known = now;
   rule_count = 0;
   FILE *file = fopen(path, "r");
@@ -93,8 +102,10 @@ static void note(const char *path, const rule *r) {
 static int met(const char *function, word type, rule *out) {
   const char *path = getenv("FAULTY_CONTROL");
   int hit = 0;
+  struct stat before;
   pthread_mutex_lock(&lock);
   read_rules(path);
+  before = known;
   for (int i = 0; i < rule_count && !hit; i++) {
     rule *r = &rules[i];
     if (strcmp(r->function, function) != 0 || (r->typed && r->argument != type)) continue;
@@ -106,6 +117,7 @@ static int met(const char *function, word type, rule *out) {
   if (hit && strcmp(out->action, "crash") == 0) { unlink(path); raise(SIGSEGV); }
   pthread_mutex_unlock(&lock);
   if (hit && strcmp(out->action, "hang") == 0) for (;;) pause();
+  if (hit && strcmp(out->action, "wait") == 0) while (!changed(path, &before)) usleep(2000);
   return hit;
 }
 
