@@ -105,6 +105,7 @@ async function status() {
   return found as unknown as {
     nodesServing: number;
     serving: boolean;
+    announced: boolean;
     processes: {
       name: string;
       monitoringPort: number;
@@ -174,6 +175,7 @@ async function story(): Promise<void> {
   );
   await json(0, 'fleet', 'up', fleet, '--detach', '--coordinators', '2');
   const first = await until('all five nodes serve', status, allServe);
+  await until('the log has its bundle, by which clients verify it', status, ({ announced }) => announced);
   check(
     'eleven processes run: nodes, coordinators, the cosigner with its log, and three witnesses',
     new Set(first.processes.map(({ pid }) => pid)).size === 11,

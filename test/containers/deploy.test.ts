@@ -16,7 +16,7 @@ function need(test: TestContext, what: string, there: boolean): void {
 describe('the manifests for Kubernetes', () => {
   // PyPI's package carries the schemas, so that nothing is fetched here (scripts/setup --with containers).
   const validate = join(kept, 'kubernetes-validate/bin/kubernetes-validate');
-  const check = (path: string) => spawnSync(validate, ['--strict', path], { encoding: 'utf8', timeout: 120_000 });
+  const check = (path: string) => spawnSync(validate, ['--strict', path], { encoding: 'utf8', timeout: 600_000 });
 
   it('are valid', (test) => {
     need(test, 'kubernetes-validate', existsSync(validate));

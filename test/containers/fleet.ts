@@ -44,8 +44,11 @@ class Hardened extends GenericContainer {
   }
 }
 
-/** An enrolment waits for all nodes for as long as it can: without one that is late it would be said to be degraded. */
-export const WHOLE = { HOLDFAST_COORDINATOR_TIMEOUTS_ENROLMENT_GRACE: '60000' };
+/**
+ * An enrolment waits for all nodes nearly as long as a client waits for a coordinator (10 s): without one that is late it would be
+ * said to be degraded.
+ */
+export const WHOLE = { HOLDFAST_COORDINATOR_TIMEOUTS_ENROLMENT_GRACE: '9000' };
 
 export class ContainerFleet implements AsyncDisposable {
   readonly #prefix = `hf-${randomBytes(4).toString('hex')}`;

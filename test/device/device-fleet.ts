@@ -47,9 +47,10 @@ export class DeviceFleet implements AsyncDisposable {
       // nodes have begun with the fleet as it was made, and are made anew.
       for (let number = slots.length + 1; number <= nodes; number++) await fleet.#makeToken(number);
       for (let number = 1; number <= nodes; number++) await fleet.#initialise(number);
-      // An enrolment waits for all nodes for as long as it can: on a slow device it would go without one.
+      // An enrolment waits for all nodes nearly as long as a client waits for a coordinator (10 s): on a slow device it
+      // would go without one.
       edit(fleet.folder.configuration('coordinator-1'), (configuration) => {
-        configuration.timeouts = { enrolmentGrace: 60_000 };
+        configuration.timeouts = { enrolmentGrace: 9000 };
       });
       await run('fleet', 'up', path, '--detach');
       // A majority serves by now. What is enrolled without one of the others has no share there, and misses it when two are down.

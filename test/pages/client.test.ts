@@ -26,6 +26,8 @@ beforeAll(async () => {
   // The eighth attempt in a row has to wait.
   const options = ['--waits', '0,0,0,0,0,0,0,3', '--takeover', 'immediate'];
   const fleet = resources.use(await TestFleet.launch({ nodes: 3, coordinators: 1, log: true, options }));
+  // A device verifies the fleet by its bundle, which is accepted some time after the nodes serve.
+  await fleet.until(({ announced }) => announced);
   server = resources.use(await ExampleServer.start({ fleet: fleet.folder.path, page: await readPage(built.folder) }));
 });
 

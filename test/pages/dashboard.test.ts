@@ -32,7 +32,7 @@ beforeAll(async () => {
   Object.assign(configuration.dashboard, { pageDirectory: folder, intervalMilliseconds: 500 });
   writeFileSync(path, JSON.stringify(configuration));
   await fleet.ok('fleet', 'start', fleet.folder.path, 'coordinator-1');
-  const { dashboards } = await fleet.until(({ serving }) => serving);
+  const { dashboards } = await fleet.until(({ serving, announced }) => serving && announced);
   url = dashboards!.urls['coordinator-1']!;
   credential = readFileSync(dashboards!.credentialFile, 'utf8').trim();
 });
