@@ -66,7 +66,8 @@ async function run(words: readonly string[]): Promise<Outcome> {
 async function json(code: number, ...words: readonly string[]): Promise<Record<string, unknown>> {
   const outcome = await run([...words, '--json']);
   if (outcome.code !== code) {
-    const said = outcome.stderr || outcome.stdout.toString('utf8').slice(0, 2000);
+    // Progress is on standard error, and the error in the object.
+    const said = `${outcome.stderr}${outcome.stdout.toString('utf8').slice(0, 2000)}`;
     throw new FailedCheck(`holdfast ${words.join(' ')} ended with ${outcome.code}, not ${code}:\n${said}`);
   }
   return JSON.parse(outcome.stdout.toString('utf8')) as Record<string, unknown>;

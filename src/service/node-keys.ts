@@ -15,7 +15,14 @@ import {
   possessionText,
   requireChallengeOf,
 } from '../evidence/index.ts';
-import { type KeyReading, nodeKeySpecs, openToken, readKeys, type TokenProfile } from '../token/index.ts';
+import {
+  COMMAND_TIMEOUT,
+  type KeyReading,
+  nodeKeySpecs,
+  openToken,
+  readKeys,
+  type TokenProfile,
+} from '../token/index.ts';
 import type { Token } from '../token/port.ts';
 import { type Digest, ecdsaToDer, type PinnedTrust } from '../trust/index.ts';
 import { readNodeTrust } from './node-parts.ts';
@@ -73,7 +80,7 @@ async function withToken<T>(
 ): Promise<T> {
   applyTokenEnvironment(configuration);
   using pin = await readPin();
-  const timeout = configuration.token.timeoutMilliseconds;
+  const timeout = Math.max(configuration.token.timeoutMilliseconds, COMMAND_TIMEOUT);
   const token = await openToken({ ...accessOf(configuration), ...place, pin, timeout });
   try {
     return await work(token);

@@ -22,12 +22,14 @@ export async function readNodeTrust(
 
 /**
  * Opens this node’s part of its token. A PIN that it refuses is not tried again, whoever starts this process anew.
+ * @param atLeast milliseconds for a call, where the configuration gives a service less.
  * @throws HoldfastError `token_*`, or what `readPin` throws.
  */
 export async function openNodeToken(
   configuration: NodeConfiguration,
   trust: PinnedTrust,
   readPin: () => Promise<Secret>,
+  atLeast = 0,
 ): Promise<Token & { readonly profile: TokenProfile }> {
   const { module, slot, label, serial, workers, rollbackResistant, syncFolder } = configuration.token;
   const { moduleParameters, timeoutMilliseconds: timeout } = configuration.token;
@@ -46,7 +48,7 @@ export async function openNodeToken(
       pin,
       workers,
       rollbackResistant,
-      timeout,
+      timeout: Math.max(timeout, atLeast),
       ...(moduleParameters !== undefined && { moduleParameters }),
       fleet: trust.fleet.fleet,
       node: trust.names[configuration.node - 1]!,

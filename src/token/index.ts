@@ -37,7 +37,7 @@ export {
 export type { TokenSelector } from './pkcs11/connection.ts';
 export { type InitialiseOptions, initialiseToken } from './pkcs11/initialise.ts';
 export type { KeySpec } from './pkcs11/keys.ts';
-export type { TokenAccess } from './pkcs11/pool.ts';
+export { COMMAND_TIMEOUT, type TokenAccess } from './pkcs11/pool.ts';
 export {
   type CertificateReading,
   destroyKeys,

@@ -12,7 +12,7 @@ import {
   readNodeTrust,
   requireNextTrust,
 } from '../../service/index.ts';
-import { createTokenKeys, initialiseToken, readPin } from '../../token/index.ts';
+import { COMMAND_TIMEOUT, createTokenKeys, initialiseToken, readPin } from '../../token/index.ts';
 import { MAXIMUM_TRUST_FILE } from '../../trust/index.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
 import { askHidden } from '../prompt.ts';
@@ -38,7 +38,7 @@ export async function init(flags: InitFlags): Promise<CommandResult> {
   const configuration = loadConfiguration(flags);
   const trust = await readNodeTrust(configuration);
   const pinOf = () => tokenPin(configuration);
-  const token = await openNodeToken(configuration, trust, pinOf);
+  const token = await openNodeToken(configuration, trust, pinOf, COMMAND_TIMEOUT);
   try {
     const store = await openNodeStore(configuration);
     try {
@@ -60,7 +60,7 @@ export async function init(flags: InitFlags): Promise<CommandResult> {
 export async function info(flags: ConfigurationFlags): Promise<CommandResult> {
   const configuration = loadConfiguration(flags);
   const trust = await readNodeTrust(configuration);
-  const token = await openNodeToken(configuration, trust, () => tokenPin(configuration));
+  const token = await openNodeToken(configuration, trust, () => tokenPin(configuration), COMMAND_TIMEOUT);
   try {
     const { node } = configuration;
     const expected = trust.fleet.nodes[node - 1]!;

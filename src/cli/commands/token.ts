@@ -98,6 +98,9 @@ export async function inventory(flags: LoginFlags): Promise<CommandResult> {
   return { value: { ...found }, lines };
 }
 
+/** Milliseconds for a call, as a service gives a token by itself: whether it suits is asked. */
+const SERVICE_TIMEOUT = 10_000;
+
 export interface ProbeFlags extends LoginFlags {
   readonly require?: TokenRole;
   readonly sweep?: boolean;
@@ -111,7 +114,7 @@ export async function probe(flags: ProbeFlags, signal: AbortSignal): Promise<Com
   using progress = new StepLine();
   const { sweep = false } = flags;
   const report = await examineToken({
-    ...{ ...access, pin, sweep, signal },
+    ...{ ...access, pin, sweep, signal, timeout: SERVICE_TIMEOUT },
     onStep: (step) => progress.show(`Trying: ${step}`),
   });
   const role = flags.require;
@@ -151,7 +154,7 @@ export async function bench(flags: BenchFlags, signal: AbortSignal): Promise<Com
   const access = selectorOf(flags);
   using pin = await pinOf(flags);
   const { calls, workers } = flags;
-  const rates = await benchToken({ ...access, pin, workers, calls, signal });
+  const rates = await benchToken({ ...access, pin, workers, calls, signal, timeout: SERVICE_TIMEOUT });
   return {
     value: { workers, calls, rates },
     lines: [

@@ -20,9 +20,18 @@ export interface TokenAccess extends TokenSelector {
   readonly moduleParameters?: string;
   /** Threads that call the module, 1 to 8; default 1. More help only where the module does not lock everything. */
   readonly workers?: number;
-  /** Milliseconds for one batch of calls; then the token counts as hung until the process restarts. Default 10,000. */
+  /**
+   * Milliseconds for one batch of calls; then the token counts as hung until the process restarts. Default `COMMAND_TIMEOUT`:
+   * services have settings of their own.
+   */
   readonly timeout?: number;
 }
+
+/**
+ * Milliseconds that a command gives a token, for which somebody waits and can end it: nobody is served meanwhile, and what is given
+ * up half-way has to be made anew. Slow hardware takes long for a key, and a busy machine for whatever has to be durable.
+ */
+export const COMMAND_TIMEOUT = 120_000;
 
 /** Makes a worker thread; a test may pass its own. */
 export type Spawn = (setup: WorkerSetup) => WorkerLike;
@@ -73,7 +82,7 @@ export class WorkerPool {
         pin: Uint8Array.from(access.pin.reveal()),
         ...(moduleParameters !== undefined && { parameters: moduleParameters }),
       };
-      const channel = new Channel(spawn(setup), access.timeout ?? 10_000, (timings) => {
+      const channel = new Channel(spawn(setup), access.timeout ?? COMMAND_TIMEOUT, (timings) => {
         for (const [operation, count, nanoseconds] of timings) this.count(operation, count, nanoseconds);
       });
       setup.pin.fill(0);
