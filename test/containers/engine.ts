@@ -75,10 +75,15 @@ function removeContainers(host: string): void {
   const env = { ...process.env, DOCKER_HOST: host };
   const docker = (...words: string[]) =>
     spawnSync('docker', words, { env, encoding: 'utf8', timeout: UP }).stdout ?? '';
-  const left = docker('ps', '--all', '--quiet').split('\n').filter(Boolean);
-  if (left.length > 0) docker('rm', '--force', '--volumes', ...left);
+  const all = (...words: string[]) =>
+    docker(...words, '--quiet')
+      .split('\n')
+      .filter(Boolean);
+  const containers = all('ps', '--all');
+  if (containers.length > 0) docker('rm', '--force', '--volumes', ...containers);
+  const volumes = all('volume', 'ls');
+  if (volumes.length > 0) docker('volume', 'rm', ...volumes);
   docker('network', 'prune', '--force');
-  docker('volume', 'prune', '--all', '--force');
 }
 
 async function stopEngine(child: ChildProcess, ended: Promise<void>): Promise<void> {
