@@ -15,6 +15,7 @@ import {
 import { cpus, tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { removeRun } from './left-behind.ts';
 import { STAGES, type Stage } from './stages.ts';
 import { type Outcome, summarise, type VitestReport } from './vitest-report.ts';
 
@@ -27,7 +28,8 @@ const COLUMNS_SHOWN = 4000;
 const temporary = mkdtempSync(join(tmpdir(), 'hf-'));
 process.once('exit', () => {
   for (const child of running) killGroup(child, 'SIGKILL');
-  rmSync(temporary, { recursive: true, force: true, maxRetries: 5 });
+  // Fleets of tests that were stopped half-way run in sessions of their own, out of what is in there.
+  removeRun(temporary);
 });
 
 /** Output goes to files, so it is asked for without colours. */

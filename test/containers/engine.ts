@@ -4,7 +4,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { RUNS, removeOldRuns, removeRun } from './old-runs.ts';
+import { RUNS, removeOldRuns, removeRun } from '../../scripts/left-behind.ts';
 
 export const root = resolve(import.meta.dirname, '../..');
 /** Kept between runs: base images and the engine's cache of built steps. */

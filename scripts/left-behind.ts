@@ -1,13 +1,13 @@
 /**
- * What is left of engines whose test run was killed: processes of containers, which outlive an engine, network namespaces that
- * stay mounted, and their folders. Linux: proc(5).
+ * What is left of a test run that was killed: fleets in sessions of their own, containers, which outlive their engine, network
+ * namespaces that stay mounted, and folders. Linux: proc(5).
  */
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Where each run has a folder of its own, named after its process. */
+/** Where each run that starts an engine has a folder of its own, named after its process. */
 export const RUNS = '/run';
 
 /** Removes what runs left below `folder` whose process is no more. */
@@ -20,10 +20,14 @@ export function removeOldRuns(folder: string): void {
 
 /** Ends every process whose command line names something in this folder, with all that it has started, and removes it. */
 export function removeRun(run: string): void {
+  if (existsSync('/proc/mounts')) endProcesses(run);
+  rmSync(run, { recursive: true, force: true, maxRetries: 5 });
+}
+
+function endProcesses(run: string): void {
   for (const pid of processes()) if (read(`/proc/${pid}/cmdline`).includes(`${run}/`)) killTree(pid);
   const mounted = readFileSync('/proc/mounts', 'utf8').matchAll(/^\S+ (\S+)/gm);
   for (const [, path] of mounted) if (path?.startsWith(`${run}/`)) spawnSync('umount', ['--lazy', path]);
-  rmSync(run, { recursive: true, force: true });
 }
 
 function killTree(pid: number): void {

@@ -1,4 +1,4 @@
-/** What tests of containers find of a run that was killed, and remove: see test/containers/old-runs.ts. */
+/** What a test run that was killed leaves is removed, and nothing of one that goes on. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { removeOldRuns } from '../containers/old-runs.ts';
+import { removeOldRuns } from '../../scripts/left-behind.ts';
 
 const started: ChildProcess[] = [];
 const folder = mkdtempSync(join(tmpdir(), 'runs-'));
