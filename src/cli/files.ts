@@ -86,7 +86,7 @@ export async function writeWholeFile(path: string, content: Uint8Array | string,
  * A name is durable once its folder is: what a command says is written must outlast a power cut. A folder that this user may
  * write to and not read has to do without.
  */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'EACCES') return undefined;
     throw error;

@@ -12,7 +12,7 @@ import {
   type TrustAnchor,
   type TrustStateStore,
 } from '../trust/index.ts';
-import { quote, requireHome } from './files.ts';
+import { quote, requireHome, syncFolder } from './files.ts';
 
 /** Bytes; `parseTrustState` takes no more. */
 const MAXIMUM_STATE = 65_536;
@@ -152,6 +152,5 @@ async function replaceDurably(path: string, content: Uint8Array): Promise<void> 
     });
   }
   // The new name too must survive a power cut.
-  await using folder = await open(dirname(path), 'r');
-  await folder.sync();
+  await syncFolder(dirname(path));
 }

@@ -145,7 +145,8 @@ describe('commands on files', () => {
     });
   });
 
-  it('keep a trust state only where that is asked for, and never go back behind it', async () => {
+  /** Files with a policy, and two trust sets of one log. */
+  async function twoSets() {
     const policy = await signPolicy(trustPolicy());
     const note = put('policy.note', serialiseNote(policy.note));
     const log = new TestLog(policy);
@@ -153,6 +154,11 @@ describe('commands on files', () => {
     const older = put('older.json', await log.trustSet());
     await log.append();
     const newer = put('newer.json', await log.trustSet());
+    return { note, older, newer };
+  }
+
+  it('keep a trust state only where that is asked for, and never go back behind it', async () => {
+    const { note, older, newer } = await twoSets();
     const verify = (set: string, ...words: string[]) =>
       run('bundle', 'verify', set, '--policy', note, '--json', ...words);
     expect((await verify(newer, '--state', at('state'))).code).toBe(0);
@@ -166,13 +172,7 @@ describe('commands on files', () => {
   });
 
   it('take nothing back that another process has kept in the state meanwhile', async () => {
-    const policy = await signPolicy(trustPolicy());
-    const note = put('policy.note', serialiseNote(policy.note));
-    const log = new TestLog(policy);
-    await log.accept(deployment());
-    const older = put('older.json', await log.trustSet());
-    await log.append();
-    const newer = put('newer.json', await log.trustSet());
+    const { note, older, newer } = await twoSets();
     const verify = (set: string, state: string) =>
       run('bundle', 'verify', set, '--policy', note, '--json', '--state', at(state), '--update-state');
     expect((await verify(newer, 'other')).code).toBe(0);
