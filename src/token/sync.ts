@@ -3,7 +3,17 @@
  * fsync: without this a power cut may take back anchors that were acknowledged, and the node must then repair.
  */
 
-import { closeSync, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError } from '../core/index.ts';
 
@@ -15,6 +25,8 @@ const SEARCH_EVERY = 256;
 const TIME_GRAIN = 20;
 /** Bytes of a file that are kept to see whether it has changed within that time; an anchor's object has about 1,000. */
 const KEEP_CONTENT = 65_536;
+
+const EMPTY = Buffer.alloc(0);
 
 /** A file or folder as it was when it was synced. */
 interface Synced {
@@ -80,19 +92,21 @@ export class FolderSync {
 
   #changed(path: string): boolean {
     const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-    if (found || path === this.#folder) return !this.#unchanged(path, found?.mtimeNs);
+    if (found || path === this.#folder) return !this.#unchanged(path, found);
     // Throwaway objects of other sessions come and go; their folder's own sync covers that they are gone.
     for (const known of [this.#busy, this.#folders, this.#synced]) known.delete(path);
     return false;
   }
 
-  #unchanged(path: string, modified: bigint | undefined): boolean {
+  #unchanged(path: string, found: BigIntStats | undefined): boolean {
     const synced = this.#synced.get(path);
-    if (!synced || synced.modified !== modified) return false;
+    if (!synced || !found || synced.modified !== found.mtimeNs) return false;
     if (synced.sure) return true;
     // Looked at before the content is: what changes after that moment has another time.
-    const sure = this.#isPast(modified);
-    if (!synced.content?.equals(readFileSync(path))) return false;
+    const sure = this.#isPast(found.mtimeNs);
+    if (!synced.content || BigInt(synced.content.length) !== found.size) return false;
+    // Of two files for an anchor's object one is a lock, and empty.
+    if (found.size > 0n && !synced.content.equals(readFileSync(path))) return false;
     synced.sure = sure;
     return true;
   }
@@ -114,8 +128,12 @@ export class FolderSync {
       const found = fstatSync(file, { bigint: true });
       const modified = found.mtimeNs;
       const sure = this.#isPast(modified);
-      const content = found.isFile() && found.size <= KEEP_CONTENT ? readFileSync(file) : undefined;
-      fsyncSync(file);
+      let content: Buffer | undefined;
+      if (found.isFile()) {
+        if (found.size <= KEEP_CONTENT) content = found.size === 0n ? EMPTY : readFileSync(file);
+        // All but the times: those of a lock are its only change each time, and would cost a transaction of the file system.
+        fdatasyncSync(file);
+      } else fsyncSync(file);
       if (this.#synced.has(path)) this.#busy.add(path);
       this.#synced.set(path, { modified, sure, content });
     } finally {

@@ -4,7 +4,7 @@ import { bytesToHex, utf8 } from '../../src/core/index.ts';
 import { SoftwareToken, type TokenProfile } from '../../src/token/index.ts';
 import { Anchors, changeData, findData } from '../../src/token/pkcs11/anchors.ts';
 import type { Connection } from '../../src/token/pkcs11/connection.ts';
-import type { Cryptoki, Handle, Template } from '../../src/token/pkcs11/cryptoki.ts';
+import { CK, type Cryptoki, type Handle, type Template } from '../../src/token/pkcs11/cryptoki.ts';
 import { altered, ckr, connect, type SoftHsm, softHsm } from './fixture.ts';
 
 let hsm: SoftHsm;
@@ -139,6 +139,21 @@ describe('content that no write left', () => {
       expect.objectContaining({ code: 'token_unsuitable' }),
     );
   });
+});
+
+it('are read back from a token whose data objects have no value', () => {
+  const { module } = connection;
+  let asked = 0;
+  const without = altered(module, {
+    C_GetAttributeValue: (session, object, template) => {
+      asked++;
+      if (template.some(({ type }) => type === CK.CKA_VALUE)) throw ckr('CKR_ATTRIBUTE_TYPE_INVALID');
+      return module.C_GetAttributeValue(session, object, template);
+    },
+  });
+  for (const text of ['1', '2', '3']) write(new Anchors(without, 'label', prefix), text);
+  expect(asked).toBeGreaterThan(3);
+  expect(read(new Anchors(module, 'label', prefix))).toEqual(['2', '3']);
 });
 
 it('takes over anchors that another method wrote', () => {

@@ -199,6 +199,45 @@ describe('curve arithmetic', () => {
     );
   });
 
+  it('finds no point where a reference finds none with that sum, on the curve or off it', () => {
+    const field = fc.bigInt({ min: 0n, max: 2n ** 256n - 1n });
+    const bytes = (x: bigint) => hexToBytes(x.toString(16).padStart(64, '0'));
+    const generator = BASE.toAffine();
+    fc.assert(
+      fc.property(field, scalars, fc.option(field), (x, offset, given) => {
+        let signs: InstanceType<typeof p256.Point>[] = [];
+        try {
+          signs = ['02', '03'].map((sign) => p256.Point.fromHex(sign + bytesToHex(bytes(x))));
+        } catch {
+          // Not the x-coordinate of a point.
+        }
+        const known = point(offset);
+        fc.pre(x !== known.toAffine().x);
+        const sumOf = (each: (typeof signs)[number]) => each.add(known).toAffine().x;
+        const sum = given ?? (signs[0] ? sumOf(signs[0]) : generator.x);
+        const expected = signs.find((each) => sumOf(each) === sum)?.toAffine();
+        expect(liftBySum(bytes(x), known.toAffine(), bytes(sum))).toEqual(expected);
+      }),
+      {
+        numRuns: 60,
+        examples: [[generator.x, 2n, null]],
+      },
+    );
+  });
+
+  it('takes no coordinate that is beyond the field for the one that it would be reduced to', () => {
+    const { ORDER: field } = p256.Point.Fp;
+    const bytes = (x: bigint) => hexToBytes(x.toString(16).padStart(64, '0'));
+    const small = p256.Point.fromHex(`02${bytesToHex(bytes(5n))}`);
+    const known = point(2n);
+    const sum = small.add(known).toAffine().x;
+    expect(liftBySum(bytes(5n), known.toAffine(), bytes(sum))).toEqual(small.toAffine());
+    expect(liftBySum(bytes(field + 5n), known.toAffine(), bytes(sum))).toBeUndefined();
+    const other = small.subtract(known).toAffine();
+    expect(liftBySum(bytes(other.x), known.toAffine(), bytes(5n))).toEqual(other);
+    expect(liftBySum(bytes(other.x), known.toAffine(), bytes(field + 5n))).toBeUndefined();
+  });
+
   it('reads exactly the compressed points that a reference reads', () => {
     const encodings = fc.oneof(
       scalars.map((factor) => point(factor).toBytes(true)),

@@ -151,6 +151,11 @@ it('syncs a change that has the time of the one before it, and no content twice'
     expect(sync.sync()).toBe(0);
     write('later');
     expect(sync.sync()).toBe(1);
+    for (const content of ['', 'x', '']) {
+      write(content);
+      expect(sync.sync()).toBe(1);
+      expect(sync.sync()).toBe(0);
+    }
     write('third');
     now = tick + 1000;
     expect(sync.sync()).toBe(1);

@@ -21,6 +21,7 @@ import {
   numberAttribute,
   plainMechanism,
   readAttribute,
+  readAttributes,
   type Template,
   textAttribute,
 } from './cryptoki.ts';
@@ -110,17 +111,39 @@ export function changeData(
 /** What an object holds, by value or by label, so that a node's anchors outlive a change of method. */
 export function readData(module: Cryptoki, session: Handle, object: Handle): Uint8Array | undefined {
   for (const type of [CK.CKA_VALUE, CK.CKA_LABEL]) {
-    try {
-      const content = readAttribute(module, session, object, type);
-      if (!content || content.length === 0) continue;
-      return type === CK.CKA_VALUE ? Uint8Array.from(content) : fromBase64Url(content.toString('latin1'));
-    } catch (error) {
-      // Neither an attribute the token does not have nor text that is no anchor is worth more than "nothing here".
-      const code = (error as { code?: unknown }).code;
-      if (code !== 'malformed' && !/^CKR_ATTRIBUTE_/.test(ckrName(error) ?? '')) throw error;
-    }
+    const content = orNothing(() => contentOf(type, readAttribute(module, session, object, type)));
+    if (content) return content;
   }
   return undefined;
+}
+
+/** The same of a data object in one call, most of which a token may need to look whether its object has changed. */
+function readAtOnce(module: Cryptoki, session: Handle, object: Handle): Uint8Array | undefined {
+  const types = [CK.CKA_VALUE, CK.CKA_LABEL];
+  const contents = orNothing(() => readAttributes(module, session, object, types));
+  // Where the token lacks one of them, it says nothing of the other.
+  if (!contents) return readData(module, session, object);
+  for (const [index, type] of types.entries()) {
+    const content = orNothing(() => contentOf(type, contents[index]));
+    if (content) return content;
+  }
+  return undefined;
+}
+
+function contentOf(type: number, found: Buffer | undefined): Uint8Array | undefined {
+  if (!found || found.length === 0) return undefined;
+  return type === CK.CKA_VALUE ? Uint8Array.from(found) : fromBase64Url(found.toString('latin1'));
+}
+
+/** Neither an attribute the token does not have nor text that is no anchor is worth more than "nothing here". */
+function orNothing<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    const code = (error as { code?: unknown }).code;
+    if (code !== 'malformed' && !/^CKR_ATTRIBUTE_/.test(ckrName(error) ?? '')) throw error;
+    return undefined;
+  }
 }
 
 /** The objects of that name, of whichever method, so that a node's anchors outlive a change of it. */
@@ -186,7 +209,8 @@ export class Anchors {
   /** The object that now shows `sealed`, or undefined if the token kept something else. */
   #replace(session: Handle, place: Place, sealed: Uint8Array): Handle | undefined {
     const keeps = (handle: Handle) => {
-      const content = readData(this.#module, session, handle);
+      const read = this.#method === 'key-label' ? readData : readAtOnce;
+      const content = read(this.#module, session, handle);
       return content !== undefined && equalBytes(content, sealed);
     };
     if (place.handle && this.#method !== 'replace') {

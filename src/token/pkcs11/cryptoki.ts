@@ -151,9 +151,25 @@ export function ecdhMechanism(publicData: Uint8Array): pkcs11js.Mechanism {
 
 /** One attribute of an object. @throws what the module throws. */
 export function readAttribute(module: Cryptoki, session: Handle, object: Handle, type: number): Buffer | undefined {
-  const [attribute] = module.C_GetAttributeValue(session, object, [{ type }]);
-  const value = attribute?.value as unknown;
-  return Buffer.isBuffer(value) ? value : typeof value === 'string' ? Buffer.from(value) : undefined;
+  return readAttributes(module, session, object, [type])[0];
+}
+
+/** Several, in one call. @throws what the module throws, which it does where the object lacks one of them. */
+export function readAttributes(
+  module: Cryptoki,
+  session: Handle,
+  object: Handle,
+  types: readonly number[],
+): (Buffer | undefined)[] {
+  const read = module.C_GetAttributeValue(
+    session,
+    object,
+    types.map((type) => ({ type })),
+  );
+  return types.map((_, index) => {
+    const value = read[index]?.value as unknown;
+    return Buffer.isBuffer(value) ? value : typeof value === 'string' ? Buffer.from(value) : undefined;
+  });
 }
 
 /** All objects that match. */
