@@ -70,7 +70,7 @@ export function verifyClientSignature(
   signature: Uint8Array,
 ): boolean {
   try {
-    return verifyEd25519(publicKey, clientSignature.encode({ outer, tokenHash }), signature);
+    return clientSignature.use({ outer, tokenHash }, (signed) => verifyEd25519(publicKey, signed, signature));
   } catch {
     return false;
   }

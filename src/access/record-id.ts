@@ -18,5 +18,5 @@ export function recordId(
   user: { readonly fleet: string; readonly issuer: string; readonly subject: string },
 ): Uint8Array<ArrayBuffer> {
   if (recordIdKey.length !== 32) throw new HoldfastError('usage', 'the record id key must have 32 bytes');
-  return hmacSha256(recordIdKey, recordIdInput.encode(user));
+  return recordIdInput.use(user, (input) => hmacSha256(recordIdKey, input));
 }

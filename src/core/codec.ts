@@ -55,8 +55,9 @@ class Writer {
     this.#put(at, this.#length - at - 4);
   }
 
-  finish(): Uint8Array<ArrayBuffer> {
-    return this.#buffer.slice(0, this.#length) as Uint8Array<ArrayBuffer>;
+  /** What was written, in the writer's own buffer. */
+  written(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.subarray(0, this.#length) as Uint8Array<ArrayBuffer>;
   }
 
   #put(at: number, value: number): void {
@@ -334,9 +335,16 @@ export function struct<F extends Readonly<Record<string, Codec<any>>>>(fields: F
 export interface Message<T> {
   readonly label: string;
   encode(value: T): Uint8Array<ArrayBuffer>;
+  /**
+   * What `take` makes of the encoding, which it must not keep: those are bytes that are wiped and used again. For what is only
+   * hashed, signed or verified, since memory outside the engine's heap for each costs as much as its hash.
+   */
+  use<R>(value: T, take: (encoded: Uint8Array) => R): R;
   /** @throws HoldfastError `malformed` or `too_large` for anything that `encode` does not write. */
   decode(bytes: Uint8Array): T;
 }
+
+const copyOf = (bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => bytes.slice();
 
 /** Declares a message: its label, then the named fields. */
 // biome-ignore lint/suspicious/noExplicitAny: as in `struct`
@@ -347,19 +355,21 @@ export function message<F extends Readonly<Record<string, Codec<any>>>>(label: s
   const start = new Uint8Array(4 + labelBytes.length);
   new DataView(start.buffer).setUint32(0, labelBytes.length);
   start.set(labelBytes, 4);
+  function use<R>(value: Values<F>, take: (encoded: Uint8Array<ArrayBuffer>) => R): R {
+    const writer = writers.pop() ?? new Writer();
+    try {
+      writer.raw(start);
+      body.write(writer, value);
+      return take(writer.written());
+    } finally {
+      writer.clear();
+      if (writers.length < 8 && writer.capacity <= 65_536) writers.push(writer);
+    }
+  }
   return {
     label,
-    encode(value) {
-      const writer = writers.pop() ?? new Writer();
-      try {
-        writer.raw(start);
-        body.write(writer, value);
-        return writer.finish();
-      } finally {
-        writer.clear();
-        if (writers.length < 8 && writer.capacity <= 65_536) writers.push(writer);
-      }
-    },
+    encode: (value) => use(value, copyOf),
+    use,
     decode(encoded) {
       const reader = new Reader(encoded);
       if (!reader.skip(start)) throw malformed(`message is not a ${label}`);

@@ -28,7 +28,8 @@ function native(crypto: NonNullable<typeof nativeCrypto>): AesGcm {
       const cipher = crypto.createCipheriv(algorithm(key), imported(key), nonce, { authTagLength: TAG_BYTES });
       cipher.setAAD(aad);
       const body = cipher.update(plaintext);
-      return concatBytes(body, cipher.final(), cipher.getAuthTag());
+      cipher.final();
+      return concatBytes(body, cipher.getAuthTag());
     },
     open(key, nonce, aad, ciphertext) {
       const end = ciphertext.length - TAG_BYTES;
@@ -38,8 +39,9 @@ function native(crypto: NonNullable<typeof nativeCrypto>): AesGcm {
       decipher.setAuthTag(ciphertext.subarray(end));
       const body = decipher.update(ciphertext.subarray(0, end));
       try {
-        // The plaintext is released only after the tag was found right.
-        return concatBytes(body, decipher.final());
+        // The plaintext is released only after the tag was found right. This mode has nothing left at the end.
+        decipher.final();
+        return new Uint8Array(body.buffer, body.byteOffset, body.length);
       } catch {
         return undefined;
       }

@@ -37,12 +37,12 @@ function labelled(...suiteId: Uint8Array[]) {
   return {
     extract: (label: string) => {
       const before = prefix(label);
-      return (salt: Uint8Array, inputKey: Uint8Array) => hkdfExtract(salt, concatBytes(before, inputKey));
+      return (salt: Uint8Array, inputKey: Uint8Array) => hkdfExtract(salt, before, inputKey);
     },
     expand: (label: string) => {
       const before = prefix(label);
       return (pseudorandomKey: Uint8Array, info: Uint8Array, length: number) =>
-        hkdfExpand(pseudorandomKey, concatBytes(twoBytes(length), before, info), length);
+        hkdfExpand(pseudorandomKey, [twoBytes(length), before, info], length);
     },
   };
 }

@@ -1,14 +1,6 @@
 /** Who may ask what: the checks every node makes of a client's request before it looks at any state (section 6). */
 
-import {
-  asHoldfastError,
-  bytesToHex,
-  type Clock,
-  concatBytes,
-  equalBytes,
-  HoldfastError,
-  sha256,
-} from '../core/index.ts';
+import { asHoldfastError, bytesToHex, type Clock, equalBytes, HoldfastError, sha256 } from '../core/index.ts';
 import {
   type AnswerContent,
   argumentsHash,
@@ -88,7 +80,7 @@ export class Admission {
       argumentsHash: argumentsHash(request.arguments),
     };
     // The name covers the outer fields: what was admitted for one operation is not found for another.
-    const name = bytesToHex(sha256(concatBytes(encodeOuter(outer), sealed.enc, sealed.ciphertext)));
+    const name = bytesToHex(sha256(encodeOuter(outer), sealed.enc, sealed.ciphertext));
     const known = this.#kept.get(name);
     if (known && known.until > clock.now()) return known.request;
     const record = bytesToHex(request.record);

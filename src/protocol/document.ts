@@ -171,12 +171,12 @@ export const encodeConfirmation = confirmation.encode;
 
 const blinded = message('holdfast/blinded-element/v1', { element: fixed(33) });
 /** 32 bytes: what statements name a blinded element by. */
-export const blindHash = (element: Uint8Array): Uint8Array => sha256(blinded.encode({ element }));
+export const blindHash = (element: Uint8Array): Uint8Array => blinded.use({ element }, sha256);
 
 /** The salt of the key stretching, 32 bytes. */
 const stretchSalt = message('holdfast/stretch-salt/v1', { fleet: text(64), record: fixed(32) });
 export const encodeStretchSalt = (fleet: string, record: Uint8Array): Uint8Array =>
-  sha256(stretchSalt.encode({ fleet, record }));
+  stretchSalt.use({ fleet, record }, sha256);
 
 /** The OPRF's input: the same bytes go into Blind and Finalize. */
 const oprfInput = message('holdfast/oprf-input/v1', { fleet: text(64), record: fixed(32), stretched: fixed(32) });

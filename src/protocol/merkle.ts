@@ -1,17 +1,17 @@
 /** Merkle trees over a batch of leaves, hashed as in RFC 6962 section 2.1: 0x00 before leaves, 0x01 before nodes. */
 
-import { concatBytes, sha256 } from '../core/index.ts';
+import { sha256 } from '../core/index.ts';
 
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
 
 export function leafHash(leaf: Uint8Array): Uint8Array {
-  return sha256(concatBytes(LEAF, leaf));
+  return sha256(LEAF, leaf);
 }
 
 /** The hash of the node above two others, of 32 bytes each. */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return sha256(concatBytes(NODE, left, right));
+  return sha256(NODE, left, right);
 }
 
 /** The tree's root, and for each leaf its audit path from the leaf upwards. `leaves` are leaf hashes, at least one. */

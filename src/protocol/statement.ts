@@ -125,7 +125,7 @@ export const decodeSignedStatement = signedStatement.decode;
 
 /** The leaf of a statement in its batch's tree, 32 bytes. */
 export function statementHash(body: Uint8Array, by: Signer): Uint8Array {
-  return leafHash(statementLeaf.encode({ body, signer: by }));
+  return statementLeaf.use({ body, signer: by }, leafHash);
 }
 
 /** The bytes that the token signs for a batch with this root. */

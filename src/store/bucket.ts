@@ -134,20 +134,24 @@ export function findEntry(bucket: Uint8Array, key: Uint8Array): BucketEntry | un
 
 /** A new bucket with `changed` entries added or put in place of those with the same keys. */
 export function mergeEntries(bucket: Uint8Array, changed: readonly BucketEntry[]): Uint8Array {
-  const sorted = changed.toSorted((a, b) => compareAt(a.key, 0, b.key));
-  const merged = new Uint8Array(bucket.length + changed.length * ENTRY_SIZE);
+  const places = changed
+    .toSorted((a, b) => compareAt(a.key, 0, b.key))
+    .map((entry) => {
+      const at = lowerBound(bucket, entry.key) * ENTRY_SIZE;
+      return { entry, at, known: at < bucket.length && compareAt(bucket, at, entry.key) === 0 };
+    });
+  const merged = new Uint8Array(bucket.length + places.filter(({ known }) => !known).length * ENTRY_SIZE);
   let from = 0;
   let to = 0;
-  for (const entry of sorted) {
-    const at = lowerBound(bucket, entry.key) * ENTRY_SIZE;
+  for (const { entry, at, known } of places) {
     merged.set(bucket.subarray(from, at), to);
     to += at - from;
     merged.set(entry.key, to);
     merged.set(entry.valueHash, to + KEY_SIZE);
     merged.set(entry.syncHash, to + KEY_SIZE + HASH_SIZE);
     to += ENTRY_SIZE;
-    from = at < bucket.length && compareAt(bucket, at, entry.key) === 0 ? at + ENTRY_SIZE : at;
+    from = known ? at + ENTRY_SIZE : at;
   }
   merged.set(bucket.subarray(from), to);
-  return merged.slice(0, to + bucket.length - from);
+  return merged;
 }

@@ -39,20 +39,16 @@ const together = new Uint8Array(FAN * HASH_SIZE);
  */
 export function labelledHash(prefix: 0 | 1, label: string): (...fields: readonly Uint8Array[]) => Uint8Array {
   const start = labelStart(prefix, label);
-  return (...fields) => {
-    let length = start.length;
-    for (const field of fields) length += 4 + field.length;
-    const input = new Uint8Array(length);
-    const view = new DataView(input.buffer);
-    input.set(start);
-    let at = start.length;
-    for (const field of fields) {
-      view.setUint32(at, field.length);
-      input.set(field, at + 4);
-      at += 4 + field.length;
-    }
-    return sha256(input);
-  };
+  return (...fields) => sha256(start, ...fields.flatMap((field) => [fourBytes(field.length), field]));
+}
+
+function fourBytes(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  bytes[0] = value >>> 24;
+  bytes[1] = value >>> 16;
+  bytes[2] = value >>> 8;
+  bytes[3] = value;
+  return bytes;
 }
 
 function labelStart(prefix: 0 | 1, label: string): Uint8Array {

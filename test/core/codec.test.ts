@@ -270,6 +270,30 @@ describe('a message', () => {
     expect(one.decode(one.encode({ a: 1 }))).toEqual({ a: 1 });
   });
 
+  it('lends its bytes to who only looks at them, and wipes them afterwards', () => {
+    const lent = codec.message('test/lent/v1', { value: codec.bytes(100_000) });
+    const inner = codec.message('test/inner/v1', { value: codec.text(10) });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (value) => {
+        let kept: Uint8Array | undefined;
+        const [copy, length] = lent.use({ value }, (encoded) => {
+          kept = encoded;
+          // An encoding while another is lent out touches nothing of it.
+          inner.encode({ value: 'x' });
+          return [encoded.slice(), encoded.length];
+        });
+        expect(copy).toEqual(lent.encode({ value }));
+        expect(kept).toEqual(new Uint8Array(length));
+      }),
+    );
+    expect(() =>
+      lent.use({ value: new Uint8Array(3) }, () => {
+        throw new Error('what it was lent to fails');
+      }),
+    ).toThrow('what it was lent to fails');
+    expect(lent.decode(lent.encode({ value: new Uint8Array(2) }))).toEqual({ value: new Uint8Array(2) });
+  });
+
   it('may be far larger than the writer’s first buffer', () => {
     const large = codec.message('large', { items: codec.list(codec.bytes(5_000), 100) });
     const value = { items: Array.from({ length: 100 }, (_, i) => new Uint8Array(i * 50).fill(i)) };

@@ -2,7 +2,9 @@ import { hmac } from '@noble/hashes/hmac.js';
 import { sha256 as portable } from '@noble/hashes/sha2.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bytesToHex, hmacSha256, nativeCrypto, sha256, utf8 } from '../../src/core/index.ts';
+import { bytesToHex, concatBytes, hmacSha256, nativeCrypto, sha256, utf8 } from '../../src/core/index.ts';
+
+const filled = (length: number) => new Uint8Array(length).fill(0xa5);
 
 describe('SHA-256 and HMAC-SHA256', () => {
   it('uses the runtime’s own on Node', () => {
@@ -26,6 +28,26 @@ describe('SHA-256 and HMAC-SHA256', () => {
         expect(bytesToHex(sha256(data))).toBe(bytesToHex(portable(data)));
         expect(bytesToHex(hmacSha256(key, data))).toBe(bytesToHex(hmac(portable, key, data)));
       }),
+    );
+  });
+
+  it('takes what it hashes in parts, long ones too, and keeps nothing of one use for the next', () => {
+    const parts = fc.array(fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.integer({ min: 0, max: 9000 }).map(filled)), {
+      maxLength: 5,
+    });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), parts, (key, several) => {
+        const whole = concatBytes(...several);
+        expect(bytesToHex(sha256(...several))).toBe(bytesToHex(portable(whole)));
+        expect(bytesToHex(hmacSha256(key, ...several))).toBe(bytesToHex(hmac(portable, key, whole)));
+      }),
+      {
+        examples: [
+          [filled(64), [filled(16_384), filled(1)]],
+          [filled(65), [filled(16_320)]],
+          [filled(0), []],
+        ],
+      },
     );
   });
 

@@ -41,14 +41,14 @@ interface Place {
 function seal(counter: bigint, value: Uint8Array): Uint8Array {
   const prefix = new Uint8Array(8);
   new DataView(prefix.buffer).setBigUint64(0, counter);
-  return concatBytes(prefix, sha256(concatBytes(prefix, value)).subarray(0, 8), value);
+  return concatBytes(prefix, sha256(prefix, value).subarray(0, 8), value);
 }
 
 function unseal(sealed: Uint8Array | undefined): { counter: bigint; value: Uint8Array } | undefined {
   if (!sealed || sealed.length < 16 || sealed.length > 16 + ANCHOR_MAXIMUM) return undefined;
   const prefix = sealed.slice(0, 8);
   const value = sealed.slice(16);
-  if (!equalBytes(sha256(concatBytes(prefix, value)).subarray(0, 8), sealed.subarray(8, 16))) return undefined;
+  if (!equalBytes(sha256(prefix, value).subarray(0, 8), sealed.subarray(8, 16))) return undefined;
   return { counter: new DataView(prefix.buffer).getBigUint64(0), value };
 }
 
