@@ -10,7 +10,8 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Plugin, rolldown } from 'rolldown';
+import { type CodeSplittingGroup, type OutputOptions, type Plugin, type RolldownOutput, rolldown } from 'rolldown';
+import { mergeParts } from './build-chunks.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
@@ -27,6 +28,9 @@ const globalProcess: Plugin = {
     specifier === 'node:process' && importer?.includes('/node_modules/commander/') ? '\0process' : null,
   load: (id) => (id === '\0process' ? 'export default process;' : null),
 };
+
+/** What every command has loaded before its own modules. */
+const BEGUN = ['main', 'standard-streams', 'program'];
 
 /** The one module of src that is imported for what it does and not for what it exports (test/layout holds to that). */
 export const WITH_EFFECTS = ['src/pki/reflect.ts'];
@@ -49,6 +53,7 @@ export async function bundleCommand(folder: string, more: Readonly<Record<string
     input: entries,
     external: (specifier) => NATIVE.includes(specifier),
     plugins: [globalProcess],
+    preserveEntrySignatures: 'allow-extension',
     // A module that gives a command nothing is not loaded for it, although the index of its folder names it.
     treeshake: { moduleSideEffects: (id) => (id.startsWith(source) ? effects.includes(id) : undefined) },
     onLog: (level, log, report) => {
@@ -56,15 +61,40 @@ export async function bundleCommand(folder: string, more: Readonly<Record<string
       report(level, log);
     },
   });
-  const { output } = await bundle.write({
+  const options: OutputOptions = {
     dir: folder,
     format: 'esm',
-    sourcemap: true,
     entryFileNames: '[name].js',
     chunkFileNames: '[name]-[hash].js',
-  });
+  };
+  const groups = [sharedFiles(await bundle.generate(options))];
+  const { output } = await bundle.write({ ...options, sourcemap: true, codeSplitting: { groups } });
   const modules = output.flatMap((part) => (part.type === 'chunk' ? part.moduleIds : []));
   writeFileSync(join(folder, 'THIRD-PARTY-LICENSES.txt'), licensesOf(modules));
+}
+
+/** Bytes. Libraries compute tables and define much when they are loaded, and ours next to nothing. */
+function costOf(modules: Readonly<Record<string, { readonly renderedLength: number }>>): number {
+  const costs = Object.entries(modules).map(([id, { renderedLength }]) =>
+    id.startsWith(join(root, 'src/')) ? renderedLength : 3 * renderedLength,
+  );
+  return costs.reduce((sum, cost) => sum + cost, 0);
+}
+
+/** What is to be in one file of the command, by what the bundler would make of it unasked. */
+function sharedFiles({ output }: RolldownOutput): CodeSplittingGroup {
+  const chunks = output.filter((part) => part.type === 'chunk');
+  const parts = chunks.map(({ fileName, modules, isEntry, isDynamicEntry, imports }) => ({
+    ...{ name: fileName, size: costOf(modules), imports },
+    isEntry: isEntry || isDynamicEntry,
+  }));
+  const begun = chunks.filter(({ name }) => BEGUN.includes(name)).map(({ fileName }) => fileName);
+  const modulesOf = new Map(chunks.map(({ fileName, moduleIds }) => [fileName, moduleIds]));
+  const names = new Map<string, string>();
+  for (const [i, files] of mergeParts(parts, begun).entries()) {
+    for (const id of files.flatMap((file) => modulesOf.get(file) ?? [])) names.set(id, `shared-${i}`);
+  }
+  return { debugName: 'shared', name: (id) => names.get(id) ?? null, includeDependenciesRecursively: false };
 }
 
 /** The licence of every package that is in the bundle, as the package brings it. */
