@@ -13,7 +13,6 @@ import {
   decodeAnswerContent,
   decodeCertificate,
   decodeSignedStatement,
-  encodeRequestContent,
   type Fleet,
   type Operation,
   type Outer,
@@ -22,8 +21,8 @@ import {
   StatementVerifier,
   threshold,
 } from '../protocol/index.ts';
-import type { ClientPorts, ClientWait } from './ports.ts';
-import type { NodeSealer, SealedForNode } from './suite.ts';
+import { NodeChannel, type SentToNode } from './channel.ts';
+import type { ClientPorts, ClientWait, Credential } from './ports.ts';
 
 /** What one node answered, verified. */
 export interface NodeReply {
@@ -67,7 +66,7 @@ export class Session {
   readonly verifier: StatementVerifier;
   readonly threshold: number;
   /** Of the nodes in their order: one for all that this session asks, so that each node's token has to agree on a key once. */
-  #sealers: readonly NodeSealer[] | undefined;
+  #channels: readonly NodeChannel[] | undefined;
 
   constructor(options: SessionOptions) {
     this.options = options;
@@ -125,14 +124,27 @@ export class Session {
   }
 
   async #once<O extends Operation>(request: OperationRequest<O>): Promise<Reply> {
-    const { fleet, record, suite, credential, transport, signal } = this.options;
+    const user = await this.options.credential();
+    const { reply, again } = await this.#send(request, user);
+    if (!again) return reply;
+    // Some node wants it signed otherwise: the very same request once more, which costs no guess. What came of it stands anyway.
+    const { signal } = this.options;
+    const second = await this.#send(request, user).catch(() => throwIfCancelled(signal));
+    return second?.reply ?? reply;
+  }
+
+  /** `again`: whether a node has not taken it because of how it was signed, which is done otherwise from here on. */
+  async #send<O extends Operation>(
+    request: OperationRequest<O>,
+    user: Credential,
+  ): Promise<{ readonly reply: Reply; readonly again: boolean }> {
+    const { fleet, record, transport, signal } = this.options;
     const encoded = (ARGUMENTS[request.operation] as { encode(value: unknown): Uint8Array }).encode(request.arguments);
-    const user = await credential();
     const places = { operation: request.operation, generation: request.generation, attempt: request.attempt };
-    const seals = new Map<number, SealedForNode>();
-    const sealers = await this.#nodeSealers();
+    const seals = new Map<number, SentToNode>();
+    const channels = await this.#nodeChannels();
     await Promise.all(
-      sealers.map(async (sealer, i) => {
+      channels.map(async (channel, i) => {
         const outer: Outer = {
           fleet: fleet.fleet,
           epoch: fleet.epoch,
@@ -141,12 +153,7 @@ export class Session {
           ...places,
           argumentsHash: argumentsHash(encoded),
         };
-        const content = encodeRequestContent({
-          userToken: user.userToken,
-          clientSignature: suite.signRequest(user, outer),
-          blindedElement: request.blindedElement,
-        });
-        seals.set(i + 1, await sealer.seal(outer, content));
+        seals.set(i + 1, await channel.seal(user, outer, request.blindedElement));
       }),
     );
     const sealed = fleet.nodes.map((_, i) => {
@@ -158,22 +165,26 @@ export class Session {
       signal,
     );
     const nodes: NodeReply[] = [];
+    let again = false;
     for (const part of answer.nodes) {
       const seal = seals.get(part.node);
       if (!seal || nodes.some(({ node }) => node === part.node)) continue;
-      nodes.push(await this.#read(part, seal));
+      const reply = await this.#read(part, seal);
+      const { code, sealed } = reply;
+      if (channels[part.node - 1]!.heard(seal, { code, claimed: part.code, sealed })) again = true;
+      nodes.push(reply);
     }
-    return { nodes, certificate: answer.certificate, portable: answer.portable };
+    return { reply: { nodes, certificate: answer.certificate, portable: answer.portable }, again };
   }
 
-  async #nodeSealers(): Promise<readonly NodeSealer[]> {
-    const { fleet, suite } = this.options;
-    if (this.#sealers?.every(({ isSpent }) => !isSpent)) return this.#sealers;
+  async #nodeChannels(): Promise<readonly NodeChannel[]> {
+    const { fleet, suite, clock } = this.options;
+    if (this.#channels?.every(({ isSpent }) => !isSpent)) return this.#channels;
     const place = { fleet: fleet.fleet, epoch: fleet.epoch };
-    this.#sealers = await Promise.all(
-      fleet.nodes.map(({ session }, i) => suite.newSealer(session, { ...place, node: i + 1 })),
+    this.#channels = await Promise.all(
+      fleet.nodes.map(({ session }, i) => NodeChannel.open(suite, clock, session, { ...place, node: i + 1 })),
     );
-    return this.#sealers;
+    return this.#channels;
   }
 
   /**
@@ -188,7 +199,7 @@ export class Session {
       head?: Uint8Array | undefined;
       sealed?: Uint8Array | undefined;
     },
-    seal: SealedForNode,
+    seal: SentToNode,
   ): Promise<NodeReply> {
     const { node } = part;
     try {

@@ -35,6 +35,8 @@ export interface SealedForNode {
 
 /** Seals the requests of one session to one node. */
 export interface NodeSealer {
+  /** The encapsulated key, 65 bytes, by which the node knows the HPKE context. */
+  readonly enc: Uint8Array;
   /** Whether it takes no further request: the session then goes on with a new one. */
   readonly isSpent: boolean;
   seal(outer: Outer, plaintext: Uint8Array): Promise<SealedForNode>;
@@ -60,8 +62,8 @@ export interface ClientSuite {
   }): Promise<{ seed: Secret; lying: readonly number[] }>;
   sealEnvelope(key: Secret, binding: Uint8Array, secret: Uint8Array): Uint8Array;
   openEnvelope(key: Secret, binding: Uint8Array, envelope: Uint8Array): Secret;
-  /** The client key's signature over the outer fields and the user token. */
-  signRequest(credential: Credential, outer: Outer): Uint8Array;
+  /** The client key's signature over the outer fields, the user token and, where it is for that too, an HPKE context of its own. */
+  signRequest(credential: Credential, outer: Outer, enc?: Uint8Array): Uint8Array;
   /** `place`: of the outer fields, those that stay the same for one node. */
   newSealer(sessionKey: Uint8Array, place: Pick<Outer, 'fleet' | 'epoch' | 'node'>): Promise<NodeSealer>;
 }
@@ -81,11 +83,12 @@ export function standardSuite(random: Random = systemRandom): ClientSuite {
     recoverSeed,
     sealEnvelope,
     openEnvelope,
-    signRequest: ({ userToken, clientKey }, outer) =>
-      signAsClient(clientKey, encodeOuter(outer), hashUserToken(userToken)),
+    signRequest: ({ userToken, clientKey }, outer, enc) =>
+      signAsClient(clientKey, encodeOuter(outer), hashUserToken(userToken), enc),
     async newSealer(publicKey, { fleet, epoch, node }) {
       const sender = await newRequestSender({ publicKey, info: encodeSealingInfo({ fleet, epoch, node }) });
       return {
+        enc: sender.enc,
         get isSpent() {
           return sender.left === 0;
         },

@@ -38,6 +38,8 @@ export interface SealedRequest {
 
 /** Seals the requests of one session to one node. */
 export interface RequestSender {
+  /** The encapsulated key, 65 bytes, by which the recipient knows the context. */
+  readonly enc: Uint8Array;
   /** Requests that it can still seal, of 256. */
   readonly left: number;
   /**
@@ -84,6 +86,7 @@ export async function newRequestSender(options: {
   const { encapsulatedSecret: enc, ctx } = await sender.SetupSender(publicKey, { info });
   let next = 0;
   return {
+    enc,
     get left() {
       return MAXIMUM_MESSAGES - next;
     },

@@ -92,7 +92,7 @@ export class Admission {
         encodeAnswerContent({ code: 'ok', reason: '', until: 0, evaluatedElement: undefined, ...answer }),
       );
     try {
-      await authentication.check(outer, content.userToken, content.clientSignature);
+      await authentication.check(outer, content, opened.context);
     } catch (error) {
       if (!(error instanceof HoldfastError) || error.code !== 'forbidden') throw error;
       throw new RefusedRequest(error, seal({ code: 'forbidden', reason: String(error.details.reason ?? '') }));

@@ -1,11 +1,23 @@
 /** What the vault node's logic needs from outside: beside token and store, the client's authentication and an observer. */
 
-import type { Outer } from '../protocol/index.ts';
+import type { Outer, RequestContent } from '../protocol/index.ts';
 import type { AuthenticatedDictionary } from '../store/port.ts';
+
+/** What a node knows of an HPKE context for as long as it keeps it. */
+export interface RequestContext {
+  /** The encapsulated key by which it is known, 65 bytes. */
+  readonly enc: Uint8Array;
+  /**
+   * SHA-256 of the user token whose client has signed for this context. Only who made a context can seal in it, so what comes
+   * in it with that token comes from that client.
+   */
+  authenticated: Uint8Array | undefined;
+}
 
 /** A client's request after the token's half of HPKE: readable, and answerable to that client only. */
 export interface OpenedRequest {
   readonly plaintext: Uint8Array;
+  readonly context: RequestContext;
   /** Seals an answer to the client that sent this request, bound to it. */
   sealAnswer(plaintext: Uint8Array): Uint8Array;
 }
@@ -15,13 +27,15 @@ export interface RequestSealing {
   open(outer: Outer, enc: Uint8Array, ciphertext: Uint8Array): Promise<OpenedRequest>;
 }
 
-/** Checks the tenant's user token and the client key's signature bound to it. */
+/** Checks the tenant's user token, and that its client made the request. */
 export interface ClientAuthentication {
   /**
-   * Resolves if this token allows this operation on this record now, and the token's client signed these outer fields.
-   * @throws HoldfastError `forbidden`, one message for all failures, with `details.reason` for the sealed answer.
+   * Resolves if this token allows this operation on this record now, and the token's client signed these outer fields, or has
+   * signed for the context in which they are sealed. Notes in the context what it was signed for.
+   * @throws HoldfastError `forbidden`, one message for all failures, with `details.reason` for the sealed answer:
+   *   `client_signature` where the request has to be signed, or signed otherwise.
    */
-  check(outer: Outer, userToken: string, clientSignature: Uint8Array): Promise<void>;
+  check(outer: Outer, content: RequestContent, context: RequestContext): Promise<void>;
 }
 
 /** Counters and events of the node; src/node/http/metrics.ts names the metrics. */

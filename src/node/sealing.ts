@@ -4,11 +4,20 @@ import { bytesToHex, type Clock, equalBytes, HoldfastError, type Random, systemC
 import { newRequestRecipient, type OpenedRequest, type RequestRecipient } from '../crypto/index.ts';
 import { encodeOuter, encodeSealingInfo } from '../protocol/index.ts';
 import type { Token } from '../token/port.ts';
-import type { RequestSealing } from './ports.ts';
+import type { RequestContext, RequestSealing } from './ports.ts';
 
-/** How long a session is kept for its further requests, in ms, and how many at most; about 1 KB each. */
+/**
+ * How long a session is kept for its further requests, in ms, and how many at most; about 1 KB each. Not a moment longer for
+ * being used: it is as long as that that its client need not sign.
+ */
 const KEEP_MILLISECONDS = 30_000;
 const KEEP_SESSIONS = 4096;
+
+interface Session {
+  readonly recipient: RequestRecipient;
+  readonly context: RequestContext;
+  readonly until: number;
+}
 
 /**
  * The Diffie-Hellman step runs in the token, about 0.2 ms, once for the requests of a session that come soon after each other.
@@ -20,35 +29,39 @@ export function createRequestSealing(
   clock: Clock = systemClock,
 ): RequestSealing {
   /** By `enc`, the oldest first. */
-  const sessions = new Map<string, { readonly recipient: RequestRecipient; readonly until: number }>();
+  const sessions = new Map<string, Session>();
 
-  function known(name: string): RequestRecipient | undefined {
+  function known(name: string): Session | undefined {
     const left = (until: number) => until - clock.now();
     for (const [oldest, { until }] of sessions) {
       // A clock that stepped back must not keep sessions for long.
       if (left(until) > 0 && left(until) <= KEEP_MILLISECONDS) break;
       sessions.delete(oldest);
     }
-    return sessions.get(name)?.recipient;
+    return sessions.get(name);
   }
 
-  function keep(name: string, recipient: RequestRecipient): void {
+  function keep(name: string, recipient: RequestRecipient, enc: Uint8Array): Session {
     if (sessions.size >= KEEP_SESSIONS) sessions.delete(sessions.keys().next().value!);
-    sessions.set(name, { recipient, until: clock.now() + KEEP_MILLISECONDS });
+    // A copy: the session outlives the message that it came in.
+    const context = { enc: enc.slice(), authenticated: undefined };
+    const session = { recipient, context, until: clock.now() + KEEP_MILLISECONDS };
+    sessions.set(name, session);
+    return session;
   }
 
   return {
     async open(outer, enc, ciphertext) {
       const { fleet, epoch, node } = outer;
       const aad = encodeOuter(outer);
-      const answerable = ({ plaintext, sealAnswer }: OpenedRequest) => ({
-        plaintext,
+      const answerable = ({ plaintext, sealAnswer }: OpenedRequest, context: RequestContext) => ({
+        ...{ plaintext, context },
         sealAnswer: (answer: Uint8Array) => sealAnswer(aad, answer, random),
       });
       const name = bytesToHex(enc);
       // What opened once was derived right: whatever does not open in it is the sender's fault.
       const session = known(name);
-      if (session) return answerable(session.open(aad, ciphertext));
+      if (session) return answerable(session.recipient.open(aad, ciphertext), session.context);
       // The point is not on the curve: the same refusal as for what does not open, whatever the token calls it.
       const derive = () =>
         token.deriveSession(enc).catch((error: unknown) => {
@@ -60,8 +73,8 @@ export function createRequestSealing(
       const openWith = (dh: Uint8Array) => {
         const recipient = newRequestRecipient({ dh, enc, publicKey, info });
         const opened = recipient.open(aad, ciphertext);
-        keep(name, recipient);
-        return answerable(opened);
+        // Another request of the session may have been as early as this one: what was signed in it must not be lost.
+        return answerable(opened, (known(name) ?? keep(name, recipient, enc)).context);
       };
       const dh = await derive();
       try {

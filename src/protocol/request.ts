@@ -3,9 +3,9 @@
  * public arguments of each operation (docs/protocol.md, section 6).
  */
 
-import { codec, type Infer, sha256 } from '../core/index.ts';
+import { codec, HoldfastError, type Infer, sha256 } from '../core/index.ts';
 
-const { bytes, fixed, flag, list, message, optional, struct, text, uint, word } = codec;
+const { bytes, fixed, flag, labelOf, list, message, optional, struct, text, uint, word } = codec;
 
 export const OPERATIONS = ['status', 'open', 'stage', 'activate', 'attempt', 'confirm', 'delete', 'cancel'] as const;
 export type Operation = (typeof OPERATIONS)[number];
@@ -37,16 +37,41 @@ export const encodeOuter = (value: Outer): Uint8Array<ArrayBuffer> => outerMessa
 const sealingInfo = message('holdfast/request-info/v1', { fleet: text(64), epoch: uint, node: uint });
 export const encodeSealingInfo = sealingInfo.encode;
 
-/** What is sealed: the user token, the client key's signature over the outer fields, and the blinded element. */
-const requestContent = message('holdfast/request-content/v1', {
+/** What is sealed: the user token, the client key's signature over outer fields and token, and the blinded element. */
+const contentOfVersion1 = message('holdfast/request-content/v1', {
   userToken: text(4096),
   clientSignature: fixed(64),
   /** For `open` and `attempt`: 33 bytes, compressed point. */
   blindedElement: optional(fixed(33)),
 });
-export type RequestContent = Infer<typeof requestContent>;
-export const encodeRequestContent = requestContent.encode;
-export const decodeRequestContent = requestContent.decode;
+
+/** The signature is for the HPKE context too, and missing where the node has taken one for it and this user token. */
+const contentOfVersion2 = message('holdfast/request-content/v2', {
+  userToken: text(4096),
+  clientSignature: optional(fixed(64)),
+  blindedElement: optional(fixed(33)),
+});
+
+/** Nodes of before know version 1 only. */
+export type RequestContent =
+  | ({ readonly version: 1 } & Readonly<Infer<typeof contentOfVersion1>>)
+  | ({ readonly version: 2 } & Readonly<Infer<typeof contentOfVersion2>>);
+
+export function encodeRequestContent(content: RequestContent): Uint8Array<ArrayBuffer> {
+  return content.version === 1 ? contentOfVersion1.encode(content) : contentOfVersion2.encode(content);
+}
+
+/** @throws HoldfastError `malformed` or `too_large` for anything that `encodeRequestContent` does not write. */
+export function decodeRequestContent(encoded: Uint8Array): RequestContent {
+  switch (labelOf(encoded)) {
+    case contentOfVersion1.label:
+      return { version: 1, ...contentOfVersion1.decode(encoded) };
+    case contentOfVersion2.label:
+      return { version: 2, ...contentOfVersion2.decode(encoded) };
+    default:
+      throw new HoldfastError('malformed', 'the request’s content is of a version that this node does not know');
+  }
+}
 
 /** Sealed back to the client. `code` is "ok" or an error code; `reason` is for the person, never for the coordinator. */
 const answerContent = message('holdfast/answer-content/v1', {

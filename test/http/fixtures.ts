@@ -204,6 +204,7 @@ export class TestClient {
         info: encodeSealingInfo({ fleet: fleet.fleet, epoch: fleet.epoch, node: i + 1 }),
       });
       const content = encodeRequestContent({
+        version: 1,
         userToken,
         clientSignature: signAsClient(this.key, signed, hashUserToken(userToken)),
         blindedElement: parts.blindedElement,

@@ -103,8 +103,9 @@ describe('requests over the limit', () => {
           opened++;
           if (holding) await new Promise<void>((go) => held.push(go));
           return {
+            context: { enc: new Uint8Array(65), authenticated: undefined },
             plaintext: encodeRequestContent({
-              ...{ userToken: '', clientSignature: new Uint8Array(64), blindedElement: undefined },
+              ...{ version: 1, userToken: '', clientSignature: new Uint8Array(64), blindedElement: undefined },
             }),
             sealAnswer: (answer) => answer,
           };

@@ -15,13 +15,14 @@ import {
   Maintenance,
   silentCoordinatorObserver,
 } from '../../src/coordinator/index.ts';
-import { type Clock, HoldfastError, systemClock, systemRandom } from '../../src/core/index.ts';
+import { type Clock, codec, HoldfastError, systemClock, systemRandom } from '../../src/core/index.ts';
 import { verifyEcdsa, verifyEd25519 } from '../../src/crypto/index.ts';
 import { createClientAuthentication } from '../../src/node/authentication.ts';
 import {
   initialiseNode,
   openVaultNode,
   type RepairOverride,
+  type RequestSealing,
   silentObserver,
   type VaultNode,
 } from '../../src/node/index.ts';
@@ -124,6 +125,8 @@ export class InProcessFleet {
   fullBucket: number | undefined;
   /** Requests of one record that a node takes in ten seconds, from its next start on. */
   requestsPerRecord = 10_000;
+  /** Nodes, from their next start on, that know requests of version 1 only, as those of before do. */
+  readonly before = new Set<number>();
   /** The nodes' clock, each from its next start on. */
   nodeClock: Clock = systemClock;
 
@@ -179,7 +182,7 @@ export class InProcessFleet {
       node,
       token,
       dictionaries: dictionaries(member.store),
-      sealing: createRequestSealing(token, systemRandom),
+      sealing: this.before.has(node) ? sealingOfBefore(token) : createRequestSealing(token, systemRandom),
       authentication: createClientAuthentication({
         fleet: this.fleet.fleet,
         tenants: this.#tenants,
@@ -303,6 +306,18 @@ export class InProcessFleet {
       patience: options.patience ?? (options.clock ? PATIENCE : NEVER),
     });
   }
+}
+
+/** What a node of before makes of newer requests, once it has opened them: it can read nothing of them, and answers so. */
+function sealingOfBefore(token: SoftwareToken): RequestSealing {
+  const sealing = createRequestSealing(token, systemRandom);
+  return {
+    async open(outer, enc, ciphertext) {
+      const opened = await sealing.open(outer, enc, ciphertext);
+      if (codec.labelOf(opened.plaintext) === 'holdfast/request-content/v1') return opened;
+      throw new HoldfastError('malformed', 'message is not a holdfast/request-content/v1');
+    },
+  };
 }
 
 function dictionaries(store: MemoryKeyValueStore) {

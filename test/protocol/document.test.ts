@@ -275,6 +275,7 @@ describe('limits', () => {
     const submit = { kind: 'submit' as const, request: { ...request, sealed: sealed.slice(0, 1) }, heads };
     expect(decodeNodeRequest(encodeNodeRequest(submit))).toEqual(submit);
     const content = encodeRequestContent({
+      version: 2,
       userToken: 't'.repeat(4096),
       clientSignature: signature,
       blindedElement: new Uint8Array(33),

@@ -167,8 +167,21 @@ const ENCODED: Readonly<Record<string, Uint8Array>> = {
   request: encodeOuter({ ...place, node: 2, operation: 'attempt', attempt: 9, argumentsHash: bytes(0x18) }),
   'request-info': encodeSealingInfo({ fleet, epoch: 3, node: 2 }),
   'request-content': encodeRequestContent({
+    version: 1,
     userToken: 'a.b.c',
     clientSignature: bytes(0x19, 64),
+    blindedElement: bytes(0x1a, 33),
+  }),
+  'request-content-v2': encodeRequestContent({
+    version: 2,
+    userToken: 'a.b.c',
+    clientSignature: bytes(0x19, 64),
+    blindedElement: bytes(0x1a, 33),
+  }),
+  'request-content-v2-unsigned': encodeRequestContent({
+    version: 2,
+    userToken: 'a.b.c',
+    clientSignature: undefined,
     blindedElement: bytes(0x1a, 33),
   }),
   'answer-content': encodeAnswerContent({
@@ -291,14 +304,17 @@ describe('golden files', () => {
 
   it('have a label each that no other kind of message has', () => {
     const labels = Object.entries(GOLDEN).map(([, bytes]) => bytes.subarray(4, 4 + bytes.readUInt32BE()).toString());
-    expect(new Set(labels).size).toBe(labels.length - 2); // 'facts' and the owner's two actions share theirs.
+    // 'facts', the owner's two actions, and a request's content with and without a signature share theirs.
+    expect(new Set(labels).size).toBe(labels.length - 3);
     for (const label of labels) expect(label).toMatch(/^holdfast\/[a-z-]+(\/[a-z-]+)*\/v[12]$/);
   });
 
   it('are read back to the values that made them', () => {
     expect(decodeSignedStatement(stored('signed-statement'))).toEqual({ body: signedBody, signer, batch });
     expect(decodeCertificate(stored('certificate')).signatures).toHaveLength(2);
-    expect(decodeRequestContent(stored('request-content')).userToken).toBe('a.b.c');
+    expect(decodeRequestContent(stored('request-content'))).toMatchObject({ version: 1, userToken: 'a.b.c' });
+    expect(decodeRequestContent(stored('request-content-v2'))).toMatchObject({ version: 2, userToken: 'a.b.c' });
+    expect(decodeRequestContent(stored('request-content-v2-unsigned')).clientSignature).toBeUndefined();
     expect(decodeAnswerContent(stored('answer-content'))).toMatchObject({ code: 'waiting', reason: 'früh' });
     expect(decodeOwnerDeletion(stored('owner-deletion')).signature).toEqual(bytes(0x66, 64));
     expect(decodePortableRecord(stored('portable-record'))).toEqual({ record, activation, confirmation, tombstone });

@@ -217,6 +217,7 @@ export class Adversary {
       fleet.nodes.map(async (keys, i) => {
         const outer = { ...places, node: i + 1, argumentsHash: argumentsHash(encoded) };
         const content = encodeRequestContent({
+          version: 1,
           userToken: credential.userToken,
           clientSignature: suite.signRequest(credential, outer),
           blindedElement: element,

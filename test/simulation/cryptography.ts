@@ -5,9 +5,9 @@
  */
 
 import type { ClientSuite } from '../../src/client/index.ts';
-import { bytesToHex, concatBytes, HoldfastError, Secret, sha256, utf8 } from '../../src/core/index.ts';
+import { bytesToHex, concatBytes, equalBytes, HoldfastError, Secret, sha256, utf8 } from '../../src/core/index.ts';
 import type { SeedKeys } from '../../src/crypto/index.ts';
-import type { ClientAuthentication, RequestSealing } from '../../src/node/index.ts';
+import type { ClientAuthentication, RequestContext, RequestSealing } from '../../src/node/index.ts';
 import { encodeOuter, type Outer, type SignatureChecks } from '../../src/protocol/index.ts';
 import type { Chance } from './random.ts';
 
@@ -39,6 +39,8 @@ const TAG = 16;
  * session, and the outer fields.
  */
 export function requestSealing(sessionKey: Uint8Array): RequestSealing {
+  /** By `enc`; a restarted node has none. */
+  const contexts = new Map<string, RequestContext>();
   return {
     async open(outer, enc, ciphertext) {
       const aad = encodeOuter(outer);
@@ -50,8 +52,11 @@ export function requestSealing(sessionKey: Uint8Array): RequestSealing {
         sameStart(ciphertext.subarray(1), digest(enc, number, aad, plaintext), TAG);
       if (!right) throw new HoldfastError('malformed', 'the request was not sealed to this node’s key');
       const answerKey = digest(utf8('answer'), enc, number, aad);
+      const name = bytesToHex(enc);
+      const context = contexts.get(name) ?? { enc, authenticated: undefined };
+      contexts.set(name, context);
       return {
-        plaintext,
+        ...{ plaintext, context },
         sealAnswer: (answer) => concatBytes(digest(answerKey, answer).subarray(0, TAG), answer),
       };
     },
@@ -61,17 +66,24 @@ export function requestSealing(sessionKey: Uint8Array): RequestSealing {
 /** A user token is "record:client key", and the tenant has issued exactly those in `issued`. */
 export function authentication(issued: ReadonlySet<string>): ClientAuthentication {
   return {
-    async check(outer, userToken, clientSignature) {
+    async check(outer, { version, userToken, clientSignature }, context) {
       const [record, key] = userToken.split(':');
       const entitled = issued.has(userToken) && record === bytesToHex(outer.record);
-      const signed = entitled && sameStart(clientSignature, requestSignature(key!, userToken, outer), 32);
-      if (!signed) throw new HoldfastError('forbidden', 'the user token does not allow this');
+      if (!entitled) throw new HoldfastError('forbidden', 'the user token does not allow this');
+      const token = utf8(userToken);
+      const enc = version === 1 ? undefined : context.enc;
+      const signed = clientSignature
+        ? sameStart(clientSignature, requestSignature(key!, userToken, outer, enc), 32)
+        : context.authenticated !== undefined && equalBytes(context.authenticated, token);
+      const details = { reason: 'client_signature' };
+      if (!signed) throw new HoldfastError('forbidden', 'the user token does not allow this', { details });
+      if (version === 2) context.authenticated = token;
     },
   };
 }
 
-export function requestSignature(key: string, userToken: string, outer: Outer): Uint8Array {
-  return concatBytes(digest(utf8(key), utf8(userToken), encodeOuter(outer)), ZERO);
+export function requestSignature(key: string, userToken: string, outer: Outer, enc?: Uint8Array): Uint8Array {
+  return concatBytes(digest(utf8(key), utf8(userToken), encodeOuter(outer), enc ?? new Uint8Array(0)), ZERO);
 }
 
 /** What no party of the simulation may look at: inputs behind blinded elements, and the seeds behind shares. */
@@ -81,7 +93,7 @@ export class Oracle {
   readonly #seeds = new Map<string, { readonly seed: Uint8Array; readonly outputs: ReadonlyMap<number, string> }>();
   /** Told of every signature by an owner's or confirmation key. */
   onSign: (message: Uint8Array, publicKey: Uint8Array) => void = () => {};
-  /** Told of every request that an entitled client signed. */
+  /** Told of every request that an entitled client sealed. */
   onRequest: (outer: Outer) => void = () => {};
 
   constructor(chance: Chance) {
@@ -155,20 +167,24 @@ export class Oracle {
         }
         return new Secret(secret);
       },
-      signRequest: ({ userToken }, outer) => {
-        this.onRequest(outer);
-        return requestSignature(userToken.split(':')[1]!, userToken, outer);
-      },
+      signRequest: ({ userToken }, outer, enc) => requestSignature(userToken.split(':')[1]!, userToken, outer, enc),
       newSealer: async (sessionKey) => {
         let session: Uint8Array | undefined;
         let next = 0;
+        const encapsulated = () => {
+          session ??= chance.bytes(32);
+          return concatBytes(Uint8Array.of(4), sessionKey.subarray(1, 33), session);
+        };
         return {
+          get enc() {
+            return encapsulated();
+          },
           isSpent: false,
           seal: async (outer, plaintext) => {
+            this.onRequest(outer);
             // Drawn for every request, though one is enough for all: so a seed goes on leading where it led.
-            const drawn = chance.bytes(32);
-            session ??= drawn;
-            const enc = concatBytes(Uint8Array.of(4), sessionKey.subarray(1, 33), session);
+            if (next > 0) chance.bytes(32);
+            const enc = encapsulated();
             const aad = encodeOuter(outer);
             const number = Uint8Array.of(next++);
             const answerKey = digest(utf8('answer'), enc, number, aad);

@@ -116,6 +116,14 @@ export const GOLDEN: Readonly<Record<string, Bytes>> = {
   ),
   'request-info': message('holdfast/request-info/v1', text('fleet-1'), uint(3), uint(2)),
   'request-content': message('holdfast/request-content/v1', text('a.b.c'), fill(0x19, 64), present(fill(0x1a, 33))),
+  'request-content-v2': message(
+    'holdfast/request-content/v2',
+    ...[text('a.b.c'), present(fill(0x19, 64)), present(fill(0x1a, 33))],
+  ),
+  'request-content-v2-unsigned': message(
+    'holdfast/request-content/v2',
+    ...[text('a.b.c'), absent, present(fill(0x1a, 33))],
+  ),
   'answer-content': message('holdfast/answer-content/v1', text('waiting'), text('früh'), uint(61_000), absent),
   'arguments-status': message('holdfast/arguments/status/v1'),
   'arguments-open': message(
