@@ -69,6 +69,17 @@ export class LoadGenerator {
     }
   }
 
+  /** Whether all nodes can read a status that is signed for its context, which those of an older build cannot. */
+  async takesContexts(request: Buffer): Promise<boolean> {
+    const connection = await HttpConnection.open(this.#coordinators[0]!, this.#tls);
+    try {
+      const { nodes } = await this.#post(connection, 'status', request);
+      return nodes.every(({ code }) => code !== 'malformed');
+    } finally {
+      connection.close();
+    }
+  }
+
   /** Sends status requests, `concurrency` at a time. @throws Error where a majority does not answer one. */
   async askStatuses(requests: readonly Buffer[], concurrency: number): Promise<void> {
     let taken = 0;
@@ -137,12 +148,14 @@ export class LoadGenerator {
     const afterStatus = performance.now();
     this.#require(status, 'status', (node) => node.head !== undefined);
     if (status.portable === undefined) throw new Error('status: the answer has no record');
+    const answered = new Set(status.nodes.flatMap(({ node, code, head }) => (code === 'ok' && head ? [node] : [])));
+    const attemptRequest = recovery.attemptRequest(answered);
     const beforeAttempt = performance.now();
-    const attempt = await this.#post(connection, 'attempt', recovery.attemptRequest);
+    const attempt = await this.#post(connection, 'attempt', attemptRequest);
     const afterAttempt = performance.now();
     if (attempt.certificate === undefined) throw new Error(`attempt: no certificate; ${codes(attempt)}`);
     this.#require(attempt, 'attempt', (node) => node.sealed !== undefined);
-    const request = recovery.confirm(fromBase64Url(attempt.certificate));
+    const request = recovery.confirm(fromBase64Url(attempt.certificate), answered);
     const beforeConfirm = performance.now();
     const confirm = await this.#post(connection, 'confirm', request);
     const afterConfirm = performance.now();

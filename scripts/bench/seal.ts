@@ -39,7 +39,9 @@ export function sealWith(sender: Sender, aad: Uint8Array, plaintext: Uint8Array)
 }
 
 /** `signAsClient` with one key, which is imported once. About 0.05 ms. */
-export function clientSigner(jwk: ClientKeyJwk): (outer: Uint8Array, tokenHash: Uint8Array) => Uint8Array {
+export function clientSigner(
+  jwk: ClientKeyJwk,
+): (outer: Uint8Array, tokenHash: Uint8Array, enc?: Uint8Array) => Uint8Array {
   const key = createPrivateKey({ key: { ...jwk }, format: 'jwk' });
-  return (outer, tokenHash) => sign(null, encodeClientSignature(outer, tokenHash), key);
+  return (outer, tokenHash, enc) => sign(null, encodeClientSignature(outer, tokenHash, enc), key);
 }

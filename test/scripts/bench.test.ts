@@ -32,6 +32,10 @@ describe('the load generator’s own sealing', () => {
     const [outer, tokenHash] = [utf8('outer fields'), new Uint8Array(32).fill(7)];
     const own = clientSigner(clientKeyToJwk(key))(outer, tokenHash);
     expect(Buffer.compare(own, signAsClient(key, outer, tokenHash))).toBe(0);
+    const enc = new Uint8Array(65).fill(4);
+    const forContext = clientSigner(clientKeyToJwk(key))(outer, tokenHash, enc);
+    expect(Buffer.compare(forContext, signAsClient(key, outer, tokenHash, enc))).toBe(0);
+    expect(Buffer.compare(forContext, own)).not.toBe(0);
   });
 
   it('has a new ephemeral key for each session', () => {
