@@ -171,8 +171,10 @@ export class Session {
       if (!seal || nodes.some(({ node }) => node === part.node)) continue;
       const reply = await this.#read(part, seal);
       const { code, sealed } = reply;
-      if (channels[part.node - 1]!.heard(seal, { code, claimed: part.code, sealed })) again = true;
-      nodes.push(reply);
+      const refused = channels[part.node - 1]!.heard(seal, { code, claimed: part.code, sealed });
+      again ||= refused;
+      // It would take part if it were asked otherwise, so it refuses nothing: no majority may come of that.
+      nodes.push(refused ? { ...reply, code: 'not_ready', sealed: undefined } : reply);
     }
     return { reply: { nodes, certificate: answer.certificate, portable: answer.portable }, again };
   }

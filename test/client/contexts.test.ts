@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { type ClientSuite, type ClientWait, standardSuite, VaultClient } from '../../src/client/index.ts';
-import { systemRandom, utf8 } from '../../src/core/index.ts';
+import { HoldfastError, systemRandom, utf8 } from '../../src/core/index.ts';
 import type { ClientAnswer, ClientRequest, Operation, Policy } from '../../src/protocol/index.ts';
 import { hasty, InProcessFleet } from '../node/in-process.ts';
 
@@ -110,6 +110,19 @@ describe('a client', () => {
       expect(await attemptsUsed()).toBe(0);
     },
   );
+
+  it('whose second sending fails, too, goes on as after any failure: nobody has refused it', async () => {
+    const { device, restart, sent, waits, meanwhile } = await scene();
+    meanwhile(async ({ operation }) => {
+      if (operation !== 'confirm') return;
+      const times = sent.filter((one) => one === operation).length;
+      if (times === 1) await restart(1, 2, 3, 4, 5);
+      if (times === 2) throw new HoldfastError('no_majority', 'the coordinator was restarted as well');
+    });
+    expect((await device.recover(PIN)).secret.reveal()).toEqual(secret);
+    expect(sent).toEqual(['status', 'attempt', 'confirm', 'confirm', 'confirm']);
+    expect(waits.map(({ code }) => code)).toEqual(['no_majority']);
+  });
 
   it('whose wrong PIN meets restarted nodes loses one guess, not two', async () => {
     const { device, restart, meanwhile, attemptsUsed } = await scene();

@@ -102,6 +102,10 @@ describe('a rollback', () => {
     'of %s ends with a node that refuses its forgotten votes',
     async (what) => {
       const { fleet, client } = await withRecord();
+      // Its client signs each request for itself: as it was sent it is good after a restart, too.
+      for (const node of [1, 2, 3]) fleet.before.add(node);
+      for (const node of [1, 2, 3]) await fleet.start(node);
+      await fleet.settle();
       const member = fleet.members[0]!;
       const [disk, token] = [member.store.snapshot(), member.token.snapshot()];
       // An attempt that node 1 votes for; then its memory of that is taken away.
