@@ -5,6 +5,9 @@ import { type ErrorCode, HoldfastError } from './errors.ts';
 
 const MAXIMUM_DEPTH = 16;
 
+const [QUOTE, COMMA, BACKSLASH] = [0x22, 0x2c, 0x5c];
+const [OPENING_BRACE, CLOSING_BRACE, OPENING_BRACKET, CLOSING_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
+
 /**
  * The value of JSON text in which no object has the same member twice: readers disagree on which of two counts
  * (RFC 8259 section 4). @throws HoldfastError of `code`.
@@ -21,27 +24,55 @@ export function parseJson(text: string, code: ErrorCode): JsonValue {
 }
 
 /**
- * Walks over the strings and brackets of text that is known to be JSON.
+ * Walks over the strings and brackets of text that is known to be JSON. By character codes: a regular expression makes an object of
+ * each token, and took a tenth of what a node allocates.
  * @throws HoldfastError of `code` for a member given twice in one object, or deeper nesting.
  */
 export function refuseDuplicateMembers(text: string, code: ErrorCode, maximumDepth = MAXIMUM_DEPTH): void {
   /** For every open bracket: an object's names so far, or undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
-  let previous = '';
-  for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]/g)) {
-    if (token === '{' || token === '[') {
-      open.push(token === '{' ? new Set() : undefined);
-      if (open.length > maximumDepth) throw new HoldfastError(code, 'the JSON is nested too deeply');
-    } else if (token === '}' || token === ']') {
-      open.pop();
-    } else if (token.startsWith('"') && (previous === '{' || previous === ',')) {
-      const names = open.at(-1);
-      // Decoded, because "\u0061" and "a" are one name.
-      const name: string = JSON.parse(token);
-      if (names?.has(name)) throw new HoldfastError(code, `the JSON has the member ${quoted(name)} twice`);
-      names?.add(name);
+  /** Whether a string that comes next is the name of a member, where an object is open. */
+  let beginsMember = false;
+  for (let at = 0; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case QUOTE: {
+        const end = endOfString(text, at);
+        const names = beginsMember ? open.at(-1) : undefined;
+        if (names) {
+          // Decoded, because "\u0061" and "a" are one name.
+          const name: string = JSON.parse(text.slice(at, end + 1));
+          if (names.has(name)) throw new HoldfastError(code, `the JSON has the member ${quoted(name)} twice`);
+          names.add(name);
+        }
+        beginsMember = false;
+        at = end;
+        break;
+      }
+      case OPENING_BRACE:
+      case OPENING_BRACKET:
+        beginsMember = text.charCodeAt(at) === OPENING_BRACE;
+        open.push(beginsMember ? new Set() : undefined);
+        if (open.length > maximumDepth) throw new HoldfastError(code, 'the JSON is nested too deeply');
+        break;
+      case CLOSING_BRACE:
+      case CLOSING_BRACKET:
+        open.pop();
+        break;
+      case COMMA:
+        beginsMember = true;
+        break;
+      default:
+        break;
     }
-    previous = token;
+  }
+}
+
+/** Where the string that begins at `at` has its closing quotation mark: the first one that no backslash escapes. */
+function endOfString(text: string, at: number): number {
+  for (let end = text.indexOf('"', at + 1); ; end = text.indexOf('"', end + 1)) {
+    let first = end;
+    while (text.charCodeAt(first - 1) === BACKSLASH) first--;
+    if ((end - first) % 2 === 0) return end;
   }
 }
 
