@@ -21,6 +21,8 @@ export interface AdmittedRequest {
   readonly outer: Outer;
   readonly content: RequestContent;
   seal(answer: Partial<AnswerContent>): Uint8Array;
+  /** Its last step was answered: should it come again, it is opened again. What is kept longer, the collector copies about. */
+  forget(): void;
 }
 
 export interface AdmissionOptions {
@@ -84,7 +86,9 @@ export class Admission {
     const known = this.#kept.get(name);
     if (known && known.until > clock.now()) return known.request;
     const record = bytesToHex(request.record);
-    this.#requireRoom(this.#rates.get(record));
+    const counted = this.#rates.get(record);
+    // What was counted is taken again for nothing: its second step may come, or come again, when the limit is reached.
+    if (!counted?.taken.has(name)) this.#requireRoom(counted);
     const opened = await sealing.open(outer, sealed.enc, sealed.ciphertext);
     const content = decodeRequestContent(opened.plaintext);
     const seal = (answer: Partial<AnswerContent>) =>
@@ -98,7 +102,7 @@ export class Admission {
       throw new RefusedRequest(error, seal({ code: 'forbidden', reason: String(error.details.reason ?? '') }));
     }
     this.#take(name, this.#rate(record), seal);
-    const admitted = { outer, content, seal };
+    const admitted = { outer, content, seal, forget: () => void this.#kept.delete(name) };
     if (EVALUATED.has(request.operation)) this.#keep(name, admitted);
     return admitted;
   }

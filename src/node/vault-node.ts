@@ -293,6 +293,7 @@ export class VaultNode {
     const { refusal } = this.#transitions.decideEvaluation(this.#context(), since, certified);
     if (refusal) return this.#answerDecision({ decision: { state: since, refusal }, statement: undefined }, admitted);
     this.#options.observer.count('evaluations');
+    admitted.forget();
     return nodeAnswerWith({ sealed: admitted.seal({ evaluatedElement }) });
   }
 

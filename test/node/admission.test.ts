@@ -131,6 +131,19 @@ describe('requests over the limit', () => {
     expect(opened()).toBe(3);
   });
 
+  it('do not keep out again what was taken: a second step may be asked for twice', async () => {
+    const { admission, letGo, opened } = slow(3);
+    letGo();
+    const attempt: ClientRequest = { ...request(0), operation: 'attempt' };
+    const first = await admission.admit(attempt);
+    for (let i = 1; i < 3; i++) await admission.admit(request(i));
+    expect(await admission.admit(attempt)).toBe(first);
+    expect(opened()).toBe(3);
+    first.forget();
+    expect(await admission.admit(attempt)).not.toBe(first);
+    expect(opened()).toBe(4);
+  });
+
   it('that came all at once are refused too, in words sealed to the client', async () => {
     const { admission, letGo } = slow(3);
     const all = Array.from({ length: 9 }, (_, i) => admission.admit(request(i)).catch((error: HoldfastError) => error));
