@@ -37,7 +37,7 @@ export interface UserTokenVerifierOptions {
 export interface VerifiedUser {
   readonly issuer: string;
   readonly subject: string;
-  /** Ed25519, 32 bytes. The request must be signed with it, or the token is not its sender's. */
+  /** Ed25519, 32 bytes. The request, or what it is sealed in, must be signed with it, or the token is not its sender's. */
   readonly clientKey: Uint8Array;
   /** SHA-256 of the token, 32 bytes. */
   readonly tokenHash: Uint8Array;

@@ -29,10 +29,28 @@ describe('the client’s signature', () => {
     expect(verifyClientSignature(generateClientKey().publicKey, outer, hash, signature)).toBe(false);
   });
 
+  it('for a context verifies for that context, and is not one for a request alone', () => {
+    const [enc, other] = [new Uint8Array(65).fill(4), new Uint8Array(65).fill(5)];
+    const signature = signAsClient(key, outer, hash, enc);
+    expect(verifyClientSignature(key.publicKey, outer, hash, signature, enc)).toBe(true);
+    expect(verifyClientSignature(key.publicKey, outer, hash, signature, other)).toBe(false);
+    expect(verifyClientSignature(key.publicKey, outer, hash, signature)).toBe(false);
+    expect(verifyClientSignature(key.publicKey, outer, hash, signAsClient(key, outer, hash), enc)).toBe(false);
+    expect(verifyClientSignature(key.publicKey, utf8('outer field'), hash, signature, enc)).toBe(false);
+    expect(verifyClientSignature(key.publicKey, outer, sha256(hash), signature, enc)).toBe(false);
+    expect(verifyClientSignature(key.publicKey, outer, hash, signature, enc.subarray(1))).toBe(false);
+    expect(() => signAsClient(key, outer, hash, enc.subarray(1))).toThrow(
+      expect.objectContaining({ code: 'malformed' }),
+    );
+  });
+
   it('is over these exact bytes', () => {
     const field = (bytes: Uint8Array) => `${bytes.length.toString(16).padStart(8, '0')}${bytesToHex(bytes)}`;
     const message = hexToBytes([utf8('holdfast/client-signature/v1'), outer, hash].map(field).join(''));
     expect(bytesToHex(signAsClient(key, outer, hash))).toBe(bytesToHex(key.sign(message)));
+    const enc = new Uint8Array(65).fill(4);
+    const forContext = hexToBytes([utf8('holdfast/client-signature/v2'), outer, enc, hash].map(field).join(''));
+    expect(bytesToHex(signAsClient(key, outer, hash, enc))).toBe(bytesToHex(key.sign(forContext)));
   });
 
   it('is false, not an error, for arguments of any size', () => {

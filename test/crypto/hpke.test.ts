@@ -117,6 +117,7 @@ describe('a session', () => {
     const { sender, recipient } = await session();
     const sealed = await Promise.all(texts(5).map((text) => sender.seal(utf8('outer'), text)));
     expect(new Set(sealed.map(({ enc }) => bytesToHex(enc))).size).toBe(1);
+    expect(sealed[0]!.enc).toEqual(sender.enc);
     expect(sealed.map(({ ciphertext }) => ciphertext[0])).toEqual([0, 1, 2, 3, 4]);
     const node = recipient(sealed[0]!.enc);
     for (const i of [3, 0, 4]) {

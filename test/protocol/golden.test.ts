@@ -314,7 +314,14 @@ describe('golden files', () => {
     expect(decodeCertificate(stored('certificate')).signatures).toHaveLength(2);
     expect(decodeRequestContent(stored('request-content'))).toMatchObject({ version: 1, userToken: 'a.b.c' });
     expect(decodeRequestContent(stored('request-content-v2'))).toMatchObject({ version: 2, userToken: 'a.b.c' });
-    expect(decodeRequestContent(stored('request-content-v2-unsigned')).clientSignature).toBeUndefined();
+    const unsigned = stored('request-content-v2-unsigned');
+    expect(decodeRequestContent(unsigned).clientSignature).toBeUndefined();
+    // Version 1 without a signature, and a version that is not known.
+    for (const digit of ['1', '3']) {
+      const other = unsigned.slice();
+      other[4 + 'holdfast/request-content/v'.length] = digit.charCodeAt(0);
+      expect(() => decodeRequestContent(other)).toThrow(expect.objectContaining({ code: 'malformed' }));
+    }
     expect(decodeAnswerContent(stored('answer-content'))).toMatchObject({ code: 'waiting', reason: 'früh' });
     expect(decodeOwnerDeletion(stored('owner-deletion')).signature).toEqual(bytes(0x66, 64));
     expect(decodePortableRecord(stored('portable-record'))).toEqual({ record, activation, confirmation, tombstone });
