@@ -7,8 +7,8 @@ import type { Token } from '../token/port.ts';
 import type { RequestContext, RequestSealing } from './ports.ts';
 
 /**
- * How long a session is kept for its further requests, in ms, and how many at most; about 1 KB each. Not a moment longer for
- * being used: it is as long as that that its client need not sign.
+ * How long a session is kept for its further requests, in ms, and how many at most; about 1 KB each. Used or not: clients
+ * count from their first request, and sign again some time before.
  */
 const KEEP_MILLISECONDS = 30_000;
 const KEEP_SESSIONS = 4096;
