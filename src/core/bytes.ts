@@ -34,9 +34,7 @@ function nativeText(bytes: Uint8Array, encoding: 'hex' | 'base64url'): string {
     return nativeBuffer!.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(encoding);
   }
   passing!.set(bytes);
-  const text = passing!.toString(encoding, 0, bytes.length);
-  passing!.fill(0, 0, bytes.length);
-  return text;
+  return passing!.toString(encoding, 0, bytes.length);
 }
 
 /** Lower-case hexadecimal. */

@@ -404,9 +404,9 @@ export class VaultNode {
   }
 
   #certified<K extends 'open' | 'attempt'>(encoded: Uint8Array, kind: K): { body: Body<K>; latest: number } {
-    const { certificate, body } = this.#verifier.encodedCertificate(encoded, kind);
-    for (const { signer } of certificate.signatures) this.#notice(signer);
-    return { body, latest: latestTime(certificate.signatures) };
+    const { signers, body } = this.#verifier.encodedCertificate(encoded, kind);
+    for (const signer of signers) this.#notice(signer);
+    return { body, latest: latestTime(signers) };
   }
 
   #heads(encoded: readonly Uint8Array[]): Head[] {

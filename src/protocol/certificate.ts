@@ -42,13 +42,13 @@ export const encodeCertificate = (certificate: Certificate): Uint8Array =>
   certificateMessage.encode({ body: certificate.body, signatures: [...certificate.signatures] });
 export const decodeCertificate = certificateMessage.decode;
 
-/** A certificate and the body that its nodes signed. */
+/** What a certificate says and who signed it, without the signatures. */
 export interface VerifiedCertificate<K extends BodyKind = BodyKind> {
-  readonly certificate: Certificate;
+  readonly signers: readonly Signer[];
   readonly body: Body<K>;
 }
 
-/** Certificates kept from the evaluation that one allowed to its confirmation; about 4 KB each. */
+/** Certificates kept from the evaluation that one allowed to its confirmation; about 1 KB each. */
 const REMEMBERED_CERTIFICATES = 512;
 
 /** No signer's fence vector exceeds another signer's incarnation. */
@@ -169,14 +169,15 @@ export class StatementVerifier {
   encodedCertificate<K extends BodyKind>(encoded: Uint8Array, kind: K): VerifiedCertificate<K> {
     const name = certificateName(encoded);
     const known = this.#rightCertificates.get(name);
-    if (known) return { certificate: known.certificate, body: this.#ofFleet(known.body, kind) };
+    if (known) return { signers: known.signers, body: this.#ofFleet(known.body, kind) };
     const certificate = decodeCertificate(encoded);
     const body = this.certificate(certificate, kind);
     if (this.#rightCertificates.size >= REMEMBERED_CERTIFICATES) {
       this.#rightCertificates.delete(this.#rightCertificates.keys().next().value!);
     }
-    this.#rightCertificates.set(name, { certificate, body: body as Body });
-    return { certificate, body };
+    const signers = certificate.signatures.map(({ signer }) => signer);
+    this.#rightCertificates.set(name, { signers, body: body as Body });
+    return { signers, body };
   }
 
   /**

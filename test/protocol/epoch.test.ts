@@ -172,7 +172,7 @@ describe('what an earlier epoch certified', () => {
   it('stages nothing: a document of an earlier epoch comes with its activation or not at all', () => {
     const opened = {
       body: { ...first.open, epoch: 2 },
-      latest: latestTime(decodeCertificate(first.openCertificate).signatures),
+      latest: latestTime(decodeCertificate(first.openCertificate).signatures.map(({ signer }) => signer)),
     };
     expect(decideStage(context, emptyRecord(RECORD), first.document, opened).refusal?.code).toBe('untrusted');
     expect(openDocument(first.document, now, cheapChecks).epoch).toBe(1);

@@ -148,7 +148,7 @@ export function decideConfirm(
   proof: ConfirmationProof,
   heads: readonly Head[],
 ): Decision {
-  const { certificate, body: attempt } = context.verifier.encodedProof(proof.certificate, 'attempt');
+  const { signers, body: attempt } = context.verifier.encodedProof(proof.certificate, 'attempt');
   if (!equalBytes(attempt.record, state.record))
     return refuse(state, 'untrusted', 'the certificate is of another record');
   const objection = generationObjection(state, attempt.generation);
@@ -176,7 +176,7 @@ export function decideConfirm(
     if (!shown)
       return refuse(state, 'spent', 'this node voted to destroy the record; it needs the heads of a majority');
   }
-  const learned = learnAttempt(context, active, attempt, latestTime(certificate.signatures));
+  const learned = learnAttempt(context, active, attempt, latestTime(signers));
   return {
     state: { ...state, active: { ...learned, confirmed: a, confirmation: proof, spent: undefined } },
     body,

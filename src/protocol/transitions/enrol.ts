@@ -277,8 +277,8 @@ export function decideCancel(context: Context, state: RecordState, generation: n
 }
 
 /** The latest time that any signer of a certificate gave, in ms. */
-export function latestTime(signatures: readonly { readonly signer: Signer }[]): number {
-  return Math.max(...signatures.map((entry) => entry.signer.time));
+export function latestTime(signers: readonly Signer[]): number {
+  return Math.max(...signers.map(({ time }) => time));
 }
 
 export function place(context: Context, state: RecordState, generation: number) {
