@@ -46,6 +46,7 @@ import { HOST } from './host.ts';
 import { logUrl, makeParties, OPERATOR, PUBLIC_FILES, partyNames } from './parties.ts';
 import { findFreePorts } from './ports.ts';
 import { identityOf, isAlive, type ProcessIdentity } from './process.ts';
+import { all } from './together.ts';
 import { TokenWorkshop } from './workshop.ts';
 
 type TokenSigner = Awaited<ReturnType<typeof createTokenSigner>>;
@@ -149,14 +150,6 @@ async function joining(options: CreateFleetOptions, home: FleetFolder): Promise<
 
 async function makeJoined(folder: FleetFolder, home: FleetFolder): Promise<void> {
   await copyFile(home.client, folder.client);
-}
-
-/** Waits for all, also where one fails: nobody works in the folder any more when it is removed. */
-async function all<T extends readonly Promise<unknown>[]>(work: T) {
-  const results = await Promise.allSettled(work);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
-  return await Promise.all(work);
 }
 
 async function requireEmpty(path: string): Promise<void> {

@@ -28,6 +28,7 @@ import {
   witnessName,
 } from './folder.ts';
 import { HOST } from './host.ts';
+import { all } from './together.ts';
 import type { TokenWorkshop } from './workshop.ts';
 
 export const OPERATOR = 'operator';
@@ -83,27 +84,30 @@ export async function makeParties(
       await token.close();
     }
   };
-  const cosigner = await make(COSIGNER, 'cosigner');
-  const operator = await make(OPERATOR, 'operator');
-  const witnesses: string[] = [];
-  for (const witness of numbers(WITNESSES)) {
+  const makeWitness = async (witness: number): Promise<string> => {
     const keys = await make(witnessName(witness), isAuditing(witness) ? 'auditor' : 'witness');
-    witnesses.push((keys.audit ?? keys.witness)!);
-  }
+    return (keys.audit ?? keys.witness)!;
+  };
   const keepers: SigningToken[] = [];
+  const makeKeeper = async (keeper: number): Promise<string> => {
+    const token = await workshop.open(keeperName(keeper));
+    keepers[keeper - 1] = token;
+    return (await makeKeys(token, 'policy', `${keeperName(keeper)}.${domain}`)).policy!;
+  };
   try {
-    const policyKeys: string[] = [];
-    for (const keeper of numbers(POLICY_KEYS)) {
-      const token = await workshop.open(keeperName(keeper));
-      keepers.push(token);
-      policyKeys.push((await makeKeys(token, 'policy', `${keeperName(keeper)}.${domain}`)).policy!);
-    }
+    // Side by side: a token's files are waited for as long as its keys.
+    const [cosigner, operator, witnesses, policyKeys] = await all([
+      make(COSIGNER, 'cosigner'),
+      make(OPERATOR, 'operator'),
+      all(numbers(WITNESSES).map(makeWitness)),
+      all(numbers(POLICY_KEYS).map(makeKeeper)),
+    ] as const);
     const draft = draftOf(plan, names, fleetPolicy, { cosigner, operator, witnesses, policyKeys });
     const policy = await signedBy(keepers, createPolicy(JSON.stringify(draft), Date.now()), folder, domain, names);
     await write(folder.policy, serialiseNote(policy.note), 0o644);
     await write(folder.client, serialiseTrustAnchor(clientAnchor(policy, plan, authorityPem)), 0o644);
   } finally {
-    for (const token of keepers) await token.close();
+    for (const token of keepers) await token?.close();
   }
   await writeConfigurations(folder, plan, workshop.module, domain);
 }

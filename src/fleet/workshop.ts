@@ -16,6 +16,7 @@ export class TokenWorkshop {
   readonly #folder: FleetFolder;
   readonly #path: string;
   readonly #owners: { readonly name: string; readonly token: string }[] = [];
+  #last: Promise<unknown> = Promise.resolve();
 
   /** @param useSoftHsm sets SOFTHSM2_CONF of this process. */
   constructor(folder: FleetFolder, module: string, useSoftHsm: (configuration: string) => void) {
@@ -25,8 +26,17 @@ export class TokenWorkshop {
     useSoftHsm(writeSoftHsmConfiguration(this.#path));
   }
 
-  /** A new token named like its owner's folder, which is made, with PINs of its own in it. @throws HoldfastError `token_*`. */
-  async make(name: string): Promise<{ readonly label: string; readonly pin: Secret }> {
+  /**
+   * A new token named like its owner's folder, which is made, with PINs of its own in it. One after the other: which is new shows
+   * in the folder of all. @throws HoldfastError `token_*`.
+   */
+  make(name: string): Promise<{ readonly label: string; readonly pin: Secret }> {
+    const made = this.#last.then(() => this.#make(name));
+    this.#last = made.catch(() => {});
+    return made;
+  }
+
+  async #make(name: string): Promise<{ readonly label: string; readonly pin: Secret }> {
     const own = this.#folder.of(name);
     await mkdir(own, { recursive: true, mode: 0o700 });
     const [soPin, pin] = [randomPin(), randomPin()];
