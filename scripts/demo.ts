@@ -29,6 +29,8 @@ let rogues: Promise<Rogues> | undefined;
 /** Whatever this machine's user has set is not part of the story. */
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HOLDFAST_')));
 
+const LARGE_PAGES = environment.GLIBC_TUNABLES ?? 'glibc.malloc.hugetlb=1';
+
 class FailedCheck extends Error {}
 
 interface Outcome {
@@ -43,6 +45,8 @@ async function run(words: readonly string[]): Promise<Outcome> {
   const child = spawn(process.execPath, [entry, ...words], {
     env: {
       ...environment,
+      // As scripts/holdfast.
+      ...(['secret', 'backup'].includes(words[0]!) && { GLIBC_TUNABLES: LARGE_PAGES }),
       HOLDFAST_TRUST: join(fleet, 'client.json'),
       HOLDFAST_TRUST_STATE: join(device, 'trust-state.json'),
     },
