@@ -55,7 +55,7 @@ RUN headers=$(echo /opt/npm/node_modules/node/node_modules/node*/include) \
  && find /out -name '*.node' -exec strip --strip-unneeded {} + && strip /out/usr/local/bin/node
 COPY tsconfig.json tsconfig.build.json LICENSE ./
 COPY src src
-COPY scripts/build.ts scripts/build-pages.ts scripts/
+COPY scripts/build.ts scripts/build-chunks.ts scripts/build-pages.ts scripts/
 COPY scripts/pages scripts/pages
 COPY softhsm softhsm
 COPY container container

@@ -1,5 +1,5 @@
 /**
- * Loaded before `holdfast` itself: writes down, in the file that HOLDFAST_TEST_SYNCS names, which files were synced by fsync,
+ * Loaded before `holdfast` itself: writes down, in the file that HOLDFAST_TEST_SYNCS names, which files were synced by fsync or fdatasync,
  * and which records a ceremony's transcript got, in their order.
  */
 
@@ -12,11 +12,13 @@ import { join } from 'node:path';
 const told = process.env.HOLDFAST_TEST_SYNCS!;
 const note = (line: string) => fs.appendFileSync(told, `${line}\n`);
 
-const { fsyncSync } = fs;
-fs.fsyncSync = (file) => {
-  fsyncSync(file);
-  note(`synced ${fs.readlinkSync(`/proc/self/fd/${file}`)}`);
-};
+for (const name of ['fsyncSync', 'fdatasyncSync'] as const) {
+  const sync = fs[name];
+  fs[name] = (file) => {
+    sync(file);
+    note(`synced ${fs.readlinkSync(`/proc/self/fd/${file}`)}`);
+  };
+}
 syncBuiltinESMExports();
 
 const folder = fs.mkdtempSync(join(tmpdir(), 'sync-'));

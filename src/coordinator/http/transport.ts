@@ -58,9 +58,12 @@ const SPACING = 30;
 const BATCH_BYTES = 4 * 1024 * 1024;
 /** Bytes of requests waiting for one node in one lane, beyond which more are refused. */
 const QUEUE_BYTES = 64 * 1024 * 1024;
-/** Milliseconds after a failure for which a node is not asked again, doubled with each failure in a row. */
+/**
+ * Milliseconds after a failure for which a node is not asked again, doubled with each failure in a row. The longest is half of what an
+ * enrolment waits for nodes that are late (`timeouts.enrolmentGrace`), which it wants all of.
+ */
 const FIRST_PAUSE = 50;
-const LONGEST_PAUSE = 2000;
+const LONGEST_PAUSE = 1000;
 /** Milliseconds for TCP and TLS. */
 const CONNECT_TIMEOUT = 2000;
 /** Shorter than the node's, so that this side closes idle connections. */
@@ -149,7 +152,7 @@ class Peer {
   readonly #clock: Clock;
   readonly #client = newLane();
   readonly #background = newLane();
-  #closed = false;
+  readonly #closing = new AbortController();
   #reading = false;
 
   constructor(options: HttpNodeTransportOptions, endpoint: NodeEndpoint) {
@@ -176,12 +179,20 @@ class Peer {
     });
   }
 
-  send(request: NodeRequest): Promise<NodeAnswer> {
+  async send(request: NodeRequest): Promise<NodeAnswer> {
     const lane = BACKGROUND.has(request.kind) ? this.#background : this.#client;
+    // Who has no part in the opening never has a share of that record: a node that has just come back is waited for.
+    const opens = request.kind === 'submit' && request.request.operation === 'open';
+    const pause = opens ? this.#pauseLeft(lane) : 0;
+    if (pause > 0) await this.#clock.sleep(pause, this.#closing.signal).catch(() => {});
+    return this.#enqueue(lane, request);
+  }
+
+  #enqueue(lane: Lane, request: NodeRequest): Promise<NodeAnswer> {
     const encoded = encodeNodeRequest(request);
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(this.#unreachable('this coordinator is stopping'));
-      if (this.#paused(lane)) return reject(this.#unreachable(lane.lastFailure));
+      if (this.#closing.signal.aborted) return reject(this.#unreachable('this coordinator is stopping'));
+      if (this.#pauseLeft(lane) > 0) return reject(this.#unreachable(lane.lastFailure));
       if (lane.bytes + encoded.length > QUEUE_BYTES) return reject(this.#unreachable('too much is waiting for it'));
       if (encoded.length > MAXIMUM_BATCH_BYTES / 2) return reject(this.#unreachable('the request is too large'));
       const waiting: Waiting = {
@@ -212,7 +223,7 @@ class Peer {
   }
 
   async read(path: string, maximumBytes: number, signal: AbortSignal): Promise<MonitoringAnswer> {
-    if (this.#closed) throw this.#unreachable('this coordinator is stopping');
+    if (this.#closing.signal.aborted) throw this.#unreachable('this coordinator is stopping');
     // One at a time: a second one would take a connection of the lanes.
     if (this.#reading) throw this.#unreachable('it is still being asked for its figures');
     this.#reading = true;
@@ -241,7 +252,7 @@ class Peer {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     for (const lane of [this.#client, this.#background]) {
       clearTimeout(lane.spacing);
       this.#refuseAll(lane, 'this coordinator is stopping');
@@ -253,15 +264,20 @@ class Peer {
     await this.#pool.destroy();
   }
 
-  #paused(lane: Lane): boolean {
+  /** Milliseconds for which the node is not asked, 0 where it is. */
+  #pauseLeft(lane: Lane): number {
     const left = lane.pausedUntil - this.#clock.now();
     // A clock that stepped back must not silence a node.
-    return left > 0 && left <= 2 * LONGEST_PAUSE;
+    return left > 0 && left <= 2 * LONGEST_PAUSE ? left : 0;
   }
 
   #pump(lane: Lane): void {
     // After failures one batch goes first, alone, to see whether the node is back.
-    while (lane.queue.length > 0 && lane.inFlight < (lane.failures === 0 ? IN_FLIGHT : 1) && !this.#closed) {
+    while (
+      lane.queue.length > 0 &&
+      lane.inFlight < (lane.failures === 0 ? IN_FLIGHT : 1) &&
+      !this.#closing.signal.aborted
+    ) {
       if (this.#tooSoon(lane)) return;
       const batch = takeBatch(lane);
       lane.lastBegan = this.#clock.now();
@@ -324,7 +340,7 @@ class Peer {
       // A kept connection that the node had closed meanwhile. Every node request may be sent twice.
       const closed =
         error instanceof ConnectionClosed || CLOSED_CONNECTION.has(String((error as { code?: unknown })?.code));
-      if (!closed || !again || this.#closed || signal.aborted) throw error;
+      if (!closed || !again || this.#closing.signal.aborted || signal.aborted) throw error;
       return this.#post(lane, body, elements, false);
     } finally {
       clearTimeout(timer);
@@ -341,7 +357,7 @@ class Peer {
       lane.connection = FrameConnection.open(this.#frames, signal);
       const connection = await lane.connection;
       this.#speaksHttp = connection === undefined;
-      if (this.#closed) connection?.close();
+      if (this.#closing.signal.aborted) connection?.close();
       return connection;
     }
     return lane.connection;
