@@ -2,6 +2,8 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
+  accessSync,
+  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -364,9 +366,15 @@ async function showRogues(alice: readonly string[], opened: Rogues): Promise<voi
 /** In memory where there is room, since nothing of it is to stay: each commit of a node waits for the disk several times. */
 function temporaryFolder(): string {
   const memory = '/dev/shm';
-  if (keep || process.env.TMPDIR !== undefined || !existsSync(memory)) return tmpdir();
-  const { bavail, bsize } = statfsSync(memory);
-  return bavail * bsize >= 2 ** 30 ? memory : tmpdir();
+  if (keep || process.env.TMPDIR !== undefined) return tmpdir();
+  try {
+    accessSync(memory, constants.W_OK);
+    const { bavail, bsize } = statfsSync(memory);
+    return bavail * bsize >= 2 ** 30 ? memory : tmpdir();
+  } catch {
+    // Not on every system, nor for everybody.
+    return tmpdir();
+  }
 }
 
 /** Where the trust anchor says that the log is. */

@@ -61,7 +61,7 @@ export class Admission {
    *
    * Counted against the record's limit are only requests that its user's token allows, each once: a record's id is no
    * secret, and neither whoever knows one nor whoever saw a request of its owner's must be able to have the owner turned
-   * away. A record that is over its limit costs no token operation any more.
+   * away. What is new and over the limit costs no token operation.
    * @throws HoldfastError `malformed`, `rate_limited` or `forbidden`; whoever is not entitled learns nothing more.
    */
   async admit(request: ClientRequest): Promise<AdmittedRequest> {
