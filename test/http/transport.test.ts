@@ -31,15 +31,16 @@ afterEach(async () => {
 });
 
 const head = (i: number): NodeRequest => ({ kind: 'head', record: new Uint8Array(32).fill(i) });
-const OPEN: NodeRequest = {
-  kind: 'submit',
-  request: {
-    ...{ fleet: FLEET, epoch: 1, operation: 'open', record: new Uint8Array(32), generation: 1, attempt: 0 },
-    arguments: new Uint8Array(0),
-    sealed: [],
-  },
-  heads: [],
+const request: NodeRequest<'submit'>['request'] = {
+  ...{ fleet: FLEET, epoch: 1, operation: 'open', record: new Uint8Array(32), generation: 1, attempt: 0 },
+  arguments: new Uint8Array(0),
+  sealed: [],
 };
+/** What an enrolment asks of every node, the one before the nodes agree, the other once enough of them have. */
+const OPENING: readonly NodeRequest[] = [
+  { kind: 'submit', request, heads: [] },
+  { kind: 'evaluate', request, certificate: new Uint8Array(0) },
+];
 /** Answers that carry the record they were asked for, so that each caller can tell its own. */
 const echo = (batch: readonly Uint8Array[]) =>
   encodeNodeBatchAnswer(
@@ -232,32 +233,35 @@ describe.each([
       expect(node.batches.length).toBe(before + 1);
     });
 
-    it('is waited for by who begins an enrolment, for no longer than it is left alone, and by nobody else', async () => {
-      let up = false;
-      const node = await listen((batch, reply) => {
-        if (up) answerAll(batch, reply);
-        else reply.refuse();
-      });
-      let now = 1000;
-      const slept: number[] = [];
-      const sleep = async (milliseconds: number) => {
-        slept.push(milliseconds);
-        now += milliseconds;
-      };
-      const transport = await connect([node.url], LONG, { now: () => now, sleep });
-      for (let i = 0; i < 3; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);
-      expect(slept).toEqual([]);
-      // It is still away: that is all that is waited for it.
-      await expect(transport.send(1, OPEN)).rejects.toMatchObject(refused);
-      expect(slept.length).toBe(1);
-      up = true;
-      await expect(transport.send(1, head(4))).rejects.toMatchObject(refused);
-      expect((await transport.send(1, OPEN)).code).toBe('ok');
-      expect(slept.length).toBe(2);
-      for (const milliseconds of slept) expect(milliseconds).toBeLessThanOrEqual(1000);
-      expect((await transport.send(1, OPEN)).code).toBe('ok');
-      expect(slept.length).toBe(2);
-    });
+    it.each(OPENING)(
+      'is waited for by the $kind of an opening, no longer than it is left alone, and by nobody else',
+      async (open) => {
+        let up = false;
+        const node = await listen((batch, reply) => {
+          if (up) answerAll(batch, reply);
+          else reply.refuse();
+        });
+        let now = 1000;
+        const slept: number[] = [];
+        const sleep = async (milliseconds: number) => {
+          slept.push(milliseconds);
+          now += milliseconds;
+        };
+        const transport = await connect([node.url], LONG, { now: () => now, sleep });
+        for (let i = 0; i < 3; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);
+        expect(slept).toEqual([]);
+        // It is still away: that is all that is waited for it.
+        await expect(transport.send(1, open)).rejects.toMatchObject(refused);
+        expect(slept.length).toBe(1);
+        up = true;
+        await expect(transport.send(1, head(4))).rejects.toMatchObject(refused);
+        expect((await transport.send(1, open)).code).toBe('ok');
+        expect(slept.length).toBe(2);
+        for (const milliseconds of slept) expect(milliseconds).toBeLessThanOrEqual(1000);
+        expect((await transport.send(1, open)).code).toBe('ok');
+        expect(slept.length).toBe(2);
+      },
+    );
 
     it('by hanging costs its callers their timeout and later ones nothing once it goes on', async () => {
       let hanging = true;

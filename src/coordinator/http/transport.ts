@@ -181,9 +181,7 @@ class Peer {
 
   async send(request: NodeRequest): Promise<NodeAnswer> {
     const lane = BACKGROUND.has(request.kind) ? this.#background : this.#client;
-    // Who has no part in the opening never has a share of that record: a node that has just come back is waited for.
-    const opens = request.kind === 'submit' && request.request.operation === 'open';
-    const pause = opens ? this.#pauseLeft(lane) : 0;
+    const pause = isOpening(request) ? this.#pauseLeft(lane) : 0;
     if (pause > 0) await this.#clock.sleep(pause, this.#closing.signal).catch(() => {});
     return this.#enqueue(lane, request);
   }
@@ -391,6 +389,13 @@ class Peer {
 }
 
 const NOT_IN_TIME = 'it did not answer in time';
+
+/**
+ * Whose evaluation is missing in the opening never has a share of that record, so that a node which has just come back is waited for.
+ * Its vote can be missing: others may have voted, and what is evaluated asked for, while it is still left alone.
+ */
+const isOpening = (request: NodeRequest): boolean =>
+  (request.kind === 'submit' || request.kind === 'evaluate') && request.request.operation === 'open';
 
 /** undici's and the system's names for "the connection was closed under the request". */
 const CLOSED_CONNECTION = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
