@@ -314,9 +314,13 @@ export class Committer {
         cause = error;
       }
     }
-    this.#fatal = new HoldfastError('token_failed', 'the anchor could not be written; the node must restart', {
-      cause,
-    });
+    // With its details: a process in which a call has not returned cannot end like any other.
+    const last = asHoldfastError(cause);
+    this.#fatal = new HoldfastError(
+      last.code === 'token_removed' ? last.code : 'token_failed',
+      `the anchor could not be written (${last.message}); the node must restart`,
+      { cause, details: last.details },
+    );
     this.#options.onFatal(this.#fatal);
     throw this.#fatal;
   }

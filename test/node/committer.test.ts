@@ -282,16 +282,28 @@ describe('a failure', () => {
     one.token.faults = (operation) => (operation.startsWith('anchor') ? 'token_removed' : undefined);
     const waiting = one.committer.update(record, raise);
     const resting = one.committer.update(record, raise);
-    await expect(waiting).rejects.toMatchObject({ code: 'token_failed' });
-    await expect(resting).rejects.toMatchObject({ code: 'token_failed' });
-    expect(one.fatal).toHaveLength(1);
+    await expect(waiting).rejects.toMatchObject({ code: 'token_removed' });
+    await expect(resting).rejects.toMatchObject({ code: 'token_removed' });
+    // Whoever reads the log learns why.
+    expect(one.fatal).toMatchObject([
+      { code: 'token_removed', message: expect.stringMatching(/^the anchor could not be written \(.+\)/) },
+    ]);
     one.token.faults = undefined;
     const before = one.steps.length;
-    await expect(one.committer.update(record, raise)).rejects.toMatchObject({ code: 'token_failed' });
-    await expect(one.committer.sign(() => receipt(record, 9))).rejects.toMatchObject({ code: 'token_failed' });
+    await expect(one.committer.update(record, raise)).rejects.toMatchObject({ code: 'token_removed' });
+    await expect(one.committer.sign(() => receipt(record, 9))).rejects.toMatchObject({ code: 'token_removed' });
     expect(one.steps.length).toBe(before);
     const { anchor, head } = await afterCrash(one);
     expect([anchor?.sequence, head.sequence]).toEqual([1, 2]);
+  });
+
+  it('of the anchor because a call never returned says so, since such a process has to be ended in another way', async () => {
+    const one = await setup();
+    const hung = new HoldfastError('token_failed', 'it did not answer', { details: { hung: true } });
+    one.token.writeAnchor = () => Promise.reject(hung);
+    one.token.readAnchors = () => Promise.reject(hung);
+    await expect(one.committer.update(record, raise)).rejects.toMatchObject({ code: 'token_failed' });
+    expect(one.fatal).toMatchObject([{ code: 'token_failed', details: { hung: true } }]);
   });
 
   it('of the signature leaves the vote durable; asking again gets it signed', async () => {
