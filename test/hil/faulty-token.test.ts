@@ -6,6 +6,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { VaultClient } from '../../src/client/index.ts';
 import { findSoftHsm, REFUSED_PIN_FILE } from '../../src/token/index.ts';
 import { codeOf, FaultFleet, failure, PIN, recovers, until, WRONG } from '../faults/fault-fleet.ts';
 import { buildFaultyModule, FaultControl } from './faulty-module.ts';
@@ -54,6 +55,15 @@ afterAll(async () => {
 const log = () => fleet.log('node-5').slice(logged);
 const isReady = async () => (await fleet.process('node-5')).ready;
 const isDone = () => until('the fault was done', () => control.done > 0);
+
+/**
+ * Recovers until the fault was done: node 5 need not have any part in one recovery, and may take its parts of several in one batch,
+ * where it or its coordinator was slow for a moment.
+ */
+async function recoversUntilDone(client: VaultClient): Promise<void> {
+  do expect(await recovers(client)).toBe(true);
+  while (control.done === 0);
+}
 
 /** Only what node 5 answers makes a majority with nodes 3 and 4. */
 async function needed<T>(body: () => Promise<T>): Promise<T> {
@@ -195,8 +205,7 @@ test('a call that never returns: the node is unready, its process is replaced, a
     const pid = fleet.pid('node-5');
     logged = fleet.log('node-5').length;
     control.set(`${name} 1 0 hang`);
-    expect(await recovers(client)).toBe(true);
-    await isDone();
+    await recoversUntilDone(client);
     await until(`${name}: it says so`, () => /"event":"fatal"/.test(log()));
     expect(await recovers(client)).toBe(true);
     await until(`${name}: its process ends`, () => !existsSync(`/proc/${pid}`));
@@ -212,8 +221,7 @@ test('a module that crashes takes only its own process with it', async () => {
   for (const name of ['C_DeriveKey', 'C_SetAttributeValue', 'C_Sign']) {
     const pid = fleet.pid('node-5');
     control.set(`${name} 2 1 crash`);
-    for (let i = 0; i < 2; i++) expect(await recovers(client)).toBe(true);
-    await isDone();
+    await recoversUntilDone(client);
     await fleet.untilAnew(new Map([['node-5', pid]]));
   }
   expect(await needed(() => recovers(client))).toBe(true);
