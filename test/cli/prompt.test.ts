@@ -245,10 +245,13 @@ function onTerminal(body: string, keys: string): string {
   const program = `import { askHidden } from ${JSON.stringify(prompt)}; ${body}`;
   const driver = `
 import os, pty, sys, termios
+looked, go = os.pipe()
 pid, fd = pty.fork()
 if pid == 0:
+    os.read(looked, 1)
     os.execv(sys.argv[1], [sys.argv[1], '--input-type=module', '-e', sys.argv[2]])
 before = termios.tcgetattr(fd)
+os.write(go, b'x')
 seen, typed = b'', False
 while True:
     try:
