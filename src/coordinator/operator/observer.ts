@@ -75,6 +75,8 @@ const MAXIMUM_REASON = 200;
 interface Readiness {
   readonly ready: boolean;
   readonly reason: string;
+  /** The incarnation that was known to serve when the node was asked; undefined where none was. */
+  readonly serving: number | undefined;
 }
 
 /** What is remembered of one node. */
@@ -211,9 +213,11 @@ export class FleetObserver {
     const timer = setTimeout(() => overdue.abort(), Math.min(DEADLINE, interval));
     const signal = AbortSignal.any([overdue.signal, this.#closing.signal]);
     const known = this.#known[node - 1]!;
+    const info = this.#options.infos().get(node);
+    const serving = info?.phase === 'serving' ? info.incarnation : undefined;
     try {
       const readiness = await read(node, '/readyz', MAXIMUM_READINESS, signal);
-      known.readiness = readReadiness(readiness);
+      known.readiness = readReadiness(readiness, serving);
       const { status, bytes } = await read(node, '/metrics', MAXIMUM_EXPOSITION, signal);
       return status === 200 ? nodeFigures(fromUtf8(bytes)) : undefined;
     } catch {
@@ -226,8 +230,11 @@ export class FleetObserver {
 
   #condition(node: number, infos: ReadonlyMap<number, NodeInfo>, now: number): Condition {
     const known = this.#known[node - 1]!;
-    const phase = infos.get(node)?.phase ?? 'unreachable';
-    const condition = phase === 'serving' && known.readiness?.ready === false ? 'failing' : phase;
+    const info = infos.get(node);
+    const phase = info?.phase ?? 'unreachable';
+    // A node that repaired was not ready, and said so: of what it does now that says nothing.
+    const { ready, serving } = known.readiness ?? { ready: true, serving: undefined };
+    const condition = phase === 'serving' && !ready && serving === info?.incarnation ? 'failing' : phase;
     if (condition !== known.condition) {
       known.condition = condition;
       known.since = now;
@@ -291,12 +298,15 @@ function repairOf(
   };
 }
 
-function readReadiness({ status, bytes }: Awaited<ReturnType<ReadMonitoring>>): Readiness | undefined {
+function readReadiness(
+  { status, bytes }: Awaited<ReturnType<ReadMonitoring>>,
+  serving: number | undefined,
+): Readiness | undefined {
   // A node of an earlier version has no such route.
   if (status !== 200 && status !== 503) return undefined;
   const body = parseJson(fromUtf8(bytes), 'malformed').object(['status', 'reason']);
   const ready = status === 200 && body.required('status').word(['ready', 'not_ready']) === 'ready';
-  return { ready, reason: body.optional('reason')?.text(MAXIMUM_READINESS) ?? '' };
+  return { ready, reason: body.optional('reason')?.text(MAXIMUM_READINESS) ?? '', serving };
 }
 
 /** A node's own words may be anything: one line of them, without what could change how the rest is shown. */
