@@ -22,6 +22,7 @@ import {
 import { createTokenKeys } from '../../src/token/index.ts';
 import { serialiseTrustFile } from '../../src/trust/index.ts';
 import { createFleet } from '../pki/fixtures.ts';
+import { reservePorts } from '../ports.ts';
 import { PIN, type SoftHsm, secret, softHsm } from '../token/fixture.ts';
 import { FLEET, ISSUER, nodeName, silent, until } from './fixtures.ts';
 
@@ -87,7 +88,8 @@ beforeAll(async () => {
         node: 1,
         token: { module: hsm.module, label: hsm.label, pinFile: 'pin' },
         store: { directory: 'store' },
-        listen: { host: '127.0.0.1', port: 0 },
+        // One of its own, which nobody takes while it starts again.
+        listen: { host: '127.0.0.1', port: await reservePorts() },
         metrics: { port: 0 },
         tls: await pem('node'),
         tenants: 'tenants.json',

@@ -18,6 +18,7 @@ import {
   nodeAnswerWith,
 } from '../../src/protocol/index.ts';
 import { createFleet, type TestFleet } from '../pki/fixtures.ts';
+import { reservePorts } from '../ports.ts';
 import { FLEET } from './fixtures.ts';
 
 let pki: TestFleet;
@@ -100,6 +101,7 @@ async function frameServer(handler: Handler, tls: TlsIdentity): Promise<{ server
   return { server: server as Server, cut };
 }
 
+/** A port that is listened at again after it was closed is a reserved one: any other may be somebody else's by then. */
 async function listenWith(make: typeof httpServer, handler: Handler, name = 'node-1', port = 0) {
   const batches: number[] = [];
   const counted: Handler = (batch, reply) => {
@@ -329,7 +331,7 @@ describe.each([
     });
 
     it('a kept connection that the node closed meanwhile costs no answer', async () => {
-      const node = await listen(answerAll);
+      const node = await listen(answerAll, 'node-1', await reservePorts());
       const transport = await connect([node.url]);
       await transport.send(1, head(1));
       await node.close();
@@ -347,7 +349,7 @@ describe.each([
 
 describe('a node that is upgraded', () => {
   it('is asked in frames once it knows them, and over HTTP again where it is taken back', async () => {
-    const before = await listenWith(httpServer, answerAll);
+    const before = await listenWith(httpServer, answerAll, 'node-1', await reservePorts());
     const transport = await connect([before.url]);
     const answered = async () => {
       for (;;) {
