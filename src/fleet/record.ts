@@ -1,12 +1,13 @@
 /** The service record of a fleet on one machine: what its running nodes sign of themselves, in the log (docs/trust.md, section 4). */
 
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError } from '../core/index.ts';
 import { fileEntry } from '../evidence/index.ts';
 import { lockFile } from '../lock/index.ts';
-import { gatherServiceRecord, loggedAt, readLog, signStatement } from '../operator/index.ts';
+import { gatherServiceRecord, loggedAt, readLog, signStatement, waitForLeaf } from '../operator/index.ts';
+import { parseLeaf } from '../trust/index.ts';
 import { openDesk } from './announce.ts';
 import { writeWhole } from './files.ts';
 import { type FleetFolder, readPlan } from './folder.ts';
@@ -35,10 +36,10 @@ export interface RecordedFleet {
 const SIGNING_TIME = 60_000;
 
 /**
- * Gathers, signs and logs the record of the accepted bundle, once for each bundle. Where another process does so now, it is
- * waited for: two at a time would write into one journal.
+ * Gathers, signs and logs the record of the accepted bundle, once for each bundle, and waits until an audit of the site finds
+ * it. Where another process does so now, it is waited for: two at a time would write into one journal.
  * @throws HoldfastError `usage` for a fleet without a log, `not_found` where nothing is accepted, `not_ready` where the other
- *   process does not come to an end, as `gatherServiceRecord`.
+ *   process does not come to an end or the witnesses do not confirm the log in time, as `gatherServiceRecord`.
  */
 export async function recordFleet(options: RecordFleetOptions): Promise<RecordedFleet> {
   const { folder, patience, signal } = options;
@@ -55,19 +56,26 @@ async function record(options: RecordFleetOptions): Promise<RecordedFleet> {
   const { name: fleet } = readPlan(folder);
   // A journal of its own: the operator's may be in use by whoever announces or retires a fleet meanwhile.
   await using desk = await openDesk(folder, useSoftHsm, (home) => join(home.of(OPERATOR), 'record-journal'));
-  const { state } = await readLog(desk.policy, desk.site, { which: 'newest', now: Date.now(), signal });
+  const { state, entries } = await readLog(desk.policy, desk.site, { which: 'newest', now: Date.now(), signal });
   const bundle = state.fleets.get(fleet)?.accepted;
   if (!bundle) throw new HoldfastError('not_found', `no bundle of ${fleet} has been accepted`);
   const path = join(folder.evidence, 'records', `${bundle.digest}.json`);
-  if (existsSync(path)) return { bundle: bundle.digest, sha256: undefined, missing: [], already: true };
+  const shown = (index: number) => waitForLeaf(desk.site, index, { patience, signal });
+  if (existsSync(path)) {
+    const { sha256 } = fileEntry(await readFile(path));
+    const leaves = entries.map((entry) => parseLeaf(entry));
+    await shown(leaves.findIndex((leaf) => leaf.type === 'evidence' && leaf.evidence.sha256 === sha256));
+    return { bundle: bundle.digest, sha256: undefined, missing: [], already: true };
+  }
   const { statement, missing } = await gatherServiceRecord({ bundle, patience, signal });
   const file = await signStatement(statement, desk.evidence);
   await desk.submission.evidenceFile('json', file, signal);
   const entry = fileEntry(file);
-  await desk.submission.evidence(loggedAt(logUrl(readPlan(desk.home)), entry), signal);
+  const index = await desk.submission.evidence(loggedAt(logUrl(readPlan(desk.home)), entry), signal);
   if (missing.length === 0) {
     await mkdir(join(folder.evidence, 'records'), { recursive: true, mode: 0o755 });
     await writeWhole(path, file, 0o644);
   }
+  await shown(index);
   return { bundle: bundle.digest, sha256: entry.sha256, missing, already: false };
 }

@@ -10,6 +10,7 @@ import {
   type LogSource,
   type LogView,
   type NoteSigner,
+  parseCheckpoint,
   parseNote,
   parseTrustSet,
   readLog,
@@ -71,6 +72,18 @@ export function waitForTrustSet(site: Site, fleet: string, digest: Digest, waiti
     const set = await site.trustSet(fleet, signal);
     if (set === undefined) return undefined;
     return digestOf(parseNote(parseTrustSet(set).bundle).text) === digest ? set : undefined;
+  });
+}
+
+/**
+ * Waits until the site shows a checkpoint that has the leaf of this index: whoever audits it finds the leaf from then on.
+ * @throws HoldfastError `not_ready` when patience ends.
+ */
+export async function waitForLeaf(site: LogSource, index: number, waiting: Waiting = {}): Promise<void> {
+  await until(waiting, `the witnesses to confirm the log with entry ${index}`, async (signal) => {
+    const checkpoint = await site.checkpoint('witnessed', signal);
+    const isThere = checkpoint !== undefined && parseCheckpoint(parseNote(checkpoint).text).size > index;
+    return isThere ? true : undefined;
   });
 }
 

@@ -16,6 +16,7 @@ export {
   propose,
   type Site,
   type Waiting,
+  waitForLeaf,
   waitForTrustSet,
 } from './announce.ts';
 export type { Logged, Pending, WaitingProposal } from './answers.ts';

@@ -1,8 +1,8 @@
 /** From a draft to a bundle that clients can verify, wherever it stops in between. */
 
 import { describe, expect, it } from 'vitest';
-import { type AnnounceStep, announce, draftOfPinned, waitForTrustSet } from '../../src/operator/index.ts';
-import { parseTrustSet, verifyTrustSet } from '../../src/trust/index.ts';
+import { type AnnounceStep, announce, draftOfPinned, waitForLeaf, waitForTrustSet } from '../../src/operator/index.ts';
+import { parseCheckpoint, parseNote, parseTrustSet, verifyTrustSet } from '../../src/trust/index.ts';
 import { COSIGNER, key, OPERATOR } from '../trust/fixture.ts';
 import { bundleNode, deployment, membership, NOW } from '../trust/manifests.ts';
 import { codeOf, draft, EVIDENCE, OperatorBench } from './bench.ts';
@@ -161,6 +161,24 @@ describe('waiting for a trust set', () => {
     const waiting = { clock: bench.clock, patience: 3000 };
     expect(await codeOf(() => waitForTrustSet(bench.site, 'first', 'a'.repeat(64), waiting))).toBe('not_ready');
     expect(parseTrustSet(trustSet).bundle).toContain(OPERATOR.name);
+  });
+});
+
+describe('waiting for a leaf', () => {
+  it('ends when the site’s witnessed checkpoint has it, not when the log has it', async () => {
+    const bench = await OperatorBench.create();
+    await announce(optionsOf(bench));
+    const index = await bench.submission.evidence({ ...EVIDENCE, sha256: 'b'.repeat(64) });
+    const before = bench.bench.now;
+    await waitForLeaf(bench.site, index, { clock: bench.clock, patience: 3000 });
+    expect(bench.bench.now).toBeGreaterThan(before);
+    const sizeOf = async () => parseCheckpoint(parseNote((await bench.site.checkpoint('witnessed'))!).text).size;
+    expect(await sizeOf()).toBeGreaterThan(index);
+    bench.witnesses = [];
+    const unseen = await bench.submission.evidence({ ...EVIDENCE, sha256: 'c'.repeat(64) });
+    const waiting = waitForLeaf(bench.site, unseen, { clock: bench.clock, patience: 3000 });
+    await expect(waiting).rejects.toMatchObject({ code: 'not_ready', message: expect.stringContaining('witnesses') });
+    expect(await sizeOf()).toBeLessThanOrEqual(unseen);
   });
 });
 

@@ -19,13 +19,21 @@ import {
   loggedAt,
   readLog,
   signStatement,
+  waitForLeaf,
 } from '../../operator/index.ts';
 import type { PurposeKey } from '../../signer/index.ts';
 import { built } from '../built.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
 import type { CommandResult } from '../run.ts';
 import { type SigningKeyFlags, withPurposeKey } from '../signing-token.ts';
-import { type CosignerFlags, openSite, readTrustSource, requireSubmission, type TrustFlags } from '../trust-source.ts';
+import {
+  type CosignerFlags,
+  openSite,
+  readTrustSource,
+  requireSubmission,
+  type TrustFlags,
+  type TrustSource,
+} from '../trust-source.ts';
 import { version } from '../version.ts';
 import { readBundle, siteOf } from './evidence.ts';
 import { digestOf } from './possession.ts';
@@ -128,7 +136,10 @@ export async function record(flags: RecordFlags, signal: AbortSignal): Promise<C
   if (flags.out === undefined && flags.cosigner === undefined) {
     throw new HoldfastError('usage', 'say where the record goes: --out FILE, --cosigner URL, or both');
   }
-  const bundle = flags.bundle === undefined ? await acceptedBundle(flags, signal) : await readBundle(flags.bundle);
+  const isLogKnown = flags.anchor !== undefined || flags.policy !== undefined || flags.bundle === undefined;
+  const trust = isLogKnown ? await readTrustSource(flags) : undefined;
+  const bundle =
+    flags.bundle === undefined ? await acceptedBundle(trust!, flags.fleetName, signal) : await readBundle(flags.bundle);
   const { statement, missing } = await gatherServiceRecord({
     bundle,
     coordinators: flags.coordinator,
@@ -145,15 +156,40 @@ export async function record(flags: RecordFlags, signal: AbortSignal): Promise<C
     await submission.evidenceFile('json', file, signal);
     index = await submission.evidence(loggedAt(siteOf(flags.site), entry), signal);
   }
+  const confirmed = index === undefined ? undefined : await isConfirmed(index, trust, flags.patience, signal);
   const nodes = statement.predicate.reports.map(({ node }) => node);
   return {
-    value: { bundle: bundle.digest, sha256: entry.sha256, nodes, missing, ...(index !== undefined && { index }) },
+    value: {
+      bundle: bundle.digest,
+      sha256: entry.sha256,
+      nodes,
+      missing,
+      ...(index !== undefined && { index, confirmed }),
+    },
     lines: [
       `${nodes.length} of ${bundle.manifest.nodes.length} nodes say that they apply exactly the bundle’s limits.`,
       ...(missing.length > 0 ? [`Not heard: nodes ${missing.join(', ')}.`] : []),
-      ...(index === undefined ? [] : [`In the log at index ${index}.`]),
+      ...(index === undefined
+        ? []
+        : [
+            `In the log at index ${index}${confirmed ? ', as its witnesses confirm: audits find it from now on' : ''}.`,
+            ...(confirmed ? [] : ['Audits find it once the witnesses have confirmed it.']),
+          ]),
     ],
   };
+}
+
+/** Whether the log’s site shows the leaf before patience ends; undefined where nobody said which site that is. */
+async function isConfirmed(index: number, trust: TrustSource | undefined, seconds: number, signal: AbortSignal) {
+  if (trust?.url === undefined) return undefined;
+  await using site = openSite(trust);
+  try {
+    await waitForLeaf(site, index, { patience: seconds * 1000, signal });
+    return true;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'not_ready') return false;
+    throw error;
+  }
 }
 
 async function recordOfFolder(path: string, patience: number, signal: AbortSignal): Promise<CommandResult> {
@@ -171,11 +207,10 @@ async function recordOfFolder(path: string, patience: number, signal: AbortSigna
   return { value: { ...recorded }, lines: [`What ${heard} say of the bundle ${bundle} ${news}.`] };
 }
 
-async function acceptedBundle(flags: RecordFlags, signal: AbortSignal) {
-  const trust = await readTrustSource(flags);
+async function acceptedBundle(trust: TrustSource, name: string | undefined, signal: AbortSignal) {
   await using site = openSite(trust);
   const { state } = await readLog(trust.policy, site, { which: 'newest', now: Date.now(), signal });
-  const fleet = flags.fleetName ?? trust.fleet;
+  const fleet = name ?? trust.fleet;
   const accepted = state.fleets.get(fleet)?.accepted;
   if (!accepted) throw new HoldfastError('not_found', `no bundle of ${fleet} has been accepted`);
   return accepted;
