@@ -131,7 +131,8 @@ it('ends with nodes whose statements are logged, a client of the log, and an aud
   expect(await client(textsOf('sh', 'client')[0]!)).toContain('Shares: 5 of 5 nodes.');
   const [variables] = textsOf('sh', 'operator');
   const defined = variables!.split('\n').filter((line) => /^(C|SIGN)=/.test(line));
-  await operator([...defined, ...textsOf('sh', 'operator later')].join('\n'));
+  const recorded = await operator([...defined, ...textsOf('sh', 'operator later')].join('\n'));
+  expect(recorded).toContain('audits find it from now on');
   machines.send('client.json', 'operator', 'client');
   const audit = await client(textsOf('sh', 'client later')[0]!);
   expect(existsSync(machines.path('client', 'recovered-again'))).toBe(true);
