@@ -40,12 +40,15 @@ export async function waitUntilGone(identity: ProcessIdentity | undefined, milli
   return true;
 }
 
-/** Boot and ticks since then (proc(5): starttime is field 22, state field 3, counted after the name in brackets). */
+/**
+ * Boot and ticks since then (proc(5): starttime is field 22, num_threads field 20, state field 3, counted after the name in
+ * brackets). A process of which only the first thread has ended looks like a zombie, and has its locks and ports still.
+ */
 function startedByProc(pid: number): string | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = status.slice(status.lastIndexOf(')') + 2).split(' ');
-    if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+    if (fields[0] === 'X' || (fields[0] === 'Z' && Number(fields[17]) <= 1)) return undefined;
     return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}:${fields[19]}`;
   } catch {
     return undefined;

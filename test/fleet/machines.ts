@@ -207,7 +207,7 @@ export class Machines implements AsyncDisposable {
     if (units) await this.#unit(units, 'coordinator', 'coordinator', '/etc/holdfast-coordinator');
     else await this.serve('coordinator', textsOf('sh', 'coordinator service')[0]!, {});
     // A majority is enough for a client, which then has fewer shares.
-    await Promise.all(serving);
+    await Promise.all([...serving, units?.untilSaid('holdfast-node', /"event":"serving"/)]);
     for (const file of ['trust.json', 'tenant.json']) this.send(file, 'assembler', 'client');
     return printed;
   }

@@ -70,13 +70,6 @@ describe('as units of systemd', () => {
   };
   const shown = async (machine: SystemdMachine, name: string, unit = 'holdfast-node') =>
     (await machine.run(`systemctl show --value --property=${name} ${unit}`)).trim();
-  const until = async (holds: () => Promise<boolean>) => {
-    for (const end = performance.now() + 120_000; !(await holds()); ) {
-      if (performance.now() > end)
-        throw new Error(`not in time: ${await units!.run('journalctl --lines=50 --no-pager')}`);
-      await new Promise((done) => setTimeout(done, 100));
-    }
-  };
   const recover = async (out: string) => {
     const variables = 'export HOLDFAST_TRUST=trust.json HOLDFAST_USER=alice.json';
     await machines.run('client', `${variables}\nholdfast secret get --out ${out}\ncmp secret ${out}`);
@@ -100,8 +93,8 @@ describe('as units of systemd', () => {
     const machine = need(test);
     const before = await shown(machine, 'MainPID');
     await machine.run('systemctl kill --signal=KILL --kill-whom=main holdfast-node');
-    await until(async () => !['0', before].includes(await shown(machine, 'MainPID')));
-    await until(async () => {
+    await machine.until(async () => !['0', before].includes(await shown(machine, 'MainPID')));
+    await machine.until(async () => {
       const said = await machine.run(`journalctl _PID=${await shown(machine, 'MainPID')} --output=cat --no-pager`);
       const [, address] = /"monitoringUrl":"([^"]+)"/.exec(said) ?? [];
       return address !== undefined && (await fetch(`${address}/readyz`)).ok;
@@ -115,10 +108,10 @@ describe('as units of systemd', () => {
     const machine = need(test);
     await machine.run('systemctl stop holdfast-node');
     expect([await shown(machine, 'ActiveState'), await shown(machine, 'Result')]).toEqual(['inactive', 'success']);
-    expect(await machine.run('journalctl --unit=holdfast-node --output=cat --no-pager')).toContain('"event":"stopped"');
+    await machine.untilSaid('holdfast-node', /"event":"stopped"/);
     await machine.run(`sed -i 's/"store"/"stores"/' /etc/holdfast/node.json && systemctl start holdfast-node`);
-    await until(async () => (await shown(machine, 'ActiveState')) === 'failed');
+    await machine.until(async () => (await shown(machine, 'ActiveState')) === 'failed');
     expect([await shown(machine, 'ExecMainStatus'), await shown(machine, 'NRestarts')]).toEqual(['2', '0']);
-    expect(await machine.run('journalctl --unit=holdfast-node --output=cat --no-pager')).toMatch(/node\.json.*stores/);
+    await machine.untilSaid('holdfast-node', /node\.json.*stores/);
   });
 });

@@ -100,6 +100,20 @@ export class SystemdMachine implements AsyncDisposable {
     return stdout;
   }
 
+  /** Polls until `holds`; fails after two minutes with the journal's end. */
+  async until(holds: () => Promise<boolean>): Promise<void> {
+    for (const end = performance.now() + 120_000; !(await holds()); ) {
+      if (performance.now() > end)
+        throw new Error(`not in time: ${await this.run('journalctl --lines=50 --no-pager')}`);
+      await new Promise((done) => setTimeout(done, 100));
+    }
+  }
+
+  /** Waits until a unit has said that: the journal takes what a process writes a moment later, also when that has ended. */
+  async untilSaid(unit: string, what: RegExp): Promise<void> {
+    await this.until(async () => what.test(await this.run(`journalctl --unit=${unit} --output=cat --no-pager`)));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill('SIGKILL');
     await this.#ended;
