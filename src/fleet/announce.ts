@@ -60,11 +60,12 @@ const JOURNAL_PATIENCE = 180_000;
 const COSIGNER_PATIENCE = 30_000;
 const COSIGNER_POLL = 50;
 
-/** @throws HoldfastError `usage` for a fleet without a log, `token_*`. */
+/** @throws HoldfastError `usage` for a fleet without a log, `token_*`, `cancelled`. */
 export async function openDesk(
   folder: FleetFolder,
   useSoftHsm: (configuration: string) => void,
   journalOf: (home: FleetFolder) => string = (home) => operatorFiles(home).journal,
+  signal?: AbortSignal,
 ): Promise<OperatorDesk> {
   const home = logFolderOf(folder, readPlan(folder));
   if (!home) throw new HoldfastError('usage', 'this fleet was made without a log: its clients use its trust file');
@@ -81,7 +82,7 @@ export async function openDesk(
     for (const close of closing.splice(0).toReversed()) await close();
   };
   try {
-    const journal = await SigningJournal.open(journalOf(home), { patience: JOURNAL_PATIENCE });
+    const journal = await SigningJournal.open(journalOf(home), { patience: JOURNAL_PATIENCE, signal });
     closing.push(() => journal.close());
     useSoftHsm(home.softHsm(OPERATOR));
     const token = await openSigningToken({ module, label: OPERATOR, pin: new Secret(utf8(pin!.trimEnd())) });
@@ -128,7 +129,7 @@ export async function draftOfFleet(folder: FleetFolder, validity = YEAR): Promis
 export async function announceFleet(options: AnnounceFleetOptions): Promise<Announced> {
   const { folder, useSoftHsm, patience, validity, onStep, signal } = options;
   const { name: fleet } = readPlan(folder);
-  await using desk = await openDesk(folder, useSoftHsm);
+  await using desk = await openDesk(folder, useSoftHsm, undefined, signal);
   const { policy, submission } = desk;
   const draft = await draftOfFleet(folder, validity);
   const description = descriptionOfDraft(draft, policy, fleet);

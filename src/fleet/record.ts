@@ -55,7 +55,7 @@ async function record(options: RecordFleetOptions): Promise<RecordedFleet> {
   const { folder, useSoftHsm, patience, signal } = options;
   const { name: fleet } = readPlan(folder);
   // A journal of its own: the operator's may be in use by whoever announces or retires a fleet meanwhile.
-  await using desk = await openDesk(folder, useSoftHsm, (home) => join(home.of(OPERATOR), 'record-journal'));
+  await using desk = await openDesk(folder, useSoftHsm, (home) => join(home.of(OPERATOR), 'record-journal'), signal);
   const { state, entries } = await readLog(desk.policy, desk.site, { which: 'newest', now: Date.now(), signal });
   const bundle = state.fleets.get(fleet)?.accepted;
   if (!bundle) throw new HoldfastError('not_found', `no bundle of ${fleet} has been accepted`);

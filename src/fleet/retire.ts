@@ -50,7 +50,7 @@ export async function retireFleet({ folder, successor, sunset, useSoftHsm, signa
   if (home === undefined || home !== other || fleet === follows) {
     throw new HoldfastError('usage', 'the fleet that follows must be another one in the same log: make it with --join');
   }
-  await using desk = await openDesk(folder, useSoftHsm);
+  await using desk = await openDesk(folder, useSoftHsm, undefined, signal);
   const { policy, site } = desk;
   const view = await readLog(policy, site, { which: 'newest', now: Date.now(), signal });
   const heir = view.state.fleets.get(follows)?.accepted;
@@ -114,7 +114,7 @@ export interface RevokeOptions extends EndOptions {
  */
 export async function revokeFleet({ folder, reason, useSoftHsm, signal }: RevokeOptions): Promise<Ended> {
   const { name: fleet } = readPlan(folder);
-  await using desk = await openDesk(folder, useSoftHsm);
+  await using desk = await openDesk(folder, useSoftHsm, undefined, signal);
   const { policy, site, operator } = desk;
   const { state } = await readLog(policy, site, { which: 'newest', now: Date.now(), signal });
   const accepted = state.fleets.get(fleet)?.accepted;

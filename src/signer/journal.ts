@@ -50,6 +50,8 @@ export interface JournalOptions {
   readonly clock?: Clock;
   /** Milliseconds to wait for another process. */
   readonly patience?: number;
+  /** Ends that wait. */
+  readonly signal?: AbortSignal | undefined;
   /** Bytes after which another segment begins; default 16 MiB. */
   readonly segmentBytes?: number;
   /** For tests. */
@@ -87,7 +89,11 @@ export class SigningJournal {
   #broken: HoldfastError | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(path: string, opened: OpenJournal, options: Required<Omit<JournalOptions, 'patience'>>) {
+  private constructor(
+    path: string,
+    opened: OpenJournal,
+    options: Required<Omit<JournalOptions, 'patience' | 'signal'>>,
+  ) {
     const { file, lock, reader, trees, torn, size } = opened;
     this.path = path;
     this.recovered = torn;
@@ -107,14 +113,15 @@ export class SigningJournal {
   /**
    * Opens the journal for writing, and makes it (mode 600) if it is not there. Verifies all of its newest segment: about 20 µs
    * a line. One process at a time has it open: another one waits, since two writers would break its chain.
-   * @throws HoldfastError `journal_damaged`; `usage` if the file cannot be opened; `not_ready` if it stays in use.
+   * @throws HoldfastError `journal_damaged`; `usage` if the file cannot be opened; `not_ready` if it stays in use; `cancelled`.
    */
   static async open(path: string, options: JournalOptions = {}): Promise<SigningJournal> {
-    const { clock = systemClock, patience = PATIENCE, segmentBytes = SEGMENT_BYTES, files = realFiles } = options;
+    const { clock = systemClock, patience = PATIENCE, signal } = options;
+    const { segmentBytes = SEGMENT_BYTES, files = realFiles } = options;
     let file: FileHandle;
     let lock: Lock | undefined;
     try {
-      lock = await lockFile(path, patience);
+      lock = await lockFile(path, patience, signal);
       file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600);
     } catch (cause) {
       lock?.release();

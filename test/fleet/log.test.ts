@@ -1,6 +1,6 @@
 /** A fleet with cosigner, witnesses and log, as its operator runs it: announced by itself, and none of them needed to recover. */
 
-import { existsSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -8,6 +8,7 @@ import { audit } from '../../src/audit/index.ts';
 import { MemoryTrustStore, openTrust, type TrustView } from '../../src/client/index.ts';
 import { HoldfastError } from '../../src/core/index.ts';
 import { FleetFolder, openDesk, portsOf, readPlan, readState } from '../../src/fleet/index.ts';
+import { lockFile } from '../../src/lock/index.ts';
 import { SigningJournal } from '../../src/signer/index.ts';
 import { lintPolicy, parseTrustAnchor } from '../../src/trust/index.ts';
 import { reservePorts } from '../ports.ts';
@@ -149,6 +150,30 @@ describe('a fleet with a log', () => {
     } finally {
       open.mockRestore();
     }
+  });
+
+  test('and can be told to give up', async () => {
+    const lock = await lockFile(join(fleet.folder.of('operator'), 'journal'), 60_000);
+    try {
+      const opening = openDesk(fleet.folder, () => {}, undefined, AbortSignal.timeout(100));
+      await expect(opening).rejects.toMatchObject({ code: 'cancelled' });
+    } finally {
+      lock.release();
+    }
+  });
+
+  test('is announced by nobody any more where it cannot serve: fleet up says why, and ends', async () => {
+    await fleet.down();
+    const texts = new Map(
+      ['node-1', 'node-2', 'cosigner'].map((name) => {
+        const path = fleet.folder.configuration(name);
+        return [path, readFileSync(path, 'utf8')];
+      }),
+    );
+    for (const [path, text] of texts) writeFileSync(path, text.replace('"store"', '"stores"'));
+    const { code, stderr } = await fleet.run(['fleet', 'up', fleet.folder.path]);
+    for (const [path, text] of texts) writeFileSync(path, text);
+    expect({ code, stderr }).toEqual({ code: 5, stderr: expect.stringMatching(/node-\d does not start; .*stores/) });
   });
 
   test('comes up again as it was, announced already', async () => {

@@ -243,6 +243,13 @@ describe('a second writer', () => {
     await journal.close();
   });
 
+  it('can be told to give up', async () => {
+    const journal = await SigningJournal.open(path, { clock });
+    const opening = SigningJournal.open(path, { clock, patience: NEVER, signal: AbortSignal.timeout(50) });
+    await expect(opening).rejects.toMatchObject({ code: 'cancelled' });
+    await journal.close();
+  });
+
   it('in another process has its turn when the holder is killed', async () => {
     const module = new URL('../../src/lock/index.ts', import.meta.url).href;
     const script = `import { lockFile } from ${JSON.stringify(module)};

@@ -60,16 +60,16 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
   const onReload = () => {
     if (started) supervisor.reload();
   };
-  const hangUp = new AbortController();
-  const onHangUp = () => hangUp.abort();
+  const ending = new AbortController();
+  const onHangUp = () => ending.abort();
   // Before others can read whom to signal: by default these end a process.
   process.on('SIGUSR2', onReload).once('SIGHUP', onHangUp);
   await supervisor.start();
   started = true;
-  const stop = AbortSignal.any([signal, hangUp.signal]);
+  const stop = AbortSignal.any([signal, ending.signal]);
+  // In a process of its own, because that opens a token; beside the wait, because nodes need no bundle.
+  const announced = keepAnnounced({ folder, command: ownCommand(), onEvent: say, signal: stop });
   try {
-    // In a process of its own, because that opens a token; beside the wait, because nodes need no bundle.
-    const announced = keepAnnounced({ folder, command: ownCommand(), onEvent: say, signal: stop });
     await waitWithProgress(folder, stop, { poll: process.stderr.isTTY ? WATCHED_POLL : UNWATCHED_POLL });
     say(
       `The fleet serves. Clients use ${clientFileOf(folder)}. Stop it with Ctrl-C or holdfast fleet down ${shellWord(directory)}`,
@@ -82,7 +82,9 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
     if (!(error instanceof HoldfastError) || error.code !== 'cancelled') throw error;
   } finally {
     say('Stopping the fleet …');
-    await supervisor.stop();
+    // Whatever ended it, nobody goes on announcing a fleet that is not there.
+    ending.abort();
+    await Promise.all([supervisor.stop(), announced]);
     process.off('SIGUSR2', onReload);
   }
   return { value: { stopped: true }, lines: ['The fleet is down.'] };
