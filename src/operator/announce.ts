@@ -120,7 +120,7 @@ const MAXIMUM_RACES = 3;
 
 /**
  * Makes a deployment live, from wherever it stands: accepted already (but for its time and evidence the same), proposed, or
- * unknown. Running it again changes nothing.
+ * unknown. Running it again changes nothing, unless the time of what is accepted is nearly over: then it is renewed.
  * @throws HoldfastError as `readLog`, `propose`, `checkProposal` and `countersign`; `not_ready` when patience ends.
  */
 export async function announce(options: AnnounceOptions): Promise<Announced> {
@@ -168,8 +168,9 @@ async function proposed(view: LogView, options: AnnounceOptions): Promise<Bundle
   const known = view.state.fleets.get(fleet);
   if (known !== undefined && known.proposal.digest !== known.accepted?.digest) {
     const { proposal, revokedThrough } = known;
-    const usable = proposal.manifest.serial > revokedThrough && proposal.manifest.notAfter > clock.now();
-    if (usable && isSameDeployment(proposal.manifest, next.manifest)) return proposal;
+    const { manifest } = proposal;
+    const usable = manifest.serial > revokedThrough && !isToBeRenewed(manifest, draft, clock.now());
+    if (usable && isSameDeployment(manifest, next.manifest)) return proposal;
   }
   onStep('propose');
   await options.publish?.();
@@ -190,12 +191,25 @@ function acceptedAs(view: LogView, fleet: string, draft: DeploymentDraft, now: n
   const accepted = known?.accepted;
   if (known === undefined || accepted === undefined) return undefined;
   const { manifest } = accepted;
-  if (manifest.serial <= known.revokedThrough || manifest.notAfter <= now) return undefined;
+  if (manifest.serial <= known.revokedThrough || isToBeRenewed(manifest, draft, now)) return undefined;
   const epoch = draft.epoch ?? nextEpoch(manifest, draft.nodes);
   if (epoch !== manifest.epoch) return undefined;
   const { kind: _, ...rest } = manifest;
   const wanted = { ...rest, ...draft, epoch, kind: 'deploy' as const };
   return isSameDeployment(manifest, wanted) ? accepted : undefined;
+}
+
+/** Milliseconds before a bundle's end in which it is renewed: those in which the dashboard warns of it (docs/dashboard.md). */
+const RENEWAL = 30 * 86_400_000;
+
+/**
+ * Whether a bundle has ended, or does soon and the draft would last longer: what ends a moment after it was found in force is of
+ * no use to anybody. A third of the draft's time is enough where that is short.
+ */
+function isToBeRenewed({ notAfter }: LiveManifest, draft: DeploymentDraft, now: number): boolean {
+  if (notAfter <= now) return true;
+  const soon = Math.min(RENEWAL, (draft.notAfter - draft.notBefore) / 3);
+  return notAfter - now < soon && draft.notAfter > notAfter;
 }
 
 /** The witnessed log is behind the proposal still. */

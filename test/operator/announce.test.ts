@@ -59,6 +59,31 @@ describe('announcing a fleet', () => {
     expect(bench.bench.kinds()).toEqual(kinds);
   });
 
+  it('renews what ends soon, and not what lasts', async () => {
+    const bench = await OperatorBench.create();
+    const day = 86_400_000;
+    const lasting = (days: number) => draft({ notBefore: NOW, notAfter: NOW + days * day });
+    const options = (days: number) => ({ ...optionsOf(bench), draft: lasting(days) });
+    await announce(options(29));
+    expect(await announce(options(29))).toMatchObject({ serial: 1, already: true });
+    expect(await announce(options(365))).toMatchObject({ serial: 2, already: false });
+    expect(await announce(options(400))).toMatchObject({ serial: 2, already: true });
+  });
+
+  it('proposes anew what would end as soon as it is accepted', async () => {
+    const bench = await OperatorBench.create();
+    const short = draft({ notBefore: NOW, notAfter: NOW + 3_600_000 });
+    const stop = announce({
+      ...optionsOf(bench),
+      draft: short,
+      onStep: (step) => {
+        if (step === 'witness') throw new Error('power cut');
+      },
+    });
+    await expect(stop).rejects.toThrow('power cut');
+    expect(await announce(optionsOf(bench))).toMatchObject({ serial: 2, already: false });
+  });
+
   it('announces a change as the next serial and epoch', async () => {
     const bench = await OperatorBench.create();
     await announce(optionsOf(bench));
