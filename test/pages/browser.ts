@@ -99,6 +99,48 @@ export async function shoot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
 }
 
+/**
+ * Gives a page time to do what it has to do with what came, for a test that nothing is to come of it: so many turns, each with work
+ * outside its thread. Neither timers nor idle periods, which a page in the background hardly has.
+ */
+async function settle(page: Page): Promise<void> {
+  for (let i = 0; i < 50; i++) {
+    await page.evaluate(() => crypto.subtle.digest('SHA-256', new Uint8Array(4096)).then(() => {}));
+  }
+}
+
+/** Answers to the page that wait. */
+export interface Held {
+  /** Done once the page has asked. */
+  readonly reached: Promise<void>;
+  /** Lets what is here and whatever comes pass, and waits until the page has done what it does with the first of them. */
+  release(): Promise<void>;
+}
+
+/** Holds the answers that a page gets from such an address. */
+export async function hold(page: Page, address: string): Promise<Held> {
+  const reached = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const answered = Promise.withResolvers<void>();
+  await page.route(address, async (route) => {
+    const response = await route.fetch({ timeout: PATIENCE });
+    reached.resolve();
+    await released.promise;
+    await route.fulfill({ response });
+    await (await route.request().response())?.finished();
+    answered.resolve();
+  });
+  return {
+    reached: reached.promise,
+    release: async () => {
+      released.resolve();
+      await answered.promise;
+      await settle(page);
+      await page.unroute(address);
+    },
+  };
+}
+
 /** Whether the page needs to be moved sideways to be read. */
 export async function overflows(page: Page): Promise<boolean> {
   return await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseJson } from '../../src/core/index.ts';
 import { TestFleet } from '../fleet/launcher.ts';
 import { accessibilityFaults } from './axe.ts';
-import { openBrowser, overflows, shoot, VIEWS, Visit } from './browser.ts';
+import { hold, openBrowser, overflows, shoot, VIEWS, Visit } from './browser.ts';
 import { build } from './built.ts';
 
 const PIN = '8351-spring';
@@ -117,6 +117,34 @@ describe('who gets in', () => {
     await page.getByLabel('Credential', { exact: true }).waitFor();
     const headers = { cookie: `${cookie!.name}=${cookie!.value}` };
     expect((await fetch(`${url}v1/operator/overview`, { headers })).status).toBe(401);
+    clean(opened);
+  });
+});
+
+describe('who signs out', () => {
+  test('is told where that did not work, and is signed in still', async () => {
+    await using opened = await visit();
+    const { page } = opened;
+    const address = '**/v1/operator/session';
+    await page.route(address, (route) => route.abort());
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('alert').filter({ hasText: 'You are still signed in' }).waitFor();
+    expect(await page.getByLabel('Credential', { exact: true }).count()).toBe(0);
+    await page.unroute(address);
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Credential', { exact: true }).waitFor();
+    clean(opened);
+  });
+
+  test('is shown nothing that comes late, not in the title either', async () => {
+    await using opened = await visit();
+    const { page } = opened;
+    const { reached, release } = await hold(page, '**/v1/operator/overview');
+    await reached;
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Sign in' }).waitFor();
+    await release();
+    expect(await page.title()).toContain('Sign in');
     clean(opened);
   });
 });

@@ -26,6 +26,7 @@ const tampered = new Map<string, Uint8Array>();
 /** Paths of which the answer waits until the test ends. */
 const held = new Set<string>();
 let release = () => {};
+let released = Promise.resolve();
 
 beforeAll(async () => {
   browser = await openBrowser();
@@ -35,7 +36,7 @@ beforeAll(async () => {
     await PageHost.start({ '/': built.folder }, (app) =>
       app.get('/*', async ({ url }, reply) => {
         const path = url.slice(1);
-        if (held.has(path)) await new Promise<void>((done) => (release = done));
+        if (held.has(path)) await released;
         const found = tampered.get(path) ?? scene.files.get(path);
         return found ? reply.send(Buffer.from(found)) : reply.code(404).send();
       }),
@@ -48,6 +49,11 @@ afterEach(() => {
   held.clear();
   release();
 });
+
+function holdBack(path: string): void {
+  ({ promise: released, resolve: release } = Promise.withResolvers<void>());
+  held.add(path);
+}
 
 // The evidence's addresses are at the site's own name, which is asked where this host serves something else.
 const visit = (view: VisitOptions = VIEWS.light) =>
@@ -210,7 +216,7 @@ describe('the check', () => {
   });
 
   test('can be stopped, and says that nothing is known of the rest', async () => {
-    held.add('checkpoint');
+    holdBack('checkpoint');
     await using one = await visit();
     await one.page.getByRole('button', { name: 'Check it yourself' }).click();
     await one.page.getByRole('button', { name: 'Stop' }).click();

@@ -5,16 +5,18 @@ import { button, type Child, element } from '../common/index.ts';
 import { Account } from './account.ts';
 import { Device } from './device.ts';
 import { explain } from './texts.ts';
-import { frame, notice, show } from './ui.ts';
+import { frame, notice, show, stillHere } from './ui.ts';
 import { homeView } from './views/home.ts';
 import { restoreView, unlockView } from './views/restore.ts';
 import { setupView } from './views/setup.ts';
 import { startView } from './views/start.ts';
 import { setPin, waysView } from './views/ways.ts';
 
-/** Shows why a view could not be shown, with a way to try again. */
-function guarded(work: () => Promise<void>, back?: () => void): void {
-  void work().catch((thrown: unknown) => {
+/** Shows why a view could not be shown, with a way to try again; nothing to those who have gone elsewhere meanwhile. */
+async function guarded(work: () => Promise<void>, back?: () => void): Promise<void> {
+  const here = stillHere();
+  await work().catch((thrown: unknown) => {
+    if (!here()) return;
     const { code, exitCode, message } = asHoldfastError(thrown);
     const { title, text } = explain(code, exitCode, message);
     show(
@@ -23,7 +25,7 @@ function guarded(work: () => Promise<void>, back?: () => void): void {
       element(
         'div',
         { class: 'buttons' },
-        button('Try again', () => guarded(work, back)),
+        button('Try again', () => void guarded(work, back)),
         back && button('Back', back),
       ),
     );
@@ -33,21 +35,22 @@ function guarded(work: () => Promise<void>, back?: () => void): void {
 function home(account: Account): void {
   homeView(account, {
     turnOn: () =>
-      guarded(
+      void guarded(
         () => setupView(account, () => home(account)),
         () => home(account),
       ),
-    manage: () => ways(account),
+    manage: () => void ways(account),
     reopen: () => {
       const saved = () =>
         guarded(
           async () => {
+            const here = stillHere();
             await account.save();
-            home(account);
+            if (here()) home(account);
           },
           () => home(account),
         );
-      guarded(
+      void guarded(
         () => unlockView(account, 'Your backup was changed on another device.', saved, () => home(account)),
         () => home(account),
       );
@@ -55,9 +58,9 @@ function home(account: Account): void {
   });
 }
 
-function ways(account: Account, remark?: Child): void {
+function ways(account: Account, remark?: Child): Promise<void> {
   const again = (more?: Child) => ways(account, more);
-  guarded(
+  return guarded(
     () => waysView(account, { home: () => home(account), again }, remark),
     () => home(account),
   );
@@ -74,7 +77,7 @@ async function enter(account: Account): Promise<void> {
     home(account);
     return;
   }
-  await restoreView(account, backups, {
+  restoreView(account, backups, {
     without: () => home(account),
     restored: (kind, remark) => {
       const restored = notice('good', element('p', { class: 'strong' }, 'Your notes are back on this device.'));
@@ -104,5 +107,5 @@ function forgotten(account: Account, remark: Child): void {
 
 frame();
 const device = Device.load();
-if (device) guarded(async () => await enter(await Account.open(device)));
+if (device) void guarded(async () => await enter(await Account.open(device)));
 else startView(enter);

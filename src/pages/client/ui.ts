@@ -34,8 +34,20 @@ export function frame(): void {
   announcer = new Announcer();
 }
 
+let shown = 0;
+
+/**
+ * Whether the person still has the view before them that shows now: what takes a while to load must not take another one away
+ * that they have gone to meanwhile, with what they have typed there.
+ */
+export function stillHere(): () => boolean {
+  const before = shown;
+  return () => shown === before;
+}
+
 /** Shows a view; its heading gets the focus, so that those who hear the page know where they are. */
 export function show(title: string, ...children: readonly Child[]): void {
+  shown++;
   const heading = element('h1', {}, title);
   replace(byId('main', HTMLElement), heading, ...children);
   document.title = `${title} – Keepsake`;

@@ -25,6 +25,7 @@ class Dashboard {
   readonly #view = element('p', { class: 'hint' });
   readonly #updated = element('p', { class: 'hint updated' });
   readonly #silent = element('div', { role: 'status' });
+  readonly #notSignedOut = element('div', { role: 'alert' });
   readonly #history: HistoryPanel;
   readonly #panels: readonly Panel[];
   readonly #announcer: Announcer;
@@ -35,6 +36,9 @@ class Dashboard {
   #paused = false;
   #historyAt = Number.NEGATIVE_INFINITY;
   #looking = false;
+  /** Once it is: whatever comes then is no longer to be shown, and nothing more is asked for. */
+  #hasEnded = false;
+  #isLeaving = false;
 
   constructor(root: HTMLElement) {
     replace(root);
@@ -70,7 +74,7 @@ class Dashboard {
       element(
         'main',
         { id: 'main', class: 'wrap panels', tabindex: -1 },
-        ...[this.#silent, quorum.root, alarms.root, activity.root, nodes.root, this.#history.root],
+        ...[this.#notSignedOut, this.#silent, quorum.root, alarms.root, activity.root, nodes.root, this.#history.root],
         ...[latency.root, repair.root, pair],
       ),
       element('footer', { class: 'wrap' }, element('p', { class: 'hint' }, TEXTS.footer)),
@@ -82,6 +86,7 @@ class Dashboard {
   async run(): Promise<string | undefined> {
     void this.#look();
     const notice = await this.#ended.promise;
+    this.#hasEnded = true;
     clearTimeout(this.#timer);
     document.removeEventListener('visibilitychange', this.#onVisibility);
     return notice;
@@ -99,7 +104,9 @@ class Dashboard {
     clearTimeout(this.#timer);
     try {
       const answer = await getOverview();
-      if (answer.kind === 'refused') return this.#ended.resolve(TEXTS.signIn.ended);
+      if (this.#hasEnded) return;
+      // A session that the person is ending may have ended before they are told so.
+      if (answer.kind === 'refused') return this.#ended.resolve(this.#isLeaving ? undefined : TEXTS.signIn.ended);
       if (answer.kind === 'ok') {
         this.#show(answer.value);
         await this.#lookBack(answer.value);
@@ -107,6 +114,7 @@ class Dashboard {
     } finally {
       this.#looking = false;
     }
+    if (this.#hasEnded) return;
     const pace = Math.min(SLOWEST, Math.max(FASTEST, this.#overview?.history.intervalMilliseconds ?? FASTEST));
     if (!this.#paused && document.visibilityState === 'visible')
       this.#timer = setTimeout(() => void this.#look(), pace);
@@ -117,7 +125,7 @@ class Dashboard {
     const { range, pace } = this.#history;
     if (performance.now() - this.#historyAt < pace) return;
     const answer = await getHistory(range);
-    if (answer.kind !== 'ok') return;
+    if (answer.kind !== 'ok' || this.#hasEnded) return;
     // Chosen meanwhile: that one is fetched at the next look.
     if (range !== this.#history.range) return;
     this.#historyAt = performance.now();
@@ -150,9 +158,16 @@ class Dashboard {
     if (!this.#paused) void this.#look();
   }
 
+  /** Only who is signed out is shown the form: who believes it leaves the machine to others. */
   async #signOut(): Promise<void> {
-    await signOut();
-    this.#ended.resolve(undefined);
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    replace(this.#notSignedOut);
+    const { kind } = await signOut();
+    this.#isLeaving = false;
+    if (kind === 'ok' || kind === 'refused') return this.#ended.resolve(undefined);
+    const text = element('span', {}, TEXTS.notSignedOut);
+    append(this.#notSignedOut, [element('p', { class: 'notice notice-bad' }, icon('failed'), text)]);
   }
 }
 

@@ -23,6 +23,7 @@ export const TEXTS = {
   },
   table: (caption: string) => `${caption}, table`,
   signOut: 'Sign out',
+  notSignedOut: 'You are still signed in: the coordinator did not answer. Sign out again before you leave.',
   pause: 'Pause updates',
   resume: 'Resume updates',
   paused: 'Updates are paused.',

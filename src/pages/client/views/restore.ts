@@ -5,7 +5,7 @@ import type { RecoveryMethod, Way } from '../../../recovery/index.ts';
 import { button, type Child, element, type IconName, icon, replace } from '../../common/index.ts';
 import { type Account, type FoundBackup, readBackup } from '../account.ts';
 import { WAYS } from '../texts.ts';
-import { card, field, form, notice, pinField, say, setWho, show, stepText, tries, words } from '../ui.ts';
+import { card, field, form, notice, pinField, say, setWho, show, stepText, stillHere, tries, words } from '../ui.ts';
 import { codeEntry, correctionNotice } from './code.ts';
 
 const ICONS: Readonly<Record<RecoveryMethod['kind'], IconName>> = {
@@ -20,16 +20,13 @@ export interface RestoreActions {
   readonly without: () => void;
 }
 
-export async function restoreView(
-  account: Account,
-  backups: readonly FoundBackup[],
-  actions: RestoreActions,
-): Promise<void> {
+export function restoreView(account: Account, backups: readonly FoundBackup[], actions: RestoreActions): void {
   setWho(account.device.name);
   const [newest] = backups;
   const ways = [...new Map(backups.flatMap((one) => one.ways).map((way) => [way.id.join(), way])).values()];
   const panel = element('div', { class: 'panel' });
-  const choices = await Promise.all(ways.map(async (way) => await choice(account, backups, way, panel, actions)));
+  const latest: Latest = { choice: 0 };
+  const choices = ways.map((way) => choice(account, backups, way, { panel, latest, ...actions }));
   show(
     'Welcome back',
     element(
@@ -46,27 +43,33 @@ export async function restoreView(
       'div',
       { class: 'buttons' },
       button('Use a backup file instead', () =>
-        fileView(account, actions, () => void restoreView(account, backups, actions)),
+        fileView(account, actions, () => restoreView(account, backups, actions)),
       ),
       button('Start without it', actions.without),
     ),
   );
 }
 
-async function choice(
+/** Which choice was the last, of how many: another one may still be loading. */
+interface Latest {
+  choice: number;
+}
+
+function choice(
   account: Account,
   backups: readonly FoundBackup[],
   way: RecoveryMethod,
-  panel: HTMLElement,
-  actions: RestoreActions,
-): Promise<HTMLElement> {
+  { panel, latest, ...actions }: RestoreActions & { readonly panel: HTMLElement; readonly latest: Latest },
+): HTMLElement {
   const { title } = WAYS[way.kind];
   const name = { pin: title, 'recovery-code': `${title} ${way.label}…`, passkey: `${title}: ${way.label}` }[way.kind];
   const open = () => {
     for (const one of panel.parentElement?.querySelectorAll('.choice') ?? [])
       one.setAttribute('aria-expanded', String(one === made));
     const made2 = { pin: pinPanel, 'recovery-code': codePanel, passkey: passkeyPanel }[way.kind];
+    const mine = ++latest.choice;
     void Promise.resolve(made2(account, backups, way, actions)).then((content) => {
+      if (mine !== latest.choice) return;
       replace(panel, content);
       panel.querySelector<HTMLElement>('input, textarea, button')?.focus();
     });
@@ -191,14 +194,21 @@ async function passkeyPanel(
 }
 
 /** The key again, by the PIN or any other way, before the ways are changed. */
-export async function unlockView(account: Account, why: string, done: () => void, back: () => void): Promise<void> {
+export async function unlockView(
+  account: Account,
+  why: string,
+  done: () => void | Promise<void>,
+  back: () => void,
+): Promise<void> {
   const open = async (way: Way) => {
     await account.unlock(way);
-    done();
+    await done();
   };
   const { row, input } = pinField('PIN');
   const entry = codeEntry();
+  const here = stillHere();
   const left = element('div', {}, await triesOf(account));
+  if (!here()) return;
   const kinds = account.ways.map(({ kind }) => kind);
   const passkeys = account.ways.filter(({ kind }) => kind === 'passkey');
   show(
@@ -265,7 +275,7 @@ function fileView(account: Account, actions: RestoreActions, back: () => void): 
               return;
             }
             const found = await readBackup(new Uint8Array(await chosen.arrayBuffer()), chosen.lastModified);
-            await restoreView(account, [found], actions);
+            restoreView(account, [found], actions);
           },
         },
         file.row,

@@ -4,7 +4,7 @@ import { HoldfastError } from '../../../core/index.ts';
 import { button, element } from '../../common/index.ts';
 import type { Account } from '../account.ts';
 import { PIN_RULES } from '../texts.ts';
-import { card, checkNewPin, FieldError, field, form, notice, pinField, show, stepText } from '../ui.ts';
+import { card, checkNewPin, FieldError, field, form, notice, pinField, show, stepText, stillHere } from '../ui.ts';
 import { newCodeView } from './code.ts';
 import { serviceCard } from './service.ts';
 
@@ -25,7 +25,10 @@ export function newPinFields() {
 
 export async function setupView(account: Account, done: () => void): Promise<void> {
   const pin = newPinFields();
+  const here = stillHere();
   const limit = await account.guesses();
+  const service = await serviceCard(account);
+  if (!here()) return;
   show(
     'Choose a PIN',
     element('p', { class: 'lead' }, 'With it you get your notes back on a new device.'),
@@ -54,7 +57,7 @@ export async function setupView(account: Account, done: () => void): Promise<voi
         ),
       ),
     ),
-    await serviceCard(account),
+    service,
   );
 }
 
@@ -84,7 +87,11 @@ function passkeyStep(account: Account, done: () => void): void {
 }
 
 /** Asks for a name and makes a passkey. */
-export function passkeyForm(account: Account, done: () => void, beside: readonly Node[]): HTMLFormElement {
+export function passkeyForm(
+  account: Account,
+  done: () => void | Promise<void>,
+  beside: readonly Node[],
+): HTMLFormElement {
   const input = element('input', { autocomplete: 'off', maxlength: 60 });
   input.value = 'This device';
   const name = field('Name', input, 'So that you know later which one it is.');
@@ -95,7 +102,7 @@ export function passkeyForm(account: Account, done: () => void, beside: readonly
       work: async (progress) => {
         progress('Follow your browser: it asks twice, once to make the passkey and once to use it');
         await account.addPasskey(input.value.trim() || 'Passkey');
-        done();
+        await done();
       },
     },
     name.row,

@@ -5,7 +5,7 @@ import type { RecoveryMethod } from '../../../recovery/index.ts';
 import { button, type Child, download, element, icon } from '../../common/index.ts';
 import type { Account } from '../account.ts';
 import { ABOUT_WAYS, explain, REMOVE_AND_RENEW, REMOVE_ONLY, WAYS } from '../texts.ts';
-import { card, form, notice, pinField, setWho, show, stepText, words } from '../ui.ts';
+import { card, form, notice, pinField, setWho, show, stepText, stillHere, words } from '../ui.ts';
 import { newCodeView } from './code.ts';
 import { triesOf, unlockView } from './restore.ts';
 import { serviceCard } from './service.ts';
@@ -13,8 +13,8 @@ import { newPinFields, passkeyForm } from './setup.ts';
 
 export interface WaysActions {
   readonly home: () => void;
-  /** Shows this view again, with a remark on top. */
-  readonly again: (remark?: Child) => void;
+  /** Shows this view again, with a remark on top. Done once it shows: what led here must not be begun once more meanwhile. */
+  readonly again: (remark?: Child) => Promise<void>;
 }
 
 const titleOf = ({ kind, label }: RecoveryMethod): string =>
@@ -29,10 +29,12 @@ export async function waysView(account: Account, actions: WaysActions, remark?: 
   const { ways } = account;
   const { home, again } = actions;
   const hasPin = ways.some(({ kind }) => kind === 'pin');
+  const here = stillHere();
   const service = await serviceCard(account).catch(failureNotice);
   const withKey = (why: string, go: () => void) =>
-    account.isUnlocked ? go() : void unlockView(account, why, go, () => again());
+    account.isUnlocked ? go() : void unlockView(account, why, go, () => void again());
   const items = await Promise.all(ways.map(async (way) => await wayItem(account, way, actions)));
+  if (!here()) return;
   show(
     'Backup and recovery',
     remark,
@@ -117,26 +119,29 @@ async function wayItem(account: Account, way: RecoveryMethod, actions: WaysActio
   );
 }
 
-function addCode(account: Account, again: (remark?: Child) => void): void {
+function addCode(account: Account, again: WaysActions['again']): void {
   newCodeView({
     title: 'A recovery code',
     intro: 'It opens your backup by itself. Other codes that you have stay valid.',
-    skip: { label: 'Cancel', go: again },
+    skip: { label: 'Cancel', go: () => void again() },
     onConfirmed: async (code, progress) => {
       progress('Adding the code');
       await account.addCode(code);
-      again(notice('good', element('p', {}, `The code that begins with ${code.name} opens your backup now.`)));
+      await again(notice('good', element('p', {}, `The code that begins with ${code.name} opens your backup now.`)));
     },
   });
 }
 
-function addPasskey(account: Account, again: (remark?: Child) => void): void {
+function addPasskey(account: Account, again: WaysActions['again']): void {
   const done = () => again(notice('good', element('p', {}, 'The passkey opens your backup now. It was tried.')));
-  show('A passkey', card('A passkey for your backup', passkeyForm(account, done, [button('Cancel', () => again())])));
+  show(
+    'A passkey',
+    card('A passkey for your backup', passkeyForm(account, done, [button('Cancel', () => void again())])),
+  );
 }
 
 /** Where the PIN was removed or forgotten: the same key under a new PIN. */
-export function setPin(account: Account, again: (remark?: Child) => void): void {
+export function setPin(account: Account, again: WaysActions['again']): void {
   const pin = newPinFields();
   show(
     'Set a new PIN',
@@ -146,12 +151,12 @@ export function setPin(account: Account, again: (remark?: Child) => void): void 
       form(
         {
           submit: 'Set this PIN',
-          beside: [button('Not now', () => again())],
+          beside: [button('Not now', () => void again())],
           work: async (progress) => {
             const chosen = pin.read();
             account.onStep = (step) => progress(stepText(step));
             await account.replacePin(chosen);
-            again(notice('good', element('p', {}, 'The new PIN is set, and was tried.')));
+            await again(notice('good', element('p', {}, 'The new PIN is set, and was tried.')));
           },
         },
         ...pin.rows,
@@ -160,7 +165,7 @@ export function setPin(account: Account, again: (remark?: Child) => void): void 
   );
 }
 
-function changePin(account: Account, again: (remark?: Child) => void): void {
+function changePin(account: Account, again: WaysActions['again']): void {
   const old = pinField('PIN as it is now');
   const pin = newPinFields();
   show(
@@ -170,12 +175,12 @@ function changePin(account: Account, again: (remark?: Child) => void): void {
       form(
         {
           submit: 'Change it',
-          beside: [button('Cancel', () => again())],
+          beside: [button('Cancel', () => void again())],
           work: async (progress) => {
             const chosen = pin.read();
             account.onStep = (step) => progress(stepText(step));
             await account.changePin(old.input.value, chosen);
-            again(notice('good', element('p', {}, 'The PIN is changed. The old one opens nothing any more.')));
+            await again(notice('good', element('p', {}, 'The PIN is changed. The old one opens nothing any more.')));
           },
           onError: () => triesOf(account),
         },
@@ -192,15 +197,15 @@ function removeView(account: Account, way: RecoveryMethod, actions: WaysActions)
   try {
     account.checkRemoval(way.id);
   } catch (thrown) {
-    again(failureNotice(thrown));
+    void again(failureNotice(thrown));
     return;
   }
   const isPin = way.kind === 'pin';
   const hasPin = account.ways.some(({ kind }) => kind === 'pin');
-  const unlocked = (go: () => void) =>
+  const unlocked = async (go: () => void | Promise<void>) =>
     account.isUnlocked
-      ? go()
-      : void unlockView(account, `Before “${title}” is removed, open your backup once.`, go, () => again());
+      ? await go()
+      : await unlockView(account, `Before “${title}” is removed, open your backup once.`, go, () => void again());
   show(
     `Remove “${title}”?`,
     element('p', { class: 'lead' }, 'Has somebody else got hold of it, or might they? Then change the key as well.'),
@@ -216,7 +221,7 @@ function removeView(account: Account, way: RecoveryMethod, actions: WaysActions)
         element(
           'div',
           { class: 'buttons' },
-          button('Remove and change the key', () => unlocked(() => renew(account, way, again)), {
+          button('Remove and change the key', () => void unlocked(() => renew(account, way, again)), {
             class: 'button button-primary',
           }),
         ),
@@ -225,25 +230,23 @@ function removeView(account: Account, way: RecoveryMethod, actions: WaysActions)
       card(
         'Only remove it',
         element('p', {}, REMOVE_ONLY),
-        element(
-          'div',
-          { class: 'buttons' },
-          button('Only remove it', () => unlocked(() => removeOnly(account, way, again)), {
-            class: 'button button-danger',
-          }),
-        ),
+        form({
+          submit: 'Only remove it',
+          danger: true,
+          work: async () => await unlocked(() => removeOnly(account, way, again)),
+        }),
       ),
     element(
       'div',
       { class: 'buttons' },
-      button('Keep it', () => again()),
+      button('Keep it', () => void again()),
     ),
   );
 }
 
-function removeOnly(account: Account, way: RecoveryMethod, again: (remark?: Child) => void): void {
+async function removeOnly(account: Account, way: RecoveryMethod, again: WaysActions['again']): Promise<void> {
   const removed = () => again(notice('good', element('p', {}, `“${titleOf(way)}” is off the list.`)));
-  account.remove(way.id).then(removed, (thrown: unknown) => again(failureNotice(thrown)));
+  await account.remove(way.id).then(removed, (thrown: unknown) => again(failureNotice(thrown)));
 }
 
 function failureNotice(thrown: unknown): HTMLElement {
@@ -252,11 +255,11 @@ function failureNotice(thrown: unknown): HTMLElement {
   return notice('bad', element('p', { class: 'strong' }, title), element('p', {}, text));
 }
 
-function renew(account: Account, way: RecoveryMethod, again: (remark?: Child) => void): void {
+function renew(account: Account, way: RecoveryMethod, again: WaysActions['again']): void {
   newCodeView({
     title: 'Your new recovery code',
     intro: 'It takes the place of every code that you have. The key is changed once you have confirmed it.',
-    skip: { label: 'Cancel', go: again },
+    skip: { label: 'Cancel', go: () => void again() },
     onConfirmed: async (code) => {
       const { row, input } = pinField('PIN');
       const isPin = way.kind === 'pin';
@@ -272,12 +275,12 @@ function renew(account: Account, way: RecoveryMethod, again: (remark?: Child) =>
           form(
             {
               submit: 'Change the key',
-              beside: [button('Cancel', () => again())],
+              beside: [button('Cancel', () => void again())],
               work: async (progress) => {
                 account.onStep = (step) => progress(stepText(step));
                 const dropped = await account.renew(way.id, input.value, code);
                 const lost = dropped.map(({ label }) => label).join(', ');
-                again([
+                await again([
                   notice(
                     'good',
                     element(
@@ -316,7 +319,7 @@ function turnOff(account: Account, { again, home }: WaysActions): void {
         {
           submit: 'Turn off and delete',
           danger: true,
-          beside: [button('Keep it', () => again())],
+          beside: [button('Keep it', () => void again())],
           work: async (progress) => {
             account.onStep = (step) => progress(stepText(step));
             await account.turnOff(input.value);
