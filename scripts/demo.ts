@@ -50,6 +50,10 @@ interface Outcome {
   readonly stderr: string;
 }
 
+/** Where something is expected of a fleet that serves, however slow it is: with patience that ends only where nothing can come. */
+const patiently = (words: readonly string[]): readonly string[] =>
+  words.includes('--user') && !words.includes('--patience') ? [...words, '--patience', String(PATIENCE / 1000)] : words;
+
 /** Runs `holdfast` with these words; what it said goes into the log, secrets excepted: those come as files or raw output. */
 async function run(words: readonly string[]): Promise<Outcome> {
   const began = performance.now();
@@ -79,7 +83,7 @@ async function run(words: readonly string[]): Promise<Outcome> {
 
 /** Runs a command with `--json` that must end with `code`, and gives its object. */
 async function json(code: number, ...words: readonly string[]): Promise<Record<string, unknown>> {
-  const outcome = await run([...words, '--json']);
+  const outcome = await run([...patiently(words), '--json']);
   if (outcome.code !== code) {
     // Progress is on standard error, and the error in the object.
     const said = `${outcome.stderr}${outcome.stdout.toString('utf8').slice(0, 2000)}`;
@@ -209,11 +213,14 @@ async function story(): Promise<void> {
   tell(`Alice backs up ${files}`);
   const made = await backedUp;
   check(`${made.files} files are in one age file of ${made.bytes} bytes`, Number(made.files) > 0 && existsSync(backup));
-  const kept = await json(0, 'secret', 'status', '--user', user);
-  check(
-    'its identity is kept under her PIN, in shares on all five nodes',
-    kept.state === 'active' && kept.shares === 5,
-  );
+  const kept = async () => {
+    const found = await json(0, 'secret', 'status', '--user', user);
+    // An enrolment waits two seconds for a node that is busy, and does without it; the next one has them all.
+    if (found.shares !== 5) await json(0, 'secret', 'change-pin', ...alice, '--new-pin-file', right);
+    return found;
+  };
+  const isWhole = (found: Record<string, unknown>) => found.state === 'active' && found.shares === 5;
+  await until('its identity is kept under her PIN, in shares on all five nodes', kept, isWhole);
 
   tell('Her device is lost: credential, profile and everything on it are gone');
   rmSync(device, { recursive: true });
@@ -253,7 +260,7 @@ async function story(): Promise<void> {
   const workshop = keep ? undefined : meanwhile(import('./demo-rogue.ts'));
   const [before] = await Promise.all([status(), json(0, 'secret', 'get', '--out', identity, '--overwrite', ...alice)]);
   check('nobody notices: the secret is recovered from three', true);
-  check('three nodes serve', before.nodesServing === 3);
+  await until('three nodes serve', status, ({ nodesServing }) => nodesServing === 3, before);
   await json(0, 'fleet', 'start', fleet, 'node-2', 'node-4');
   const after = await until('the two come back, repair from the others and serve', status, allServe);
   const rejoined = ['node-2', 'node-4'].every((name) => {
@@ -343,14 +350,14 @@ async function showRogues(alice: readonly string[], opened: Rogues): Promise<voi
   const { path, expiresAt } = await expiring;
   // A signing key has one journal, which one process at a time writes.
   await opened[Symbol.asyncDispose]();
-  await json(0, 'fleet', 'announce', fleet);
+  const { already } = await json(0, 'fleet', 'announce', fleet);
   const now = join(place, 'now.json');
   const { log: logUrl, name } = logOf();
   writeFileSync(now, new Uint8Array(await (await fetch(`${logUrl}/trust/${name}`)).arrayBuffer()));
   const out = join(place, 'identity.txt');
   const recovered = meanwhile(json(0, 'secret', 'get', '--out', out, '--overwrite', ...alice));
   await verify(0, now, '--state', remembered, '--update-state');
-  check('the renewed one is believed, and remembered', existsSync(remembered));
+  check('the renewed one is believed, and remembered', already === false && existsSync(remembered));
   await refused('the one before it, shown again', 'rolled_back', made.genuine, '--state', remembered);
   await new Promise((done) => setTimeout(done, Math.max(0, expiresAt - Date.now())));
   await refused('one that has expired', 'bundle_expired', path);
