@@ -11,6 +11,9 @@ import { accessTo, clean, type Devices, devices, throwawayName } from './devices
 
 type Json = Record<string, unknown>;
 
+/** Seconds: as long as a slow device takes. */
+export const PATIENCE = '240';
+
 async function run(...words: string[]): Promise<void> {
   const { code, stdout, stderr } = await holdfast(words);
   if (code !== 0) throw new Error(`holdfast ${words.join(' ')}: ${stdout}${stderr}`);
@@ -134,11 +137,15 @@ export class DeviceFleet implements AsyncDisposable {
   async put(pin: string, secret: string): Promise<void> {
     const file = join(dirname(this.folder.path), 'secret');
     writeFileSync(file, secret, { mode: 0o600 });
-    const { code, output } = await this.user(['secret', 'put', '--pin-stdin', '--secret-file', file], `${pin}\n`);
+    const words = ['secret', 'put', '--pin-stdin', '--secret-file', file, '--patience', PATIENCE, '--json'];
+    const { code, output } = await this.user(words, `${pin}\n`);
     if (code !== 0) throw new Error(output);
+    // Else it shows later, as a node that is missed when others are down.
+    if (JSON.parse(output).degraded !== false) throw new Error(`not all nodes took part in the enrolment: ${output}`);
   }
 
-  get(pin: string): Promise<{ code: number | null; output: string }> {
-    return this.user(['secret', 'get', '--pin-stdin', '--show'], `${pin}\n`);
+  /** @param patience in seconds; less for who expects that it does not come. */
+  get(pin: string, patience = PATIENCE): Promise<{ code: number | null; output: string }> {
+    return this.user(['secret', 'get', '--pin-stdin', '--show', '--patience', patience], `${pin}\n`);
   }
 }

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { findSoftHsm } from '../../src/token/index.ts';
-import { DeviceFleet } from './device-fleet.ts';
+import { DeviceFleet, PATIENCE } from './device-fleet.ts';
 import { devices } from './devices.ts';
 
 const [PIN, WRONG, SECRET] = ['5512 9034', '1111 2222', 'what the vault keeps'];
@@ -16,7 +16,7 @@ test.runIf(findSoftHsm())(
     expect(await fleet.get(PIN)).toEqual(RIGHT);
     expect((await fleet.get(WRONG)).code).toBe(3);
     await fleet.fleet('kill', 'node-1');
-    expect((await fleet.get(PIN)).code).toBe(5);
+    expect((await fleet.get(PIN, '3')).code).toBe(5);
     await fleet.fleet('start', 'node-1');
     expect(await fleet.get(PIN)).toEqual(RIGHT);
   },
@@ -40,6 +40,6 @@ test.runIf(findSoftHsm())(`${nodes} nodes: any minority may be down, and repairs
     await fleet.fleet('start', ...down);
     expect(await fleet.get(PIN)).toEqual(RIGHT);
   }
-  const { output } = await fleet.user(['secret', 'status', '--json']);
+  const { output } = await fleet.user(['secret', 'status', '--patience', PATIENCE, '--json']);
   expect(JSON.parse(output)).toMatchObject({ attemptsLeft: 10 });
 });

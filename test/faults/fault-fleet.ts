@@ -39,12 +39,12 @@ export const SECRET = new TextEncoder().encode('what the faults must not touch')
 /** Milliseconds. Only a client that can get nowhere comes to the end of it. */
 const PATIENCE = 120_000;
 
-/** Polls until `holds`; fails after `seconds` with what `describe` says. */
+/** Polls until `holds`; fails after `seconds`, which only what hangs takes on any machine, with what `describe` says. */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
   describe: () => unknown = () => '',
-  seconds = 120,
+  seconds = 300,
 ): Promise<void> {
   const end = performance.now() + seconds * 1000;
   while (!(await holds())) {
