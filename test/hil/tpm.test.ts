@@ -25,8 +25,8 @@ beforeAll(async () => {
   const flags = ['--flags', 'not-need-init,startup-clear', '--tpmstate', `dir=${state}`];
   const listeners = ['--server', `type=tcp,port=${port}`, '--ctrl', `type=tcp,port=${port + 1}`];
   tpm = spawn('swtpm', ['socket', '--tpm2', ...flags, ...listeners], { stdio: 'ignore' });
-  // The control port: the other one takes one client in the emulator's life.
-  await until('the TPM listens', () => listens(port + 1));
+  // By the control port: the other one takes one client in the emulator's life, and it is opened after this.
+  await until('the TPM answers', () => answers(port + 1));
   const address = `swtpm:host=127.0.0.1,port=${port}`;
   Object.assign(process.env, { TPM2_PKCS11_TCTI: address, TPM2TOOLS_TCTI: address, TPM2_PKCS11_STORE: store });
   // What it refuses is what the test is about; its own words fill the screen.
@@ -39,11 +39,18 @@ afterAll(() => {
   tpm?.kill();
 });
 
-function listens(port: number): Promise<boolean> {
+/** CMD_GET_CAPABILITY of swtpm's control channel (swtpm_ioctls(3)). */
+const GET_CAPABILITY = Uint8Array.of(0, 0, 0, 1);
+
+/** Whether the emulator has begun to take commands, of either port. */
+function answers(port: number): Promise<boolean> {
   return new Promise((done) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => done(true)).once('error', () => done(false));
-    socket.once('connect', () => socket.destroy());
+    const socket = connect(port, '127.0.0.1', () => socket.write(GET_CAPABILITY));
+    socket.once('error', () => done(false)).once('close', () => done(false));
+    socket.once('data', () => {
+      done(true);
+      socket.destroy();
+    });
   });
 }
 
