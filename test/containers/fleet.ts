@@ -50,6 +50,11 @@ class Hardened extends GenericContainer {
  */
 export const WHOLE = { HOLDFAST_COORDINATOR_TIMEOUTS_ENROLMENT_GRACE: '9000' };
 
+/** For a coordinator's container: what its metrics say of the nodes, in which `SERVING` is found once for each that it has reached. */
+export const ASK_PHASES = `const answer = await fetch('http://127.0.0.1:9465/metrics').catch(String);
+console.log(answer.text ? (await answer.text()).match(/^holdfast_coordinator_node_phase.*$/gm)?.join('\\n') : answer);`;
+export const SERVING = /phase="serving"\} 1$/gm;
+
 export class ContainerFleet implements AsyncDisposable {
   readonly #prefix = `hf-${randomBytes(4).toString('hex')}`;
   readonly #running = new Map<string, StartedTestContainer>();
@@ -205,6 +210,7 @@ export class ContainerFleet implements AsyncDisposable {
       this.#startParties(image).then(() => this.announce(image)),
     ]);
     for (const node of NODES) await this.untilServing(node);
+    for (const coordinator of COORDINATORS) await this.untilReached(coordinator);
     return performance.now() - began;
   }
 
@@ -248,6 +254,22 @@ export class ContainerFleet implements AsyncDisposable {
     const end = performance.now() + SERVE;
     while (!(await this.isServing(node))) {
       if (performance.now() > end) throw new Error(`node ${node} does not serve:\n${await this.log(`node-${node}`)}`);
+      await new Promise((done) => setTimeout(done, 250));
+    }
+  }
+
+  /**
+   * Waits until a coordinator has heard from all nodes that they serve. It starts before it is on their networks, so that it may be
+   * long until it finds them: one that serves was found by the other.
+   */
+  async untilReached(coordinator: number): Promise<void> {
+    const end = performance.now() + SERVE;
+    const name = `coordinator-${coordinator}`;
+    for (;;) {
+      const { output } = await this.exec(name, 'node', '--input-type=module', '--eval', ASK_PHASES);
+      if (output.match(SERVING)?.length === NODES.length) return;
+      if (performance.now() > end)
+        throw new Error(`${name} does not reach all nodes: ${output}\n${await this.log(name)}`);
       await new Promise((done) => setTimeout(done, 250));
     }
   }
