@@ -98,14 +98,17 @@ function addSignatures(bundle: Command): void {
     onLog(
       bundle
         .command('countersign')
-        .description('the operator: check the last proposal in all its steps, ask, and sign beside'),
+        .description(
+          'the operator: check the last proposal, once witnesses confirmed it, in all its steps, ask, and sign beside',
+        ),
     ),
   )
     .option('--fleet-name <name>', 'which fleet (default: the policy’s first)')
     .option('--digest <digest>', 'sign only if the proposal has this SHA-256')
     .option('--evidence <file>', 'compare this evidence with what the bundle names')
     .option('--name <name>', 'name of the key (default: the policy’s operator key)')
-    .requiredOption('--out <file>', 'where the countersigned bundle goes');
+    .requiredOption('--out <file>', 'where the countersigned bundle goes')
+    .addOption(PATIENCE());
   act(countersign, async (flags, signal) => (await load()).countersign(flags, signal));
   examples(
     countersign,

@@ -19,7 +19,7 @@ import {
   serialiseNote,
 } from '../trust/index.ts';
 import type { Logged, Pending } from './answers.ts';
-import { checkProposal, countersign } from './countersign.ts';
+import { type CheckedProposal, type CheckProposalOptions, checkProposal, countersign } from './countersign.ts';
 import type { DeploymentDraft } from './draft.ts';
 import { isSameDeployment, nextDeployment, nextEpoch } from './manifests.ts';
 import type { Submission } from './submission.ts';
@@ -85,6 +85,23 @@ export async function waitForLeaf(site: LogSource, index: number, waiting: Waiti
     const isThere = checkpoint !== undefined && parseCheckpoint(parseNote(checkpoint).text).size > index;
     return isThere ? true : undefined;
   });
+}
+
+/**
+ * Checks the fleet's last proposal of the newest checkpoint, once the witnesses have confirmed the log with it: a moment before,
+ * their log has none, or the one before it.
+ * @throws HoldfastError as `readLog` and `checkProposal`; `not_ready` when patience ends.
+ */
+export async function checkLastProposal(options: CheckProposalOptions & Waiting): Promise<CheckedProposal> {
+  const { policy, source, fleet, now, signal } = options;
+  const { state } = await readLog(policy, source, { which: 'newest', now, signal });
+  const proposal = state.fleets.get(fleet)?.proposal;
+  // Where there is none, or another than was asked for, the checks say so.
+  if (proposal === undefined) return await checkProposal(options);
+  const { clock = systemClock } = options;
+  const began = clock.now();
+  await waitForLeaf(source, proposal.index, options);
+  return await checkProposal({ ...options, now: now + (clock.now() - began) });
 }
 
 export interface AnnounceOptions extends Waiting {

@@ -13,6 +13,7 @@ export {
   type AnnounceOptions,
   type AnnounceStep,
   announce,
+  checkLastProposal,
   propose,
   type Site,
   type Waiting,

@@ -1,7 +1,18 @@
 /** From a draft to a bundle that clients can verify, wherever it stops in between. */
 
 import { describe, expect, it } from 'vitest';
-import { type AnnounceStep, announce, draftOfPinned, waitForLeaf, waitForTrustSet } from '../../src/operator/index.ts';
+import {
+  type AnnounceStep,
+  announce,
+  checkLastProposal,
+  checkProposal,
+  draftOfPinned,
+  nextDeployment,
+  propose,
+  readLog,
+  waitForLeaf,
+  waitForTrustSet,
+} from '../../src/operator/index.ts';
 import { parseCheckpoint, parseNote, parseTrustSet, verifyTrustSet } from '../../src/trust/index.ts';
 import { COSIGNER, key, OPERATOR } from '../trust/fixture.ts';
 import { bundleNode, deployment, membership, NOW } from '../trust/manifests.ts';
@@ -204,6 +215,32 @@ describe('waiting for a leaf', () => {
     const waiting = waitForLeaf(bench.site, unseen, { clock: bench.clock, patience: 3000 });
     await expect(waiting).rejects.toMatchObject({ code: 'not_ready', message: expect.stringContaining('witnesses') });
     expect(await sizeOf()).toBeLessThanOrEqual(unseen);
+  });
+});
+
+describe('the last proposal', () => {
+  it('is checked once the witnesses have confirmed it, and never is the one before in its place', async () => {
+    const bench = await OperatorBench.create();
+    const { policy, site, submission, clock } = bench;
+    const options = () => ({ policy, source: site, fleet: 'first', now: bench.bench.now, clock, patience: 3000 });
+    // Without any proposal there is nothing to wait for.
+    expect(await codeOf(() => checkLastProposal(options()))).toBe('quorum_not_met');
+    await announce(optionsOf(bench));
+    const proposeWith = async (coordinator: string) => {
+      const { state } = await readLog(policy, site, { which: 'newest', now: bench.bench.now });
+      const next = nextDeployment(state, 'first', draft({ coordinators: [coordinator] }));
+      await propose(next, undefined, { submission, policy });
+      return next.digest;
+    };
+    const second = await proposeWith('https://c.vault.example');
+    // What the witnesses have confirmed by now has another last proposal, which would pass.
+    expect((await checkProposal(options())).bundle.manifest.serial).toBe(1);
+    const checked = await checkLastProposal(options());
+    expect(checked.bundle).toMatchObject({ digest: second, manifest: { serial: 2 } });
+    bench.witnesses = [];
+    await proposeWith('https://d.vault.example');
+    const unseen = checkLastProposal(options());
+    await expect(unseen).rejects.toMatchObject({ code: 'not_ready', message: expect.stringContaining('witnesses') });
   });
 });
 

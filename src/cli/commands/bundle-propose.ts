@@ -141,7 +141,7 @@ async function withView(
   const next =
     answer.status === 'pending'
       ? 'It waits for the cosigner’s person: holdfast bundle cosign'
-      : 'It is signed and logged; once the witnesses have confirmed it: holdfast bundle countersign';
+      : 'It is signed and logged. Next, which waits for the witnesses: holdfast bundle countersign';
   return {
     value: { ...value, status: answer.status, ...(answer.status === 'logged' && { index: answer.index }) },
     lines: [...shown, next],

@@ -5,7 +5,7 @@ import {
   type BundleFile,
   type Check,
   type CosignerSite,
-  checkProposal,
+  checkLastProposal,
   type LogView,
   noteOf,
   parseBundleFile,
@@ -48,6 +48,7 @@ export interface CountersignFlags extends TrustFlags, SigningKeyFlags, ApprovalF
   readonly evidence?: string;
   readonly name?: string;
   readonly out: string;
+  readonly patience: number;
 }
 
 export interface AcceptFlags extends TrustFlags {
@@ -92,7 +93,10 @@ export async function cosign(
   if (flags.out !== undefined) await writeWholeFile(flags.out, note, { mode: 0o644, overwrite: false });
   return {
     value: { status: 'logged', fleet, serial, digest, index },
-    lines: [`Signed and logged as leaf ${index}: ${kind} of ${fleet}, serial ${serial}.`],
+    lines: [
+      `Signed and logged as leaf ${index}: ${kind} of ${fleet}, serial ${serial}.`,
+      'The operator goes on, and waits for the witnesses to confirm it: holdfast bundle countersign',
+    ],
   };
 }
 
@@ -124,7 +128,7 @@ async function acceptedOf(
   return state.fleets.get(fleet)?.accepted?.manifest;
 }
 
-/** Checks a proposal in all its steps, shows it, and adds the operator's line after the person's approval. */
+/** Waits for the witnesses to confirm the last proposal, checks it in all its steps, shows it, and adds the operator's line after the person's approval. */
 export async function countersign(flags: CountersignFlags, signal: AbortSignal): Promise<CommandResult> {
   const trust = await readTrustSource(flags);
   const evidence =
@@ -134,8 +138,9 @@ export async function countersign(flags: CountersignFlags, signal: AbortSignal):
   const { policy } = trust;
   const fleet = flags.fleetName ?? trust.fleet;
   const show = ({ number, name, finding }: Check) => say(passedLine(number, name, finding));
-  const checked = await checkProposal({
+  const checked = await checkLastProposal({
     ...{ policy, source: site, fleet, digest: flags.digest, evidence, now: Date.now(), signal },
+    patience: flags.patience * 1000,
     onCheck: show,
   });
   const { bundle, accepted, view } = checked;
