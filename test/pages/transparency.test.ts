@@ -276,6 +276,19 @@ describe('the check', () => {
     expect(clean(one)).toMatchObject({ violations: [], errors: [] });
   });
 
+  test('accuses nobody of what only did not come, and does not call it right either', async () => {
+    await using one = await visit();
+    const address = `${host.url}/trust/first`;
+    await one.page.route(address, (route) => route.abort());
+    await audited(one);
+    expect(await verdict(one)).toMatch(/steps? failed$/);
+    expect(await result(one, 'bundle')).toBe('not_ready');
+    expect(await one.page.locator('.verdict-title ~ p').first().textContent()).toMatch(/did not answer.* check again/);
+    await one.page.unroute(address);
+    await one.page.getByRole('button', { name: 'Check again' }).click();
+    await one.page.getByText('No step failed').first().waitFor();
+  });
+
   test('notices at the next visit that the past was rewritten', async () => {
     await using one = await visit();
     await audited(one);
@@ -306,6 +319,28 @@ describe('a trust anchor of the visitor’s own', () => {
     await audited(one);
     expect(await result(one, 'anchor')).toBe('passed');
     expect(await one.page.locator('#check').textContent()).toContain('Judged by the trust anchor that you gave.');
+  });
+
+  test('is waited for while its file is read, and the site’s is not taken instead', async () => {
+    await using one = await visit();
+    await one.page.evaluate(() => {
+      const read = Blob.prototype.text;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      Blob.prototype.text = async function (this: Blob) {
+        await promise;
+        return await read.call(this);
+      };
+      Object.assign(globalThis, { goOn: resolve });
+    });
+    await one.page.getByText('Use your own trust anchor').click();
+    const buffer = Buffer.from(serialiseTrustAnchor(scene.anchor));
+    await one.page
+      .getByLabel('or choose the file')
+      .setInputFiles({ name: 'client.json', mimeType: 'application/json', buffer });
+    await one.page.getByRole('button', { name: 'Check it yourself' }).click();
+    await one.page.evaluate(() => (globalThis as unknown as { goOn: () => void }).goOn());
+    await one.page.locator('.verdict-title').waitFor();
+    expect(await result(one, 'anchor')).toBe('passed');
   });
 
   test('shows a site that names other judges for what it is', async () => {

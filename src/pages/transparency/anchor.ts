@@ -22,6 +22,8 @@ export class AnchorChoice {
   readonly #status = element('p', { id: 'anchor-status' });
   #anchor: TrustAnchor | undefined;
   #taken = '';
+  /** The file that was chosen last, while it is being read. */
+  #reading: Promise<void> | undefined;
 
   /** `onChange` is called when another anchor counts. */
   constructor(announcer: Announcer, onChange: () => void) {
@@ -29,7 +31,7 @@ export class AnchorChoice {
     this.#onChange = onChange;
     this.#text.addEventListener('change', () => this.#take(this.#text.value));
     this.#text.addEventListener('paste', () => queueMicrotask(() => this.#take(this.#text.value)));
-    this.#file.addEventListener('change', () => void this.#takeFile());
+    this.#file.addEventListener('change', () => this.#takeFile());
     this.element = element(
       'details',
       { class: 'card anchor' },
@@ -47,16 +49,21 @@ export class AnchorChoice {
     return this.#anchor;
   }
 
-  async #takeFile(): Promise<void> {
+  #takeFile(): void {
     const [file] = this.#file.files ?? [];
     if (!file) return;
-    const text =
-      file.size > 4 * MAXIMUM_TRUST_ANCHOR ? 'x'.repeat(MAXIMUM_TRUST_ANCHOR + 1) : await file.text().catch(() => '');
-    this.#text.value = text.slice(0, MAXIMUM_TRUST_ANCHOR + 1);
-    this.#take(text);
+    const reading = readText(file).then((text) => {
+      // Another one was chosen meanwhile, or none is wanted any more.
+      if (reading !== this.#reading) return;
+      this.#reading = undefined;
+      this.#text.value = text.slice(0, MAXIMUM_TRUST_ANCHOR + 1);
+      this.#take(text);
+    });
+    this.#reading = reading;
   }
 
   #clear(): void {
+    this.#reading = undefined;
     this.#file.value = '';
     this.#text.value = '';
     this.#take('');
@@ -86,8 +93,12 @@ export class AnchorChoice {
     this.#onChange();
   }
 
-  /** Whether what stands here can be used. What is no trust anchor is shown to the person, and nothing is put in its place. */
-  ready(): boolean {
+  /**
+   * Whether what stands here can be used, once a file that was chosen is read. What is no trust anchor is shown to the person, and
+   * nothing is put in its place.
+   */
+  async ready(): Promise<boolean> {
+    while (this.#reading !== undefined) await this.#reading;
     this.#take(this.#text.value);
     const ready = this.#anchor !== undefined || this.#text.value.trim() === '';
     if (!ready) {
@@ -96,4 +107,10 @@ export class AnchorChoice {
     }
     return ready;
   }
+}
+
+/** Of a file that is far too long, or cannot be read, something that is no trust anchor. */
+async function readText(file: File): Promise<string> {
+  const tooLong = 'x'.repeat(MAXIMUM_TRUST_ANCHOR + 1);
+  return file.size > 4 * MAXIMUM_TRUST_ANCHOR ? tooLong : await file.text().catch(() => 'unreadable');
 }

@@ -54,17 +54,18 @@ export class Check {
 
   /** Runs the audit once; while one runs, nothing. */
   async run(): Promise<void> {
-    if (this.#running || !this.#options.anchor.ready()) return;
+    if (this.#running) return;
     const running = new AbortController();
     this.#running = running;
-    const { start, onResult } = this.#options;
+    const { start, onResult, anchor } = this.#options;
     start.setAttribute('aria-disabled', 'true');
-    onResult(undefined);
-    this.#lists.clear();
-    this.#steps.replaceChildren();
-    this.#result.hidden = false;
-    this.element.scrollIntoView({ block: 'start' });
     try {
+      if (!(await anchor.ready())) return;
+      onResult(undefined);
+      this.#lists.clear();
+      this.#steps.replaceChildren();
+      this.#result.hidden = false;
+      this.element.scrollIntoView({ block: 'start' });
       await this.#audit(running);
     } catch (thrown) {
       this.#showEnd(asHoldfastError(thrown).code === 'cancelled' ? words.stopped : words.crashed, thrown);
@@ -138,7 +139,11 @@ export class Check {
       notice(
         report.passed ? 'good' : 'bad',
         element('h3', { class: 'verdict-title' }, title),
-        element('p', {}, report.passed ? words.passedMore : words.failedMore),
+        element(
+          'p',
+          {},
+          report.passed ? words.passedMore : isUnanswered(report) ? words.unansweredMore : words.failedMore,
+        ),
         element('p', {}, `${words.summary(of('passed'), of('stated'), of('not_checked'))}. ${cost}`),
         element('p', {}, how.own && `${words.ownAnchor} `, remembered),
         failures > 0 && [element('h4', {}, words.failedSteps), failureLinks(report)],
@@ -177,6 +182,10 @@ export class Check {
     focusOn(this.#verdict);
   }
 }
+
+/** Whether nothing is known to be wrong, but that answers did not come. */
+const isUnanswered = ({ steps }: AuditReport): boolean =>
+  steps.every(({ state, code }) => state !== 'failed' || code === 'not_ready');
 
 /** How far the audit is, and the way to stop it. */
 class Progress {

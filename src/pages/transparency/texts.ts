@@ -83,6 +83,8 @@ export const TEXTS = {
     passedMore: 'What was found agrees with what witnesses, cosigner and operator signed.',
     failedMore:
       'Do not trust this site with anything until somebody has explained it. Keep the report: it shows what you were shown.',
+    unansweredMore:
+      'The site did not answer, or not in time. Nothing that it showed was found wrong, and what it did not show is not known: check again later.',
     summary: (passed: number, stated: number, notChecked: number) =>
       [
         `${count(passed, 'step', 'steps')} passed`,
