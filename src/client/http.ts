@@ -170,7 +170,9 @@ function unreachable(url: string, thrown: unknown, timedOut: boolean): HoldfastE
     });
   }
   const reason = timedOut ? 'it did not answer in time' : typeof code === 'string' ? code : 'no connection';
-  const message = `the coordinator at ${url} cannot be reached (${reason}); nothing was counted or lost`;
+  // Nobody knows how far a request came whose answer has not.
+  const outcome = timedOut ? ', but an attempt that was under way may count' : '; try again later';
+  const message = `the coordinator at ${url} cannot be reached (${reason}): nothing is lost${outcome}`;
   return new HoldfastError('no_majority', message, { cause: thrown });
 }
 

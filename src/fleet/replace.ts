@@ -26,7 +26,7 @@ import {
 import { type FleetFolder, type FleetPlan, nodeName, readPlan, roleOf } from './folder.ts';
 import { isAlive, signalProcess } from './process.ts';
 import { readState } from './state.ts';
-import { type FleetStatus, fleetStatus } from './status.ts';
+import { type FleetStatus, fleetStatus, type ProcessStatus } from './status.ts';
 
 export interface ReplaceNodeOptions {
   readonly folder: FleetFolder;
@@ -89,19 +89,28 @@ async function replaced(options: ReplaceNodeOptions, plan: FleetPlan, paths: Rep
   }
   onProgress(`${nodeName(node)}: store and anchor`);
   await initialise(options, paths);
-  await restartLate(folder, node, epoch);
+  const ended = await restartLate(folder, node, epoch);
   const wait = { timeout: SERVE_TIMEOUT, ...(signal && { signal }) };
   onProgress(`${nodeName(node)}: joins epoch ${epoch}`);
   await startProcesses(folder, [nodeName(node)], wait);
-  // Whoever keeps the log is not asked: a fleet changes its nodes while no cosigner is there.
-  const allServe = ({ processes }: FleetStatus) =>
-    processes.every(({ name, ready, condition }) => ready || condition === 'held' || !isOfFleet(name));
-  const { nodesServing } = await waitForFleet(folder, allServe, wait);
+  const { nodesServing } = await waitForFleet(folder, (status) => allServe(status, ended), wait);
   await rm(paths.marker);
   return { node, epoch, old: paths.old(epoch), nodesServing };
 }
 
 const isOfFleet = (name: string): boolean => ['node', 'coordinator'].includes(roleOf(name));
+
+/**
+ * Whether all serve that shall. Whoever keeps the log is not asked: a fleet changes its nodes while no cosigner is there.
+ * @param ended numbers of processes that were told to end: a slow one says for a moment longer that it is ready, in the old epoch.
+ */
+export const allServe = (
+  { processes }: { readonly processes: readonly Pick<ProcessStatus, 'name' | 'ready' | 'condition' | 'pid'>[] },
+  ended: ReadonlyMap<string, number>,
+): boolean =>
+  processes.every(
+    ({ name, ready, condition, pid }) => condition === 'held' || !isOfFleet(name) || (ready && pid !== ended.get(name)),
+  );
 
 /** Where the parts of a replacement are while it is under way. */
 class ReplacementPaths {
@@ -259,14 +268,20 @@ async function initialise(
   }
 }
 
-/** Coordinators, and nodes that have not left by now: they start again with the new trust file. Nobody else knows of epochs. */
-async function restartLate(folder: FleetFolder, node: number, epoch: number): Promise<void> {
+/**
+ * Coordinators, and nodes that have not left by now: they start again with the new trust file. Nobody else knows of epochs.
+ * @returns whom it told to end, by name.
+ */
+async function restartLate(folder: FleetFolder, node: number, epoch: number): Promise<ReadonlyMap<string, number>> {
   const { processes } = await fleetStatus(folder);
+  const ended = new Map<string, number>();
   for (const { name, epoch: itsEpoch } of processes) {
     const role = roleOf(name);
     const late = role === 'coordinator' || (role === 'node' && name !== nodeName(node) && itsEpoch !== epoch);
-    if (late) signalProcess(readState(folder)?.processes.find((one) => one.name === name)?.process, 'SIGTERM');
+    const known = readState(folder)?.processes.find((one) => one.name === name)?.process;
+    if (late && known && signalProcess(known, 'SIGTERM')) ended.set(name, known.pid);
   }
+  return ended;
 }
 
 function requireUp(folder: FleetFolder): void {

@@ -127,6 +127,8 @@ describe('a coordinator', () => {
     const error = await failure(new HttpTransport({ urls: [A], fetch, timeout: 20 }).send(request));
     expect(error).toMatchObject({ code: 'no_majority', retryable: true });
     expect(error.message).toContain('did not answer in time');
+    // The nodes may have counted what it was asked, and only its answer was late.
+    expect(error.message).not.toMatch(/nothing (was|is) counted/);
   });
 
   test('is left at once when the caller cancels, and no other is asked', async () => {

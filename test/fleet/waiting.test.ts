@@ -8,6 +8,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/core/index.ts';
 import { planText, portsOf } from '../../src/fleet/folder.ts';
 import { FleetFolder, identityOf, waitForFleet } from '../../src/fleet/index.ts';
+import { allServe } from '../../src/fleet/replace.ts';
 import { type ProcessState, writeState } from '../../src/fleet/state.ts';
 import { reservePorts } from '../ports.ts';
 
@@ -117,4 +118,14 @@ describe('a process that ends again and again', () => {
     };
     expect(await waitForFleet(folder, serves, { ...wait, onStatus })).toMatchObject({ serving: true });
   });
+});
+
+test('after a replacement nobody counts as serving who was told to end and says still that it is ready', () => {
+  const serving = { condition: 'running', ready: true } as const;
+  const node = { ...serving, name: 'node-1', pid: 11 };
+  const cosigner = { name: 'cosigner', condition: 'held', ready: false, pid: null } as const;
+  const holds = (pid: number, ready = true) =>
+    allServe({ processes: [node, { ...serving, name: 'coordinator-1', pid, ready }, cosigner] }, ended);
+  const ended = new Map([['coordinator-1', 12]]);
+  expect([holds(12), holds(13, false), holds(13)]).toEqual([false, false, true]);
 });
