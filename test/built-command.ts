@@ -14,7 +14,8 @@ export const shared = inject('runDirectory');
 export async function makeOnce(path: string, done: string, make: (path: string) => Promise<void>): Promise<void> {
   const lock = `${path}.lock`;
   const end = performance.now() + 280_000;
-  while (!existsSync(join(path, done))) {
+  // What is there may be worked at still, by whoever has the lock.
+  while (!existsSync(join(path, done)) || existsSync(lock)) {
     try {
       mkdirSync(lock);
     } catch {
