@@ -1,7 +1,7 @@
 /** Has a running fleet announced in its log, by processes of their own: each opens a token (docs/trust.md, section 5). */
 
 import { rmSync, writeFileSync } from 'node:fs';
-import { asHoldfastError, type ErrorCode, systemClock } from '../core/index.ts';
+import { asHoldfastError, type Clock, type ErrorCode, systemClock } from '../core/index.ts';
 import { type HoldfastCommand, runJson } from './command.ts';
 import { type FleetFolder, readPlan } from './folder.ts';
 
@@ -10,6 +10,7 @@ export interface KeepAnnouncedOptions {
   readonly command: HoldfastCommand;
   readonly onEvent: (line: string) => void;
   readonly signal: AbortSignal;
+  readonly clock?: Clock;
 }
 
 /** What asking again does not undo. */
@@ -24,8 +25,9 @@ const FINAL: readonly ErrorCode[] = [
 const FIRST_PAUSE = 1000;
 const LONGEST_PAUSE = 60_000;
 
-/** Runs `holdfast fleet announce` until it has succeeded once, less and less often. Never throws. */
-export async function keepAnnounced({ folder, command, onEvent, signal }: KeepAnnouncedOptions): Promise<void> {
+/** Runs `holdfast fleet announce` until it has succeeded once, less and less often, then `holdfast evidence record`. Never throws. */
+export async function keepAnnounced(options: KeepAnnouncedOptions): Promise<void> {
+  const { folder, command, onEvent, signal, clock = systemClock } = options;
   if (readPlan(folder).log.kind === 'none') return;
   rmSync(folder.announcement, { force: true });
   for (let pause = FIRST_PAUSE; !signal.aborted; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
@@ -33,7 +35,7 @@ export async function keepAnnounced({ folder, command, onEvent, signal }: KeepAn
       const { serial, already } = await runJson(command, ['fleet', 'announce', folder.path], signal);
       rmSync(folder.announcement, { force: true });
       if (!already) onEvent(`bundle: serial ${serial} is accepted`);
-      await recordServices(folder, command, onEvent, signal);
+      await recordServices(options);
       return;
     } catch (error) {
       const failure = asHoldfastError(error);
@@ -48,22 +50,28 @@ export async function keepAnnounced({ folder, command, onEvent, signal }: KeepAn
       );
       onEvent(`bundle: ${failure.message}${final ? '' : `; again in ${pause / 1000} s`}`);
       if (final) return;
-      await systemClock.sleep(pause, signal).catch(() => {});
+      await clock.sleep(pause, signal).catch(() => {});
     }
   }
 }
 
-/** Once the nodes serve, what they say of themselves belongs into the log too. Never throws: nobody waits for it. */
-async function recordServices(
-  folder: FleetFolder,
-  command: HoldfastCommand,
-  onEvent: (line: string) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    const { already } = await runJson(command, ['evidence', 'record', '--fleet', folder.path], signal);
-    if (!already) onEvent('service record: in the log');
-  } catch (error) {
-    if (!signal.aborted) onEvent(`service record: ${asHoldfastError(error).message}`);
+/**
+ * Once the nodes serve, what they say of themselves belongs into the log too. Tried again while that may help: the nodes, the
+ * cosigner or the witnesses may be slow for a moment. Never throws: nobody waits for it.
+ */
+async function recordServices(options: KeepAnnouncedOptions): Promise<void> {
+  const { folder, command, onEvent, signal, clock = systemClock } = options;
+  for (let pause = FIRST_PAUSE; !signal.aborted; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    try {
+      const { already } = await runJson(command, ['evidence', 'record', '--fleet', folder.path], signal);
+      if (!already) onEvent('service record: in the log');
+      return;
+    } catch (error) {
+      const { message, retryable } = asHoldfastError(error);
+      if (signal.aborted) return;
+      onEvent(`service record: ${message}${retryable ? `; again in ${pause / 1000} s` : ''}`);
+      if (!retryable) return;
+      await clock.sleep(pause, signal).catch(() => {});
+    }
   }
 }

@@ -32,7 +32,7 @@ export interface RecordedFleet {
   readonly already: boolean;
 }
 
-/** Milliseconds that another process may take with a record whose nodes have all answered. */
+/** Milliseconds that another process may take beside its waits for the nodes and for the witnesses, each of which has its patience. */
 const SIGNING_TIME = 60_000;
 
 /**
@@ -43,7 +43,7 @@ const SIGNING_TIME = 60_000;
  */
 export async function recordFleet(options: RecordFleetOptions): Promise<RecordedFleet> {
   const { folder, patience, signal } = options;
-  const lock = await lockFile(join(folder.path, 'service-record'), patience + SIGNING_TIME, signal);
+  const lock = await lockFile(join(folder.path, 'service-record'), 2 * patience + SIGNING_TIME, signal);
   try {
     return await record(options);
   } finally {
