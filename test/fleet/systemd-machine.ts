@@ -76,7 +76,7 @@ export class SystemdMachine implements AsyncDisposable {
   /** Resolves when it is up. */
   static async boot(shared: string): Promise<SystemdMachine> {
     const machine = new SystemdMachine(shared);
-    const end = performance.now() + 120_000;
+    const end = performance.now() + 300_000;
     for (;;) {
       const { pid, exitCode } = machine.#process;
       const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
@@ -100,9 +100,9 @@ export class SystemdMachine implements AsyncDisposable {
     return stdout;
   }
 
-  /** Polls until `holds`; fails after two minutes with the journal's end. */
+  /** Polls until `holds`; fails with the journal's end after five minutes. */
   async until(holds: () => Promise<boolean>): Promise<void> {
-    for (const end = performance.now() + 120_000; !(await holds()); ) {
+    for (const end = performance.now() + 300_000; !(await holds()); ) {
       if (performance.now() > end)
         throw new Error(`not in time: ${await this.run('journalctl --lines=50 --no-pager')}`);
       await new Promise((done) => setTimeout(done, 100));

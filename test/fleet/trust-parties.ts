@@ -238,7 +238,7 @@ export class TrustParties implements AsyncDisposable {
 
   /** The cosigner takes nothing before a quorum of witnesses has confirmed its log. */
   async #untilReady(): Promise<void> {
-    const end = performance.now() + 60_000;
+    const end = performance.now() + 300_000;
     for (;;) {
       const answer = await fetch(`${this.logUrl}/readyz`);
       if (answer.ok) return;
