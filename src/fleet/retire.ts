@@ -37,7 +37,7 @@ export interface Ended {
 /** Milliseconds for the witnesses to confirm the proposal. */
 const PATIENCE = 60_000;
 const POLL = 200;
-const EARLY: readonly string[] = ['not_found', 'quorum_not_met', 'conflict'];
+const EARLY: readonly string[] = ['not_found', 'quorum_not_met', 'conflict', 'not_ready', 'overloaded'];
 
 /**
  * Retires a fleet in favour of another in the same log. Clients then move their records there at the next use of the PIN.

@@ -1,6 +1,6 @@
 /** From a draft to a bundle that clients can verify: every step of the protocol, each done only if it is not done yet. */
 
-import { type Clock, HoldfastError, systemClock } from '../core/index.ts';
+import { type Clock, type ErrorCode, HoldfastError, systemClock } from '../core/index.ts';
 import {
   type Bundle,
   type Digest,
@@ -235,7 +235,10 @@ function isEarly({ code, details }: HoldfastError, { manifest }: Bundle<LiveMani
   return code === 'conflict' && typeof details.serial === 'number' && details.serial < manifest.serial;
 }
 
-/** Asks again, less and less often, until there is an answer. */
+/** What nobody answers now, and may be answered in a moment: that a request was taken before stands all the same. */
+const PASSING: readonly ErrorCode[] = ['not_ready', 'overloaded'];
+
+/** Asks again, less and less often, until there is an answer; also where whoever is asked is out of reach for a moment. */
 export async function until<T>(
   { clock = systemClock, patience = DEFAULT_PATIENCE, signal }: Waiting,
   what: string,
@@ -243,12 +246,19 @@ export async function until<T>(
 ): Promise<T> {
   const end = clock.now() + patience;
   for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
-    const answer = await ask(signal);
+    let failure: HoldfastError | undefined;
+    const answer = await ask(signal).catch((thrown: unknown) => {
+      if (!(thrown instanceof HoldfastError) || !PASSING.includes(thrown.code)) throw thrown;
+      failure = thrown;
+      return undefined;
+    });
     if (answer !== undefined) return answer;
     if (clock.now() + pause > end) {
+      const vain = failure ? `in vain (${failure.message})` : 'in vain';
       throw new HoldfastError(
         'not_ready',
-        `waited ${patience / 1000} s for ${what}, in vain; the same again goes on from here`,
+        `waited ${patience / 1000} s for ${what}, ${vain}; the same again goes on from here`,
+        { cause: failure },
       );
     }
     await clock.sleep(pause, signal);

@@ -1,6 +1,7 @@
 /** From a draft to a bundle that clients can verify, wherever it stops in between. */
 
 import { describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../src/core/index.ts';
 import {
   type AnnounceStep,
   announce,
@@ -197,6 +198,35 @@ describe('waiting for a trust set', () => {
     const waiting = { clock: bench.clock, patience: 3000 };
     expect(await codeOf(() => waitForTrustSet(bench.site, 'first', 'a'.repeat(64), waiting))).toBe('not_ready');
     expect(parseTrustSet(trustSet).bundle).toContain(OPERATOR.name);
+  });
+});
+
+describe('whoever waits', () => {
+  const unreachable = () => new HoldfastError('not_ready', 'the log cannot be reached');
+
+  it('asks again where the cosigner is out of reach for a moment, with what was taken still in the log', async () => {
+    const bench = await OperatorBench.create();
+    let failures = 3;
+    const site = {
+      ...bench.site,
+      trustSet: async (fleet: string) => {
+        if (failures-- > 0) throw unreachable();
+        return await bench.site.trustSet(fleet);
+      },
+    };
+    expect(await announce({ ...optionsOf(bench), site })).toMatchObject({ serial: 1, already: false });
+    expect(failures).toBeLessThan(0);
+  });
+
+  it('says in the end why nobody answered, and gives up at once where asking again is of no use', async () => {
+    const bench = await OperatorBench.create();
+    const waiting = { clock: bench.clock, patience: 3000 };
+    const failing = (error: HoldfastError) =>
+      waitForTrustSet({ ...bench.site, trustSet: () => Promise.reject(error) }, 'first', 'a'.repeat(64), waiting);
+    await expect(failing(unreachable())).rejects.toThrow(/waited 3 s .* in vain \(the log cannot be reached\)/);
+    const before = bench.bench.now;
+    await expect(failing(new HoldfastError('untrusted', 'not the log'))).rejects.toMatchObject({ code: 'untrusted' });
+    expect(bench.bench.now).toBe(before);
   });
 });
 
