@@ -21,8 +21,8 @@ import { version } from './version.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 something unexpected; 2 wrong usage; 3 wrong PIN, or too early; 4 no attempts left: out of reach
-at once, destroyed for good after the policy's delay; 5 no majority of nodes reachable, nothing lost; 6 something
-did not verify; 7 not allowed; 8 no such record; 9 bad input file; 130 interrupted.`;
+at once, destroyed for good after the policy's delay; 5 no majority of nodes reachable, nothing counted or lost unless
+the error says so; 6 something did not verify; 7 not allowed; 8 no such record; 9 bad input file; 130 interrupted.`;
 
 /**
  * Runs the command that `words` name and sets the process's exit code. Wrong usage is reported like every other error:
