@@ -175,25 +175,33 @@ export class WorkerPool {
   }
 }
 
-/** How often a token that is not there is looked for, and the milliseconds between. */
+/**
+ * For how many milliseconds a token that is not there is looked for, how often at the least, and the milliseconds between: another
+ * process may stand still in the middle of what hides it.
+ */
+const LOOK_FOR = 2000;
 const LOOKS = 5;
 const BETWEEN_LOOKS = 100;
 
 /**
- * SoftHSM writes a token's flags at each login, and another process that starts at that moment finds no token (seen about
- * once in a hundred openings that four processes did at once): so it looks again.
+ * SoftHSM writes a token's flags at each login. Another process that looks at that moment finds no token, or gets CKR_GENERAL_ERROR for
+ * one that it asks about, its own or any other: so it looks again. Nothing of this has a PIN in it: what a login fails with is final.
  */
 async function openPool(access: TokenAccess, spawn: Spawn | undefined) {
+  const end = performance.now() + LOOK_FOR;
   for (let look = 1; ; look++) {
     try {
       return await WorkerPool.open(access, spawn);
     } catch (error) {
-      const absent = error instanceof HoldfastError && error.details.ckr === 'CKR_TOKEN_NOT_PRESENT';
-      if (!absent || look === LOOKS) throw error;
+      const isHidden = error instanceof HoldfastError && error.details.operation === 'open' && mayBeHidden(error);
+      if (!isHidden || (look >= LOOKS && performance.now() >= end)) throw error;
       await setTimeout(BETWEEN_LOOKS);
     }
   }
 }
+
+const mayBeHidden = ({ details: { ckr } }: HoldfastError): boolean =>
+  ckr === 'CKR_TOKEN_NOT_PRESENT' || ckr === 'CKR_GENERAL_ERROR';
 
 /** Opens workers for `body`, and closes them if it fails. */
 export async function withPool<T>(
