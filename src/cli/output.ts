@@ -19,6 +19,9 @@ export interface Result {
   readonly code?: ErrorCode;
 }
 
+/** Of what the log has taken: its files come with the witnesses' next confirmation. */
+export const SEEN_LATER = 'Clients and audits see it once the witnesses have confirmed the log.';
+
 /** Prints the result of a command that came to its end. @returns its exit code: 0, or that of `code`. */
 export function printResult(result: Result, streams: Streams = process): number {
   const { code } = result;

@@ -184,7 +184,7 @@ function addRecord(evidence: Command): void {
     .option('--coordinator <url>', 'ask this one instead of the bundle’s; repeatable', collect)
     .option('--site <url>', 'origin where people find it, below /evidence/')
     .option('--out <file>', 'where the signed statement goes')
-    .addOption(checked('--patience <seconds>', 'how long to wait for all nodes', whole(1, 3600), 60));
+    .addOption(checked('--patience <seconds>', 'how long to wait for all nodes', whole(1, 3600), 120));
   act(record, async (flags, signal) => (await import('./commands/evidence-make.ts')).record(flags, signal));
   examples(record, `holdfast evidence record --anchor client.json --site https://log.example ${SIGNING} ${CONNECTION}`);
 }

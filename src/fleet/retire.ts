@@ -59,6 +59,7 @@ export async function retireFleet({ folder, successor, sunset, useSoftHsm, signa
   }
   const last = view.state.fleets.get(fleet)?.accepted;
   if (last?.manifest.kind === 'retire' && last.manifest.successor === follows && last.manifest.sunset === sunset) {
+    await waitForTrustSet(site, fleet, last.digest, { patience: PATIENCE, signal });
     return { fleet, digest: last.digest, serial: last.manifest.serial };
   }
   const bundle = nextRetirement(view.state, fleet, { successor: follows, sunset, now: Date.now() });
@@ -121,8 +122,9 @@ export async function revokeFleet({ folder, reason, useSoftHsm, signal }: Revoke
   if (!accepted)
     throw new HoldfastError('not_found', `no bundle of ${fleet} has been accepted; there is nothing to revoke`);
   const { text, digest, manifest } = revocationOf(state, accepted.digest, reason);
-  await site.submit('revocation', serialiseNote({ text, signatures: [await signText(text, operator)] }), signal);
+  const note = serialiseNote({ text, signatures: [await signText(text, operator)] });
+  const { index } = await site.submit('revocation', note, signal);
   // It is in force once the witnesses have seen it: until then the set that clients fetch does not have it.
-  await waitForRevocation(site, fleet, { patience: PATIENCE, ...(signal && { signal }) });
+  await waitForRevocation(site, manifest, index, { patience: PATIENCE, signal });
   return { fleet, digest, serial: manifest.serial };
 }

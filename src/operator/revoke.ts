@@ -5,13 +5,15 @@ import {
   type Bundle,
   findSignature,
   type NoteSigner,
+  parseBundle,
+  parseNote,
   parseTrustSet,
   type RevokeManifest,
   type SignedNote,
   type SignedPolicy,
   signText,
 } from '../trust/index.ts';
-import { type Site, until, type Waiting } from './announce.ts';
+import { type Site, until, type Waiting, waitForLeaf } from './announce.ts';
 
 /**
  * The revocation with one line.
@@ -44,10 +46,23 @@ export function requireRevocation(note: SignedNote, { policy }: SignedPolicy): v
   throw new HoldfastError('signature_missing', 'the revocation has no signature of anybody who may revoke');
 }
 
-/** Waits until a fleet's trust set carries a revocation. Throws `not_ready` when patience ends. */
-export async function waitForRevocation(site: Site, fleet: string, waiting: Waiting = {}): Promise<Uint8Array> {
-  return await until(waiting, 'the witnesses to confirm the log with the revocation', async (signal) => {
-    const set = await site.trustSet(fleet, signal);
-    return set !== undefined && parseTrustSet(set).revocation !== undefined ? set : undefined;
+/**
+ * Waits until everybody can see a revocation, the leaf of this index: in the log, and in the fleet's trust set, unless that has
+ * a later bundle, or there is none because nothing was ever accepted.
+ * @throws HoldfastError `not_ready` when patience ends.
+ */
+export async function waitForRevocation(
+  site: Site,
+  { fleet, serial }: Pick<RevokeManifest, 'fleet' | 'serial'>,
+  index: number,
+  waiting: Waiting = {},
+): Promise<void> {
+  await waitForLeaf(site, index, waiting);
+  await until(waiting, 'a trust set with the revocation', async (signal) => {
+    const bytes = await site.trustSet(fleet, signal);
+    if (bytes === undefined) return true;
+    const { bundle, revocation } = parseTrustSet(bytes);
+    const isLater = parseBundle(parseNote(bundle).text).manifest.serial > serial;
+    return isLater || revocation !== undefined ? true : undefined;
   });
 }

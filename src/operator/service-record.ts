@@ -22,7 +22,7 @@ export interface GatherOptions {
   readonly bundle: Bundle<LiveManifest>;
   /** Origins to ask instead of the bundle's coordinators. */
   readonly coordinators?: readonly string[] | undefined;
-  /** Milliseconds until it is given up that coordinators know the bundle and all nodes answer; default 60,000. */
+  /** Milliseconds until it is given up that coordinators know the bundle and all nodes answer; default 120,000. */
   readonly patience?: number;
   readonly clock?: Clock;
   readonly signal?: AbortSignal | undefined;
@@ -36,6 +36,8 @@ export interface Gathered {
 
 type Report = { readonly node: number } & SignedServiceStatement;
 
+/** Twice what coordinators let pass between two looks for a bundle (their setting trustSource.intervalMilliseconds). */
+const DEFAULT_PATIENCE = 120_000;
 const TIMEOUT = 10_000;
 const PAUSE = 1000;
 /** Nine statements in base64url, with their signatures. */
@@ -49,7 +51,7 @@ const MAXIMUM_AGE = 600_000;
  * says other limits than the bundle's.
  */
 export async function gatherServiceRecord(options: GatherOptions): Promise<Gathered> {
-  const { bundle, patience = 60_000, clock = systemClock, signal } = options;
+  const { bundle, patience = DEFAULT_PATIENCE, clock = systemClock, signal } = options;
   const { manifest, digest } = bundle;
   const origins = options.coordinators ?? manifest.coordinators;
   const fetcher = new Fetcher({ authority: manifest.authority });

@@ -11,10 +11,20 @@ import {
   nextDeployment,
   propose,
   readLog,
+  revocationOf,
   waitForLeaf,
+  waitForRevocation,
   waitForTrustSet,
 } from '../../src/operator/index.ts';
-import { parseCheckpoint, parseNote, parseTrustSet, verifyTrustSet } from '../../src/trust/index.ts';
+import {
+  digestOf,
+  parseCheckpoint,
+  parseNote,
+  parseTrustSet,
+  serialiseNote,
+  signText,
+  verifyTrustSet,
+} from '../../src/trust/index.ts';
 import { COSIGNER, key, OPERATOR } from '../trust/fixture.ts';
 import { bundleNode, deployment, membership, NOW } from '../trust/manifests.ts';
 import { codeOf, draft, EVIDENCE, OperatorBench } from './bench.ts';
@@ -271,6 +281,47 @@ describe('the last proposal', () => {
     await proposeWith('https://d.vault.example');
     const unseen = checkLastProposal(options());
     await expect(unseen).rejects.toMatchObject({ code: 'not_ready', message: expect.stringContaining('witnesses') });
+  });
+});
+
+describe('a revocation', () => {
+  it('is waited for until the fleet’s trust set has it, also where it revokes a proposal after the accepted bundle', async () => {
+    const bench = await OperatorBench.create();
+    const { policy, site, submission, clock } = bench;
+    const { digest } = await announce(optionsOf(bench));
+    const read = () => readLog(policy, site, { which: 'newest', now: bench.bench.now });
+    const next = nextDeployment((await read()).state, 'first', draft({ coordinators: ['https://c.vault.example'] }));
+    await propose(next, undefined, { submission, policy });
+    await bench.witness();
+    const { text, manifest } = revocationOf((await read()).state, next.digest, 'a key left its token');
+    const note = serialiseNote({ text, signatures: [await signText(text, OPERATOR)] });
+    const { index } = await site.submit('revocation', note);
+    const set = async () => parseTrustSet((await site.trustSet('first'))!);
+    expect(digestOf(parseNote((await set()).bundle).text)).toBe(digest);
+    expect((await set()).revocation).toBeUndefined();
+    await waitForRevocation(site, manifest, index, { clock, patience: 3000 });
+    expect((await set()).revocation).toBeDefined();
+  });
+
+  it('of a fleet of which nothing was accepted is waited for until the witnesses have confirmed the log with it', async () => {
+    const bench = await OperatorBench.create();
+    const { policy, site, clock } = bench;
+    const stop = announce({
+      ...optionsOf(bench),
+      onStep: (step) => {
+        if (step === 'countersign') throw new Error('power cut');
+      },
+    });
+    await expect(stop).rejects.toThrow('power cut');
+    const { state } = await readLog(policy, site, { which: 'newest', now: bench.bench.now });
+    const { text, manifest } = revocationOf(state, state.fleets.get('first')!.proposal.digest, 'never mind');
+    const note = serialiseNote({ text, signatures: [await signText(text, OPERATOR)] });
+    const { index } = await site.submit('revocation', note);
+    await waitForRevocation(site, manifest, index, { clock, patience: 3000 });
+    expect(parseCheckpoint(parseNote((await site.checkpoint('witnessed'))!).text).size).toBeGreaterThan(index);
+    bench.witnesses = [];
+    const unseen = waitForRevocation(site, manifest, index + 100, { clock, patience: 3000 });
+    await expect(unseen).rejects.toMatchObject({ code: 'not_ready' });
   });
 });
 

@@ -83,6 +83,13 @@ describe('a service record', () => {
     expect((await gather(url)).missing).toEqual([]);
   });
 
+  it('waits by itself for longer than a coordinator lets pass between two looks for a bundle', async () => {
+    // A minute, and what a slow machine adds.
+    const before = Array.from({ length: 75 }, () => answer(report(1, { bundle: new Uint8Array(32) })));
+    const url = await coordinator(...before, answer(report(1), report(2), report(3)));
+    expect((await gatherServiceRecord({ bundle, coordinators: [url], clock: clock() })).missing).toEqual([]);
+  });
+
   it('says whom nobody has heard when patience ends', async () => {
     const { statement, missing } = await gather(await coordinator(answer(report(2))));
     expect(missing).toEqual([1, 3]);

@@ -224,12 +224,11 @@ async function sendRevocation(
   const note = noteOf(file);
   requireRevocation(note, view.policy);
   const { index, digest } = await site.submit('revocation', serialiseNote(note), signal);
-  // A proposal that was never accepted is in no trust set.
-  const isListed = view.state.fleets.get(fleet)?.accepted?.manifest.serial === serial;
-  if (isListed) await waitForRevocation(site, fleet, { signal, patience: patience * 1000 });
-  const seen = isListed ? ', and confirmed by the witnesses' : '';
+  await waitForRevocation(site, { fleet, serial }, index, { signal, patience: patience * 1000 });
   return {
     value: { fleet, kind: 'revoke', serial, digest, index },
-    lines: [`Revoked as leaf ${index}${seen}: serial ${serial} of ${fleet} and all before it.`],
+    lines: [
+      `Revoked as leaf ${index}, and confirmed by the witnesses: serial ${serial} of ${fleet} and all before it.`,
+    ],
   };
 }

@@ -3,6 +3,7 @@
 import { HoldfastError } from '../../core/index.ts';
 import { SUBMISSIONS } from '../../operator/index.ts';
 import { readTextFile, writeWholeFile } from '../files.ts';
+import { SEEN_LATER } from '../output.ts';
 import type { CommandResult } from '../run.ts';
 import { type CosignerFlags, requireSubmission } from '../trust-source.ts';
 
@@ -18,7 +19,8 @@ export async function submit(file: string, flags: SubmitFlags, signal: AbortSign
   const text = await readTextFile(file, 'the file', 65_536);
   await using submission = await requireSubmission(flags);
   const result = await submission.submit(kind, text, signal);
-  if (!('status' in result)) return { value: { ...result }, lines: [`In the log at index ${result.index}.`] };
+  if (!('status' in result))
+    return { value: { ...result }, lines: [`In the log at index ${result.index}.`, SEEN_LATER] };
   if (result.status === 'pending') {
     return {
       value: { ...result },
@@ -26,7 +28,7 @@ export async function submit(file: string, flags: SubmitFlags, signal: AbortSign
     };
   }
   if (flags.out !== undefined) await writeWholeFile(flags.out, result.note, { mode: 0o644, overwrite: false });
-  const lines = [`In the log at index ${result.index}, digest ${result.digest}.`];
+  const lines = [`In the log at index ${result.index}, digest ${result.digest}.`, SEEN_LATER];
   return {
     value: { ...result },
     lines: flags.out === undefined ? lines : [...lines, `The signed note is in ${flags.out}.`],

@@ -16,6 +16,7 @@ import {
 import { anchorOf, MAXIMUM_POLICY_NOTE, serialiseNote, serialiseTrustAnchor } from '../../trust/index.ts';
 import { type ApprovalFlags, approverOf } from '../approval.ts';
 import { readParsed, readTextFile, writeWholeFile } from '../files.ts';
+import { SEEN_LATER } from '../output.ts';
 import { policyLines } from '../policy-text.ts';
 import type { CommandResult } from '../run.ts';
 import { type SigningKeyFlags, withSigningKey } from '../signing-token.ts';
@@ -183,7 +184,10 @@ export async function submit(path: string, flags: CosignerFlags, signal: AbortSi
   await using submission = await requireSubmission(flags);
   const { index, digest } = await submission.policy(serialiseNote(file.note), signal);
   const { version } = file.policy;
-  return { value: { version, digest, index }, lines: [`Version ${version} is in the log as leaf ${index}.`] };
+  return {
+    value: { version, digest, index },
+    lines: [`Version ${version} is in the log as leaf ${index}.`, SEEN_LATER],
+  };
 }
 
 async function readPolicy(path: string): Promise<PolicyFile> {
