@@ -11,7 +11,16 @@ export { type HoldfastCommand, type ProcessPurpose, runJson } from './command.ts
 export { killProcess, startProcesses, stopFleet, type WaitOptions, waitForFleet } from './control.ts';
 export { type CreateFleetOptions, createFleet } from './create.ts';
 export { madeEvidence } from './evidence.ts';
-export { FleetFolder, type FleetPlan, logFolderOf, nodeName, portsOf, processNames, readPlan } from './folder.ts';
+export {
+  FleetFolder,
+  type FleetPlan,
+  logFolderOf,
+  nodeName,
+  portsOf,
+  processNames,
+  readPlan,
+  roleOf,
+} from './folder.ts';
 export { type KeepAnnouncedOptions, keepAnnounced } from './keep-announced.ts';
 export { identityOf, isAlive, type ProcessIdentity } from './process.ts';
 export { type RecordedFleet, type RecordFleetOptions, recordFleet } from './record.ts';

@@ -9,6 +9,8 @@ export interface KeepAnnouncedOptions {
   readonly folder: FleetFolder;
   readonly command: HoldfastCommand;
   readonly onEvent: (line: string) => void;
+  /** Called once: from now on new clients can verify the fleet. */
+  readonly onAnnounced?: () => void;
   readonly signal: AbortSignal;
   readonly clock?: Clock;
 }
@@ -27,7 +29,7 @@ const LONGEST_PAUSE = 60_000;
 
 /** Runs `holdfast fleet announce` until it has succeeded once, less and less often, then `holdfast evidence record`. Never throws. */
 export async function keepAnnounced(options: KeepAnnouncedOptions): Promise<void> {
-  const { folder, command, onEvent, signal, clock = systemClock } = options;
+  const { folder, command, onEvent, onAnnounced, signal, clock = systemClock } = options;
   if (readPlan(folder).log.kind === 'none') return;
   rmSync(folder.announcement, { force: true });
   for (let pause = FIRST_PAUSE; !signal.aborted; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
@@ -35,6 +37,7 @@ export async function keepAnnounced(options: KeepAnnouncedOptions): Promise<void
       const { serial, already } = await runJson(command, ['fleet', 'announce', folder.path], signal);
       rmSync(folder.announcement, { force: true });
       if (!already) onEvent(`bundle: serial ${serial} is accepted`);
+      onAnnounced?.();
       await recordServices(options);
       return;
     } catch (error) {

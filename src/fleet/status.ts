@@ -17,7 +17,7 @@ import {
   roleOf,
 } from './folder.ts';
 import { isAlive } from './process.ts';
-import { readState } from './state.ts';
+import { type ProcessState, readState } from './state.ts';
 
 export interface ProcessStatus {
   readonly name: string;
@@ -98,7 +98,7 @@ export async function fleetStatus(
       const { service, monitoring } = portsOf(plan, name);
       const pid = alive ? known!.process!.pid : null;
       const before = seen.find((one) => one.name === name && one.ready && one.pid === pid);
-      const ended = up && !alive && known?.condition === 'restarting';
+      const ended = up && !alive && conditionOf(folder, name, known, alive) === 'restarting';
       const said = before
         ? saidBefore(before)
         : alive
@@ -106,7 +106,7 @@ export async function fleetStatus(
           : { ...SILENT, ...(ended && { reason: `it ended: ${lastWords(folder, name)}` }) };
       return {
         name,
-        condition: up ? (known?.condition ?? 'down') : alive ? 'running' : 'down',
+        condition: up ? conditionOf(folder, name, known, alive) : alive ? 'running' : 'down',
         pid,
         restarts: known?.restarts ?? 0,
         port: service,
@@ -135,6 +135,17 @@ export async function fleetStatus(
     processes,
     dashboards: dashboardsOf(folder, plan, processes),
   };
+}
+
+/** The supervisor hears of an end, and writes it down, a moment after it: whoever has killed a process looks before that. */
+function conditionOf(
+  folder: FleetFolder,
+  name: string,
+  known: ProcessState | undefined,
+  alive: boolean,
+): ProcessStatus['condition'] {
+  if (known?.condition !== 'running' || alive) return known?.condition ?? 'down';
+  return existsSync(folder.held(name)) ? 'held' : 'restarting';
 }
 
 function dashboardsOf(folder: FleetFolder, plan: FleetPlan, processes: readonly ProcessStatus[]): Dashboards | null {

@@ -1,6 +1,6 @@
 /** What fleet up does beside its wait: the bundle and the service record, each tried again where that may help. */
 
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -32,7 +32,8 @@ async function kept(answers: Readonly<Record<'fleet announce' | 'evidence record
   const clock = { ...systemClock, sleep: async (milliseconds: number) => void pauses.push(milliseconds) };
   const said: string[] = [];
   const onEvent = (line: string) => void said.push(line);
-  await keepAnnounced({ folder, command, onEvent, signal: new AbortController().signal, clock });
+  const onAnnounced = () => void said.push(existsSync(folder.announcement) ? 'announced, and failed' : 'announced');
+  await keepAnnounced({ folder, command, onEvent, onAnnounced, signal: new AbortController().signal, clock });
   return { calls: JSON.parse(readFileSync(file, 'utf8')).calls as string[], pauses, said };
 }
 
@@ -55,4 +56,15 @@ test('what no time mends is said once', async () => {
   expect(calls).toEqual(['fleet announce', 'evidence record']);
   expect(said.at(-1)).toBe('service record: holdfast evidence record: as the test says');
   expect((await kept({ ...answers, 'fleet announce': ['bundle_revoked'] })).calls).toEqual(['fleet announce']);
+});
+
+test('new clients can verify it once its bundle is accepted, and before its service record is in the log', async () => {
+  const answers = { 'fleet announce': ['not_ready', 'ok'], 'evidence record': ['ok'] };
+  expect((await kept(answers)).said).toEqual([
+    'bundle: holdfast fleet announce: as the test says; again in 1 s',
+    'bundle: serial 1 is accepted',
+    'announced',
+    'service record: in the log',
+  ]);
+  expect((await kept({ ...answers, 'fleet announce': ['bundle_revoked'] })).said).not.toContain('announced');
 });

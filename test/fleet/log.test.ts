@@ -180,7 +180,12 @@ describe('a fleet with a log', () => {
     await fleet.down();
     await fleet.up(1);
     expect(await fleet.status()).toMatchObject({ announced: true, bundle: { serial: 2 } });
+    // As an attempt leaves it that has failed, which fleet up makes again only now and then.
+    const failure = { code: 'not_ready', message: 'no cosigner', final: false };
+    writeFileSync(fleet.folder.announcement, JSON.stringify(failure));
+    expect((await fleet.status()).announcement).toEqual(failure);
     expect(await fleet.ok('fleet', 'announce', fleet.folder.path)).toMatchObject({ already: true, serial: 2 });
+    expect((await fleet.status()).announcement).toBeNull();
     expect(await recover()).toBe('what is kept');
   });
 });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/core/index.ts';
 import { planText, portsOf } from '../../src/fleet/folder.ts';
-import { FleetFolder, identityOf, waitForFleet } from '../../src/fleet/index.ts';
+import { FleetFolder, fleetStatus, identityOf, waitForFleet } from '../../src/fleet/index.ts';
 import { allServe } from '../../src/fleet/replace.ts';
 import { type ProcessState, writeState } from '../../src/fleet/state.ts';
 import { reservePorts } from '../ports.ts';
@@ -75,6 +75,17 @@ test('where counters are wanted, everybody is asked each time', async () => {
   const { folder, looks } = await fleetThatSays({ 'node-1': () => true, 'coordinator-1': (look) => look >= 20 });
   await waitForFleet(folder, serves, { ...wait, parts: { bundle: false } });
   expect(looks['node-1']).toBe(20);
+});
+
+test('a process that was killed a moment ago is told as that, before its supervisor has heard of it', async () => {
+  const { folder, own, state } = await fleetThatSays({ 'node-1': () => true, 'coordinator-1': () => true });
+  state(own, { process: { ...own, started: 'another-boot:1' } });
+  writeFileSync(folder.held('node-1'), '');
+  const { processes } = await fleetStatus(folder);
+  expect(processes.map(({ name, condition, pid }) => [name, condition, pid])).toEqual([
+    ['node-1', 'held', null],
+    ['coordinator-1', 'restarting', null],
+  ]);
 });
 
 test('processes that still answer when their supervisor was killed are no fleet that is up', async () => {

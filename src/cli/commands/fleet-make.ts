@@ -1,5 +1,6 @@
 /** `holdfast fleet`, as far as it makes keys, tokens or signatures: not loaded for what only runs a fleet. */
 
+import { rmSync } from 'node:fs';
 import { loadWitnessConfiguration } from '../../configuration/index.ts';
 import { asHoldfastError, HoldfastError } from '../../core/index.ts';
 import type { SoftwarePredicate } from '../../evidence/index.ts';
@@ -108,14 +109,17 @@ function softwareOfThis(): SoftwarePredicate | undefined {
 
 /** What `fleet up` runs; also by hand, where a bundle shall be renewed. */
 export async function announce(directory: string, signal: AbortSignal): Promise<CommandResult> {
+  const folder = new FleetFolder(directory);
   const done = await announceFleet({
-    folder: new FleetFolder(directory),
+    folder,
     useSoftHsm,
     command: ownCommand(),
     software: softwareOfThis(),
     onStep: (step) => say(`  ${step}`),
     signal,
   });
+  // What an attempt before this one has failed with is over: fleet status would go on saying it.
+  rmSync(folder.announcement, { force: true });
   const { digest, serial, already } = done;
   return {
     value: { digest, serial, already },

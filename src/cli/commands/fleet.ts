@@ -14,6 +14,7 @@ import {
   killProcess,
   readPlan,
   readState,
+  roleOf,
   Supervisor,
   startProcesses,
   stopFleet,
@@ -48,7 +49,7 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
   if (plan.named) {
     throw new HoldfastError('usage', 'this fleet was made for containers (--named): see compose.yaml, or make another');
   }
-  if (flags.detach) return upDetached(folder, flags, signal);
+  if (flags.detach) return upDetached(directory, folder, flags, signal);
   const supervisor = new Supervisor({
     folder,
     plan,
@@ -68,12 +69,19 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
   started = true;
   const stop = AbortSignal.any([signal, ending.signal]);
   // In a process of its own, because that opens a token; beside the wait, because nodes need no bundle.
-  const announced = keepAnnounced({ folder, command: ownCommand(), onEvent: say, signal: stop });
+  const clients = `Clients use ${clientFileOf(folder)}.`;
+  let serves = false;
+  let isVerifiable = plan.log.kind === 'none';
+  const onAnnounced = () => {
+    isVerifiable = true;
+    if (serves) say(clients);
+  };
+  const announced = keepAnnounced({ folder, command: ownCommand(), onEvent: say, onAnnounced, signal: stop });
   try {
     await waitWithProgress(folder, stop, { poll: process.stderr.isTTY ? WATCHED_POLL : UNWATCHED_POLL });
-    say(
-      `The fleet serves. Clients use ${clientFileOf(folder)}. Stop it with Ctrl-C or holdfast fleet down ${shellWord(directory)}`,
-    );
+    serves = true;
+    const next = isVerifiable ? clients : 'New clients can verify it as soon as the log shows its bundle.';
+    say(`The fleet serves. ${next} Stop it with Ctrl-C or holdfast fleet down ${shellWord(directory)}`);
     await Promise.all([
       announced,
       new Promise<void>((resolve) => stop.addEventListener('abort', () => resolve(), { once: true })),
@@ -113,7 +121,12 @@ function waitWithProgress(
   });
 }
 
-async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSignal): Promise<CommandResult> {
+async function upDetached(
+  directory: string,
+  folder: FleetFolder,
+  flags: UpFlags,
+  signal: AbortSignal,
+): Promise<CommandResult> {
   const before = readState(folder);
   if (before && isAlive(before.supervisor)) {
     throw new HoldfastError('conflict', `this fleet is up already (process ${before.supervisor.pid})`);
@@ -136,14 +149,16 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
   });
   const own = identityOf(child.pid ?? 0);
   let announced: boolean;
+  let status: FleetStatus;
   const isMine = (status: FleetStatus) => status.supervisor === child.pid;
   try {
     const check = () => {
       if (ended) throw didNotStart(folder.log('supervisor'), ended.code);
     };
-    const status = await waitWithProgress(folder, signal, { check, poll: WATCHED_POLL });
-    if (!isMine(status)) throw new HoldfastError('conflict', 'this fleet was started by somebody else meanwhile');
+    const first = await waitWithProgress(folder, signal, { check, poll: WATCHED_POLL });
+    if (!isMine(first)) throw new HoldfastError('conflict', 'this fleet was started by somebody else meanwhile');
     announced = await waitForBundle(folder, signal);
+    status = await fleetStatus(folder, { counters: false, bundle: false });
   } catch (error) {
     // Also where it has ended by itself: what it started and noted down must not stay.
     if (readState(folder)?.supervisor.pid === child.pid) await stopFleet(folder);
@@ -152,11 +167,22 @@ async function upDetached(folder: FleetFolder, flags: UpFlags, signal: AbortSign
     throw error;
   }
   child.unref();
+  const { nodesServing, processes } = status;
+  const nodes = processes.filter(({ name }) => roleOf(name) === 'node').length;
   return {
-    value: { supervisor: child.pid, client: clientFileOf(folder), trust: folder.trust, announced },
+    value: { supervisor: child.pid, client: clientFileOf(folder), trust: folder.trust, announced, nodes, nodesServing },
     lines: [
       `The fleet serves in the background. Clients use ${clientFileOf(folder)}.`,
+      ...(nodesServing === nodes
+        ? []
+        : [`${nodesServing} of its ${nodes} nodes serve by now; see holdfast fleet status`]),
       ...(announced ? [] : [`But new clients cannot verify it: no bundle was accepted yet; see ${folder.logs}`]),
+      ...(announced && readPlan(folder).log.kind !== 'none'
+        ? [
+            'What its nodes say of themselves gets into the log next, where audits look for it;',
+            `to wait for that: holdfast evidence record --fleet ${shellWord(directory)}`,
+          ]
+        : []),
     ],
   };
 }
