@@ -74,7 +74,7 @@ describe('the public listener', () => {
     expect((await get(reader, `/namespaces/${namespace}/last-verified-epoch`)).json().epoch).toBe(1);
   });
 
-  test('names in site and anchor the policy of the checkpoint that it shows, not a newer one without a quorum', async () => {
+  test('names and serves the policy of the checkpoint that it shows, not a newer one without a quorum', async () => {
     const nobody = async () => ({ status: 503, body: new Uint8Array() });
     bench = await ServiceBench.start({ transport: { get: nobody, post: nobody } });
     const restarted = async (size: number) => {
@@ -84,16 +84,18 @@ describe('the public listener', () => {
     };
     await restarted(1);
     let reader = await bench.connect('public');
-    const policy = await until(async () => {
-      const found = await get(reader, '/policies/1');
-      return found.status === 200 ? found : undefined;
-    });
-    expect(policy.text).toContain('holdfast');
+    await until(async () => ((await sizeAt(reader, '/latest-checkpoint')) === 3 ? true : undefined));
+    expect([await sizeAt(reader, '/checkpoint'), (await get(reader, '/policies/1')).status]).toEqual([1, 404]);
     await restarted(0);
     reader = await bench.connect('public');
     expect(await sizeAt(reader, '/checkpoint')).toBe(1);
     expect(await sizeAt(reader, '/latest-checkpoint')).toBe(3);
     expect((await get(reader, '/site.json')).json().policies).toEqual([]);
+    expect((await get(reader, '/policies/1')).status).toBe(404);
+    await restarted(3);
+    reader = await bench.connect('public');
+    await until(async () => ((await sizeAt(reader, '/checkpoint')) === 3 ? true : undefined));
+    expect((await get(reader, '/policies/1')).text).toContain('holdfast');
   });
 
   /** Witnesses that cosign checkpoints of up to so many leaves. */

@@ -202,7 +202,7 @@ async function start(options: CosignerServiceOptions): Promise<RunningCosigner> 
     trustSet: (fleet) => shown.sets.get(fleet),
     site: (name) => shown.site.get(name),
     newestCheckpoint: () => newest(log, rows),
-    policy: (version) => policyOf(log, ledger, version),
+    policy: (version) => policyOf(log, ledger, version, shown.checkpoint?.size ?? log.head.size),
     bundle: (digest) => bundleOf(log, ledger, digest),
   });
   const submissionServer = createSubmissionServer({
@@ -257,8 +257,12 @@ function policyAt(size: number, log: TransparencyLog, ledger: Ledger): SignedPol
   return leaf?.type === 'policy' ? { ...leaf.policy, note: leaf.note } : undefined;
 }
 
-function policyOf(log: TransparencyLog, ledger: Ledger, version: number): string | undefined {
-  for (const index of ledger.policies) {
+/**
+ * A trust policy in the log's first `size` leaves: whoever reads a later one would count the checkpoint's cosignatures by
+ * witnesses that have not seen that policy, and take the log for forged.
+ */
+function policyOf(log: TransparencyLog, ledger: Ledger, version: number, size: number): string | undefined {
+  for (const index of ledger.policies.filter((each) => each < size)) {
     const leaf = publishedLeaf(index, log);
     if (leaf?.type === 'policy' && leaf.policy.policy.version === version) return serialiseNote(leaf.note);
   }
