@@ -14,7 +14,7 @@ import {
 } from '../../src/audit/index.ts';
 import { fromUtf8, HoldfastError, sha256, utf8 } from '../../src/core/index.ts';
 import { agreementTexts, descriptionDigest, publicKeyOf, type Statement } from '../../src/evidence/index.ts';
-import { parseVerifierKey, serialiseNote, TileWriter, tilePath } from '../../src/trust/index.ts';
+import { evidenceLeaf, parseVerifierKey, serialiseNote, TileWriter, tilePath } from '../../src/trust/index.ts';
 import { EVIDENCE_KEY, signed, signWith } from '../evidence/scene.ts';
 import {
   COSIGNER,
@@ -518,6 +518,28 @@ describe('an audit', () => {
     scene.files.set('checkpoint', before);
     for (const [path, content] of entries) scene.files.set(path, content);
     expect(resultOf(await scene.audit(), 'acceptance')).toBe('passed');
+  });
+
+  it('of a site that goes on to another document meanwhile asks to be done again, and accuses nobody', async () => {
+    const scene = await AuditScene.make();
+    const before = new Map(scene.files);
+    const { manifest } = scene.folder;
+    const { sha256 } = manifest.evidence;
+    const address = `https://mirror.example/evidence/${sha256}.json`;
+    const next = following(manifest, { evidence: { sha256, address } });
+    const size = scene.folder.files.get(sha256)!.length;
+    await scene.log.append(evidenceLeaf({ sha256, size, address }));
+    await scene.log.accept(next);
+    await scene.publish();
+    expect(resultOf(await scene.audit(), 'logged')).toBe('passed');
+    // Its checkpoint and its entries were read a moment before, the rest after.
+    for (const [path, content] of before) {
+      if (path === 'checkpoint' || path.startsWith('tile/entries')) scene.files.set(path, content);
+    }
+    const report = await scene.audit();
+    expect(resultOf(report, 'acceptance')).toBe('passed');
+    expect(resultOf(report, 'logged')).toBe('not_ready');
+    expect(failureOf(report)).toMatchObject({ code: 'not_ready', message: expect.stringContaining('again') });
   });
 
   it('refuses evidence signed by a key that has another purpose', async () => {
