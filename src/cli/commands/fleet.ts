@@ -68,7 +68,6 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
   await supervisor.start();
   started = true;
   const stop = AbortSignal.any([signal, ending.signal]);
-  // In a process of its own, because that opens a token; beside the wait, because nodes need no bundle.
   const clients = `Clients use ${clientFileOf(folder)}.`;
   let serves = false;
   let isVerifiable = plan.log.kind === 'none';
@@ -76,6 +75,7 @@ export async function up(directory: string, flags: UpFlags, signal: AbortSignal)
     isVerifiable = true;
     if (serves) say(clients);
   };
+  // In a process of its own, because that opens a token; beside the wait, because nodes need no bundle.
   const announced = keepAnnounced({ folder, command: ownCommand(), onEvent: say, onAnnounced, signal: stop });
   try {
     await waitWithProgress(folder, stop, { poll: process.stderr.isTTY ? WATCHED_POLL : UNWATCHED_POLL });
