@@ -121,6 +121,21 @@ describe('who gets in', () => {
   });
 });
 
+describe('who has signed in', () => {
+  test('need not do so again because the first answer is late', async () => {
+    await using opened = await visit();
+    const { page } = opened;
+    const address = '**/v1/operator/overview';
+    await page.route(address, (route) => route.abort());
+    await page.reload();
+    await page.getByText('This coordinator has not answered yet.').waitFor();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await page.unroute(address);
+    await page.getByRole('heading', { level: 2, name: 'Recoveries work' }).waitFor();
+    clean(opened);
+  });
+});
+
 describe('who signs out', () => {
   test('is told where that did not work, and is signed in still', async () => {
     await using opened = await visit();

@@ -289,6 +289,14 @@ describe('the check', () => {
     await one.page.getByText('No step failed').first().waitFor();
   });
 
+  test('asks again for what a broken connection has kept back', async () => {
+    await using one = await visit();
+    await one.page.route(`${host.url}/trust/first`, (route) => route.abort(), { times: 1 });
+    await one.page.route(`${host.url}/namespaces/**`, (route) => route.abort(), { times: 1 });
+    await audited(one);
+    expect(await verdict(one)).toBe('No step failed');
+  });
+
   test('notices at the next visit that the past was rewritten', async () => {
     await using one = await visit();
     await audited(one);

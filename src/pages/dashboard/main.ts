@@ -171,6 +171,17 @@ class Dashboard {
   }
 }
 
+/** Whether a session goes on. An answer that is late is no reason to ask for the credential again. */
+async function isSignedIn(parent: HTMLElement): Promise<boolean> {
+  for (;;) {
+    const { kind } = await getOverview();
+    if (kind === 'ok' || kind === 'refused') return kind === 'ok';
+    const waiting = element('p', { role: 'status' }, TEXTS.waiting);
+    replace(parent, element('main', { class: 'wrap centred' }, element('h1', {}, TEXTS.title), waiting));
+    await new Promise((done) => setTimeout(done, FASTEST));
+  }
+}
+
 /** Seen in the row of tabs. */
 function titleOf({ quorum, alarms }: Overview): string {
   if (quorum.mayFail < 0) return TEXTS.quorum.stopped;
@@ -180,9 +191,8 @@ function titleOf({ quorum, alarms }: Overview): string {
 
 const root = element('div', { id: 'app' });
 document.body.append(root);
-const first = await getOverview();
 let notice: string | undefined;
-if (first.kind !== 'ok') await askForCredential(root, notice);
+if (!(await isSignedIn(root))) await askForCredential(root, notice);
 for (;;) {
   notice = await new Dashboard(root).run();
   await askForCredential(root, notice);

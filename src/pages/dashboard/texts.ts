@@ -28,7 +28,7 @@ export const TEXTS = {
   resume: 'Resume updates',
   paused: 'Updates are paused.',
   resumed: 'Updates go on.',
-  loading: 'Loading …',
+  waiting: 'This coordinator has not answered yet. It is asked again …',
   view: (coordinator: string, others: number) =>
     others > 0
       ? `As ${coordinator} sees it, one of ${others + 1} coordinators. Each has a dashboard with a view of its own.`

@@ -2,10 +2,12 @@
 
 import type { AuditSource } from '../../audit/index.ts';
 import { readBounded } from '../../client/download.ts';
-import { HoldfastError } from '../../core/index.ts';
+import { HoldfastError, systemClock } from '../../core/index.ts';
 
 /** Milliseconds for one answer as a whole. */
 const PATIENCE = 20_000;
+/** Milliseconds before what had no answer is asked for again, once. */
+const PAUSE = 300;
 
 export class BrowserSource implements AuditSource {
   /** How many answers were asked for, and the bytes of those that came. */
@@ -18,16 +20,13 @@ export class BrowserSource implements AuditSource {
       // The page's policy would stop it, and what this address holds is proven by its hash from anywhere else.
       throw new HoldfastError('not_found', `${address} cannot be read by a page: it is not an address of https`);
     }
-    this.requests++;
     const timeout = AbortSignal.timeout(PATIENCE);
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
     try {
-      const response = await fetch(address, {
-        cache: 'no-cache',
-        credentials: 'omit',
-        redirect: 'error',
-        referrerPolicy: 'no-referrer',
-        signal: either,
+      // A connection that breaks off, as where a device changes its network, says nothing of the site.
+      const response = await this.#ask(address, either).catch(async () => {
+        await systemClock.sleep(PAUSE, either);
+        return await this.#ask(address, either);
       });
       if (response.status === 404 || response.status === 410) {
         throw new HoldfastError('not_found', `there is nothing at ${address}`);
@@ -47,5 +46,16 @@ export class BrowserSource implements AuditSource {
       if (signal?.aborted) throw new HoldfastError('cancelled', 'the check was stopped');
       throw new HoldfastError('not_ready', `there was no answer from ${address}; try again later`, { cause: error });
     }
+  }
+
+  async #ask(address: string, signal: AbortSignal): Promise<Response> {
+    this.requests++;
+    return await fetch(address, {
+      cache: 'no-cache',
+      credentials: 'omit',
+      redirect: 'error',
+      referrerPolicy: 'no-referrer',
+      signal,
+    });
   }
 }
