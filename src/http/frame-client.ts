@@ -57,7 +57,8 @@ export class FrameConnection {
 
   /**
    * @returns undefined where the server speaks HTTP only.
-   * @throws Error of the system, of TLS or of `tls.checkServerIdentity`, and HoldfastError `no_majority` where it took too long.
+   * @throws Error of the system, of TLS or of `tls.checkServerIdentity`, and HoldfastError `no_majority` where it took too long, with
+   *   the detail `connecting`.
    */
   static async open(options: FrameClientOptions, signal: AbortSignal): Promise<FrameConnection | undefined> {
     const { hostname, port } = new URL(options.url);
@@ -70,7 +71,8 @@ export class FrameConnection {
       ...{ host, port: Number(port || 443) },
       ALPNProtocols: [FRAMES_PROTOCOL, 'http/1.1'],
     });
-    const late = () => socket.destroy(new HoldfastError('no_majority', 'no connection in time'));
+    const late = () =>
+      socket.destroy(new HoldfastError('no_majority', 'no connection in time', { details: { connecting: true } }));
     const timer = setTimeout(late, options.connectTimeout);
     signal.addEventListener('abort', late, { once: true });
     try {

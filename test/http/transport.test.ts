@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { HttpNodeTransport } from '../../src/coordinator/http/index.ts';
@@ -262,6 +262,34 @@ describe.each([
         for (const milliseconds of slept) expect(milliseconds).toBeLessThanOrEqual(1000);
         expect((await transport.send(1, open)).code).toBe('ok');
         expect(slept.length).toBe(2);
+      },
+    );
+
+    it.each(OPENING)(
+      'to which no connection comes about in time is tried again for the $kind of an opening, and for nothing else',
+      async (open) => {
+        const node = await listen(answerAll);
+        // Before it, connections that it takes no notice of for a while.
+        let stalled = 1;
+        const sockets = new Set<Socket>();
+        const before = createTcpServer((socket) => {
+          sockets.add(socket.on('error', () => {}));
+          if (stalled-- > 0) return;
+          const through = connectTcp(node.port, '127.0.0.1');
+          sockets.add(through.on('error', () => {}));
+          socket.pipe(through).pipe(socket);
+        });
+        before.listen(0, '127.0.0.1');
+        await once(before, 'listening');
+        cleanUp.push(() => {
+          for (const socket of sockets) socket.destroy();
+          return new Promise((resolve) => before.close(resolve));
+        });
+        const transport = await connect([`https://127.0.0.1:${(before.address() as AddressInfo).port}`]);
+        const other = transport.send(1, head(1));
+        const answer = transport.send(1, open);
+        await expect(other).rejects.toMatchObject(refused);
+        expect((await answer).code).toBe('ok');
       },
     );
 

@@ -181,9 +181,18 @@ class Peer {
 
   async send(request: NodeRequest): Promise<NodeAnswer> {
     const lane = BACKGROUND.has(request.kind) ? this.#background : this.#client;
-    const pause = isOpening(request) ? this.#pauseLeft(lane) : 0;
-    if (pause > 0) await this.#clock.sleep(pause, this.#closing.signal).catch(() => {});
-    return this.#enqueue(lane, request);
+    const { signal } = this.#closing;
+    for (let tries = isOpening(request) ? Math.ceil(this.#timeout / CONNECT_TIMEOUT) : 0; ; tries--) {
+      const pause = isOpening(request) ? this.#pauseLeft(lane) : 0;
+      if (pause > 0) await this.#clock.sleep(pause, signal).catch(() => {});
+      try {
+        return await this.#enqueue(lane, request);
+      } catch (error) {
+        // There is more time for the whole than for one connection, during which either side may not have run at all.
+        const late = error instanceof HoldfastError && error.details.connecting === true;
+        if (!late || tries <= 1 || signal.aborted) throw error;
+      }
+    }
   }
 
   #enqueue(lane: Lane, request: NodeRequest): Promise<NodeAnswer> {
@@ -316,9 +325,10 @@ class Peer {
       noteFailure(lane, reason, this.#clock.now());
       // When it is back it may be a newer one.
       this.#speaksHttp = false;
-      for (const waiting of batch) waiting.reject(this.#unreachable(reason));
+      const connecting = thrown instanceof HoldfastError && thrown.details.connecting === true;
+      for (const waiting of batch) waiting.reject(this.#unreachable(reason, connecting));
       // What waits would meet the same; whoever still wants it asks again.
-      this.#refuseAll(lane, reason);
+      this.#refuseAll(lane, reason, connecting);
     }
   }
 
@@ -374,16 +384,16 @@ class Peer {
     return bytes;
   }
 
-  #refuseAll(lane: Lane, reason: string): void {
+  #refuseAll(lane: Lane, reason: string, connecting = false): void {
     const { queue } = lane;
     lane.queue = [];
     lane.bytes = 0;
-    for (const waiting of queue) waiting.reject(this.#unreachable(reason));
+    for (const waiting of queue) waiting.reject(this.#unreachable(reason, connecting));
   }
 
-  #unreachable(reason: string): HoldfastError {
+  #unreachable(reason: string, connecting = false): HoldfastError {
     return new HoldfastError('no_majority', `node ${this.#node} cannot be reached: ${reason}`, {
-      details: { node: this.#node },
+      details: { node: this.#node, ...(connecting && { connecting }) },
     });
   }
 }
@@ -391,8 +401,8 @@ class Peer {
 const NOT_IN_TIME = 'it did not answer in time';
 
 /**
- * Whose evaluation is missing in the opening never has a share of that record, so that a node which has just come back is waited for.
- * Its vote can be missing: others may have voted, and what is evaluated asked for, while it is still left alone.
+ * Whose evaluation is missing in the opening never has a share of that record, so that a node which has just come back is waited for,
+ * and one to which no connection came about in time is tried again. Its vote can be missing: others may have voted, and what is evaluated asked for, while it is still left alone.
  */
 const isOpening = (request: NodeRequest): boolean =>
   (request.kind === 'submit' || request.kind === 'evaluate') && request.request.operation === 'open';
