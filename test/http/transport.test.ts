@@ -247,7 +247,8 @@ describe.each([
         const slept: number[] = [];
         const sleep = async (milliseconds: number) => {
           slept.push(milliseconds);
-          now += milliseconds;
+          // As timers do.
+          now += Math.floor(milliseconds);
         };
         const transport = await connect([node.url], LONG, { now: () => now, sleep });
         for (let i = 0; i < 3; i++) await expect(transport.send(1, head(i))).rejects.toMatchObject(refused);

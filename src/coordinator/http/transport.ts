@@ -182,11 +182,12 @@ class Peer {
   async send(request: NodeRequest): Promise<NodeAnswer> {
     const lane = BACKGROUND.has(request.kind) ? this.#background : this.#client;
     const { signal } = this.#closing;
-    for (let tries = isOpening(request) ? Math.ceil(this.#timeout / CONNECT_TIMEOUT) : 0; ; tries--) {
-      const pause = isOpening(request) ? this.#pauseLeft(lane) : 0;
+    if (!isOpening(request)) return this.#enqueue(lane, request, false);
+    for (let tries = Math.ceil(this.#timeout / CONNECT_TIMEOUT); ; tries--) {
+      const pause = this.#pauseLeft(lane);
       if (pause > 0) await this.#clock.sleep(pause, signal).catch(() => {});
       try {
-        return await this.#enqueue(lane, request);
+        return await this.#enqueue(lane, request, true);
       } catch (error) {
         // There is more time for the whole than for one connection, during which either side may not have run at all.
         const late = error instanceof HoldfastError && error.details.connecting === true;
@@ -195,11 +196,12 @@ class Peer {
     }
   }
 
-  #enqueue(lane: Lane, request: NodeRequest): Promise<NodeAnswer> {
+  /** @param waited for the end of the pause, of which a timer may leave a fraction of a millisecond. */
+  #enqueue(lane: Lane, request: NodeRequest, waited: boolean): Promise<NodeAnswer> {
     const encoded = encodeNodeRequest(request);
     return new Promise((resolve, reject) => {
       if (this.#closing.signal.aborted) return reject(this.#unreachable('this coordinator is stopping'));
-      if (this.#pauseLeft(lane) > 0) return reject(this.#unreachable(lane.lastFailure));
+      if (!waited && this.#pauseLeft(lane) > 0) return reject(this.#unreachable(lane.lastFailure));
       if (lane.bytes + encoded.length > QUEUE_BYTES) return reject(this.#unreachable('too much is waiting for it'));
       if (encoded.length > MAXIMUM_BATCH_BYTES / 2) return reject(this.#unreachable('the request is too large'));
       const waiting: Waiting = {
