@@ -319,6 +319,7 @@ class Peer {
     try {
       const answers = await this.#post(lane, encodeNodeBatch(batch.map(({ encoded }) => encoded)), batch.length);
       lane.failures = 0;
+      lane.pausedUntil = 0;
       batch.forEach((waiting, i) => {
         settleWith(waiting, answers[i]!, this.#node);
       });
