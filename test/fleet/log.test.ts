@@ -114,6 +114,15 @@ describe('a fleet with a log', () => {
     ]);
   });
 
+  test('is said to be announced, whatever an attempt before has failed with', async () => {
+    // As an attempt leaves it that has failed. What fleet up began writes nothing any more: the service record was the last of it.
+    const failure = { code: 'not_ready', message: 'no cosigner', final: false };
+    writeFileSync(fleet.folder.announcement, JSON.stringify(failure));
+    expect((await fleet.status()).announcement).toEqual(failure);
+    expect(await fleet.ok('fleet', 'announce', fleet.folder.path)).toMatchObject({ already: true, serial: 1 });
+    expect((await fleet.status()).announcement).toBeNull();
+  });
+
   test('recovers while its cosigner is killed, and serves no new clients until that is back', async () => {
     await fleet.ok('fleet', 'kill', fleet.folder.path, 'cosigner');
     expect(await recover()).toBe('what is kept');
@@ -180,12 +189,7 @@ describe('a fleet with a log', () => {
     await fleet.down();
     await fleet.up(1);
     expect(await fleet.status()).toMatchObject({ announced: true, bundle: { serial: 2 } });
-    // As an attempt leaves it that has failed, which fleet up makes again only now and then.
-    const failure = { code: 'not_ready', message: 'no cosigner', final: false };
-    writeFileSync(fleet.folder.announcement, JSON.stringify(failure));
-    expect((await fleet.status()).announcement).toEqual(failure);
     expect(await fleet.ok('fleet', 'announce', fleet.folder.path)).toMatchObject({ already: true, serial: 2 });
-    expect((await fleet.status()).announcement).toBeNull();
     expect(await recover()).toBe('what is kept');
   });
 });
