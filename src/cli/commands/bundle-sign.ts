@@ -128,7 +128,10 @@ async function acceptedOf(
   return state.fleets.get(fleet)?.accepted?.manifest;
 }
 
-/** Waits for the witnesses to confirm the last proposal, checks it in all its steps, shows it, and adds the operator's line after the person's approval. */
+/**
+ * Waits for the witnesses to confirm the last proposal, checks it in all its steps, shows it, and adds the operator's line after
+ * the person's approval.
+ */
 export async function countersign(flags: CountersignFlags, signal: AbortSignal): Promise<CommandResult> {
   const trust = await readTrustSource(flags);
   const evidence =

@@ -404,8 +404,9 @@ class Peer {
 const NOT_IN_TIME = 'it did not answer in time';
 
 /**
- * Whose evaluation is missing in the opening never has a share of that record, so that a node which has just come back is waited for,
- * and one to which no connection came about in time is tried again. Its vote can be missing: others may have voted, and what is evaluated asked for, while it is still left alone.
+ * Whose evaluation is missing in the opening never has a share of that record, so that a node which has just come back is waited
+ * for, and one to which no connection came about in time is tried again. Its vote can be missing: others may have voted, and
+ * what is evaluated asked for, while it is still left alone.
  */
 const isOpening = (request: NodeRequest): boolean =>
   (request.kind === 'submit' || request.kind === 'evaluate') && request.request.operation === 'open';
